@@ -1,0 +1,1 @@
+"""The eBPF library for Python."""

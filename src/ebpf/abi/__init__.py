@@ -1,0 +1,1 @@
+"""Pure tables: numbers, names, prototypes and layouts of the platforms. No logic."""

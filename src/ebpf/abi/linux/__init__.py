@@ -1,0 +1,1 @@
+"""Tables of the Linux kernel's eBPF interface."""

@@ -1,0 +1,70 @@
+"""Numbers that carry the platform they belong to (bits 28-30: 0 Linux, 1 Windows)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Self
+
+_SHIFT = 28
+_NUMBER_MASK = (1 << _SHIFT) - 1
+
+
+class Platform(IntEnum):
+    """The kernel whose numbering a constant follows."""
+
+    LINUX = 0
+    WINDOWS = 1
+
+
+def tag(platform: Platform, number: int) -> int:
+    """Combine a platform and its own number into a tagged constant."""
+    if not 0 <= number <= _NUMBER_MASK:
+        raise ValueError(f"number {number} does not fit 28 bits")
+    return platform << _SHIFT | number
+
+
+class TaggedEnum(IntEnum):
+    """An enumeration whose members know their platform.
+
+    An unknown number becomes a member on the fly (extensions and newer kernels define their own), so
+    that it prints, compares and hashes like the others. Threads may share members.
+    """
+
+    @property
+    def platform(self) -> Platform:
+        """The platform whose kernel understands this constant."""
+        return Platform(self.value >> _SHIFT)
+
+    @property
+    def number(self) -> int:
+        """The number as that platform's kernel expects it, without the tag."""
+        return self.value & _NUMBER_MASK
+
+    @property
+    def label(self) -> str:
+        """The CamelCase name used in listings and JSON (`LRUHash`)."""
+        from ebpf.abi.labels import LABELS
+
+        return LABELS.get((type(self).__name__, self.name)) or camel_case(self.name)
+
+    @classmethod
+    def for_platform(cls, platform: Platform, number: int) -> Self:
+        """Return the constant `number` of `platform`, known or not."""
+        return cls(tag(platform, number))
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, int) or not 0 <= value < 2 << _SHIFT:
+            return None
+        member = int.__new__(cls, value)
+        prefix = "WINDOWS_" if value >> _SHIFT else ""
+        member._name_ = f"{prefix}UNKNOWN_{value & _NUMBER_MASK}"
+        member._value_ = value
+        known = cls._value2member_map_.setdefault(value, member)
+        assert isinstance(known, cls)
+        return known
+
+
+def camel_case(name: str) -> str:
+    """Turn `SK_STORAGE` into `SkStorage`."""
+    return "".join(part.capitalize() for part in name.split("_"))

@@ -1,0 +1,68 @@
+"""One eBPF instruction (RFC 9669, section 3; include/uapi/linux/bpf.h `struct bpf_insn`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class ReferenceKind(StrEnum):
+    """What a symbolic reference stands for."""
+
+    MAP = "map"
+    MAP_VALUE = "map_value"
+    FUNCTION = "function"
+    FUNCTION_POINTER = "function_pointer"
+    KFUNC = "kfunc"
+    KSYM = "ksym"
+    KCONFIG = "kconfig"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name that load (or `Instructions.encode`) turns into a number. `offset` is in bytes, into a map value."""
+
+    kind: ReferenceKind
+    name: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """Where an instruction comes from. `line` and `column` count from 1, 0 where unknown."""
+
+    file: str
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text.strip()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Insn:
+    """One instruction; immutable, so that threads may share it.
+
+    `opcode`, `dst`, `src`, `off` and `imm` are the kernel's fields. `off` is signed 16 bits; `imm` is signed 32
+    bits, except for ldimm64 (opcode 0x18), which is one Insn of two slots with an `imm` of 64 unsigned bits.
+    Jump offsets count slots, as in the kernel. `symbol` is the label or function that begins here, `reference`
+    what `imm` stands for until load, `source` the line of source code, `core` a CO-RE relocation record.
+    Metadata does not take part in comparison.
+    """
+
+    opcode: int
+    dst: int = 0
+    src: int = 0
+    off: int = 0
+    imm: int = 0
+    symbol: str | None = field(default=None, kw_only=True, compare=False)
+    reference: Reference | None = field(default=None, kw_only=True, compare=False)
+    source: SourceLine | None = field(default=None, kw_only=True, compare=False)
+    core: Any = field(default=None, kw_only=True, compare=False)
+
+    @property
+    def slots(self) -> int:
+        """How many 8-byte slots the encoding takes: 2 for ldimm64, else 1."""
+        return 2 if self.opcode == 0x18 else 1

@@ -1,0 +1,200 @@
+"""The waist: what every runtime answers, and the descriptions that pass through it.
+
+`Runtime.bpf(cmd, attr)` is the whole bpf() system call. What stands beside it is the short, closed list of things
+that the call does not cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ebpf.btf import Btf
+    from ebpf.runtime.attrs import Attr
+    from ebpf.runtime.handle import Handle
+    from ebpf.runtime.hooks import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an embedded kernel gives out before it answers with ENOMEM, EMFILE, E2BIG or a budget fault."""
+
+    memory: int = 1 << 30
+    handles: int = 1 << 16
+    insns: int = 1_000_000
+    budget: int = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """What a map is, as far as input and output need it. Sizes in bytes; `handle` stays its owner's."""
+
+    handle: Handle
+    type: MapType
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: MapFlag = MapFlag(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFacts:
+    """What a program is, as far as running and attaching need it."""
+
+    handle: Handle
+    type: ProgramType
+    name: str
+    attach_type: AttachType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a program sent its packet: `helper` is the helper's name, `target` an ifindex or the map's id, `key` the map key."""
+
+    helper: str
+    target: int
+    key: int | None
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Outcome of one run. `retval` is unsigned 32 bits, `duration_ns` the mean of the repeats.
+
+    `data` and `ctx` are what the program left behind; `redirect` is None where the runtime can't see it (linux).
+    """
+
+    retval: int
+    data: bytes
+    ctx: bytes
+    duration_ns: int
+    redirect: Redirect | None = None
+
+
+class MapIO(Protocol):
+    """Element access over raw bytes. Errors: KeyNotFoundError, KeyExistsError, MapFullError, else SystemCallError.
+
+    Per-CPU values are all CPUs' values one after the other, each rounded up to 8 bytes. Threads may share it.
+    """
+
+    def lookup(self, key: Buffer, *, flags: int = 0) -> bytes: ...
+    def lookup_and_delete(self, key: Buffer, *, flags: int = 0) -> bytes: ...
+    def update(self, key: Buffer, value: Buffer, *, flags: int = 0) -> None: ...
+    def delete(self, key: Buffer) -> None: ...
+    def next_key(self, key: Buffer | None) -> bytes | None: ...
+    def lookup_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
+    def update_many(self, items: Sequence[tuple[bytes, bytes]], *, flags: int = 0) -> int: ...
+    def delete_many(self, keys: Sequence[bytes]) -> int: ...
+    def batches(self, *, delete: bool = False) -> Iterable[list[tuple[bytes, bytes]]]: ...
+
+
+class Runner(Protocol):
+    """Runs one program. Threads may share it."""
+
+    def run(
+        self,
+        data: Buffer = b"",
+        *,
+        ctx: Buffer | None = None,
+        repeat: int = 1,
+        cpu: int | None = None,
+        flags: int = 0,
+    ) -> RunResult: ...
+
+
+class RingMemory(Protocol):
+    """A mapped ring. `size` is the data size in bytes (a power of two), positions are free-running byte counts.
+
+    `data` is read-only. For ring buffers it is twice `size`, so that no record wraps; for a perf ring it is `size`
+    and records may wrap. The owner closes it once; afterwards every call raises ClosedError.
+    """
+
+    size: int
+    data: memoryview
+
+    def producer(self) -> int: ...
+    def consumer(self) -> int: ...
+    def set_consumer(self, position: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Waiter(Protocol):
+    """Waits until one of its rings has data. `wake()` may be called from any thread."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
+        ...
+
+    def wake(self) -> None: ...
+    def fileno(self) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class Pins(Protocol):
+    """The runtime's pins: the bpffs on Linux, a directory or memory in the embedded kernel. Paths are absolute text."""
+
+    def make_directory(self, path: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+    def list(self, path: str) -> list[str]: ...
+    def exists(self, path: str) -> bool: ...
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """A kernel: the bpf() system call and the little that stands beside it. Threads may share it."""
+
+    @property
+    def name(self) -> str:
+        """"linux", "windows" or "embedded"."""
+
+    @property
+    def reason(self) -> str:
+        """Why this runtime is in use (what `choose` said, or "asked for")."""
+
+    @property
+    def personality(self) -> str:
+        """"linux" or "windows": whose numbers, contexts and helpers it speaks."""
+
+    @property
+    def cpus(self) -> int:
+        """How many possible CPUs per-CPU values have."""
+
+    @property
+    def limits(self) -> Limits | None:
+        """What the embedded kernel gives out; None where the operating system decides."""
+
+    def bpf(self, cmd: Cmd, attr: Attr) -> int:
+        """Make the call; return >= 0 or raise SystemCallError. Output members of `attr` are filled even then."""
+
+    def own(self, fd: int) -> Handle:
+        """Take ownership of a number that bpf() returned."""
+
+    def map_io(self, map_: MapFacts) -> MapIO: ...
+    def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner: ...
+    def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory: ...
+    def open_ring(self, map_: MapFacts, *, cpu: int | None = None, size: int | None = None) -> RingMemory: ...
+    def waiter(self, rings: Sequence[RingMemory], map_: MapFacts) -> Waiter: ...
+    def attach(self, program: ProgramFacts, hook: Hook) -> Handle: ...
+    def kernel_btf(self, module: str | None = None) -> Btf: ...
+
+    @property
+    def pins(self) -> Pins: ...
+    def trace(self) -> Sequence[str]:
+        """What programs printed with trace_printk since the last call (embedded); elsewhere NotSupportedError."""
+
+    def close(self) -> None: ...
+
+
+class MappedMemory(Protocol):
+    """A map's values as memory. `view()` gives a memoryview; close() defers the unmapping until the last view is gone."""
+
+    @property
+    def size(self) -> int: ...
+    def view(self) -> memoryview: ...
+    def close(self) -> None: ...
