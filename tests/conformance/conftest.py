@@ -1,0 +1,50 @@
+"""The runtimes that every conformance case runs on, and the count of what ran where."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ebpf.runtime
+from ebpf.runtime import Runtime
+from tests.conformance.exceptions import reason
+from tests.privilege import missing_bpf_privilege
+
+RUNTIMES = ("embedded", "linux")
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    """Yield each runtime in turn; an embedded one is new for every case."""
+    name: str = request.param
+    why = reason(f"{request.path.stem}.{request.node.originalname}", name)
+    if why is not None:
+        pytest.skip(f"not for {name}: {why}")
+    if name == "linux":
+        missing = missing_bpf_privilege()
+        if missing is not None:
+            pytest.skip(missing)
+        yield ebpf.runtime.linux()
+        return
+    embedded = ebpf.runtime.embedded()
+    yield embedded
+    embedded.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many cases ran on which runtime."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "failed", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for name in RUNTIMES:
+                if "tests/conformance/" in report.nodeid and f"[{name}" in report.nodeid.replace("-" + name, "[" + name):
+                    counts[name, outcome] += 1
+    for name in RUNTIMES:
+        if any(counts[name, outcome] for outcome in ("passed", "failed", "skipped")):
+            terminalreporter.write_line(
+                f"conformance on {name}: {counts[name, 'passed']} passed, {counts[name, 'failed']} failed, "
+                f"{counts[name, 'skipped']} skipped"
+            )
