@@ -20,6 +20,7 @@ RUNTIMES = ("embedded", "linux")
 def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
     """Yield each runtime in turn; an embedded one is new for every case."""
     name: str = request.param
+    request.node.user_properties.append(("runtime", name))
     why = reason(f"{request.path.stem}.{request.node.originalname}", name)
     if why is not None:
         pytest.skip(f"not for {name}: {why}")
@@ -36,15 +37,10 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print how many cases ran on which runtime."""
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[object, str]] = Counter()
     for outcome in ("passed", "failed", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            for name in RUNTIMES:
-                if "tests/conformance/" in report.nodeid and f"[{name}" in report.nodeid.replace("-" + name, "[" + name):
-                    counts[name, outcome] += 1
-    for name in RUNTIMES:
-        if any(counts[name, outcome] for outcome in ("passed", "failed", "skipped")):
-            terminalreporter.write_line(
-                f"conformance on {name}: {counts[name, 'passed']} passed, {counts[name, 'failed']} failed, "
-                f"{counts[name, 'skipped']} skipped"
-            )
+            counts.update((value, outcome) for name, value in report.user_properties if name == "runtime")
+    for runtime_name in sorted({str(name) for name, _ in counts}):
+        shown = ", ".join(f"{counts[runtime_name, outcome]} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        terminalreporter.write_line(f"conformance on {runtime_name}: {shown}")
