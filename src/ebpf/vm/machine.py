@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ebpf.vm.fault import Fault
+from ebpf.vm.memory import AddressSpace
 
 if TYPE_CHECKING:
     from ebpf.vm.maps import Map
-    from ebpf.vm.memory import AddressSpace
     from ebpf.vm.program import Program
+
+DEFAULT_BUDGET = 1 << 26
+"""Instructions that a run may execute unless the kernel says otherwise."""
 
 
 class Kernel(Protocol):
@@ -36,13 +42,49 @@ class Kernel(Protocol):
 class Run:
     """One run of one program on one virtual CPU: what engines and helper bodies share. Never shared by threads.
 
-    `context` belongs to the program type (packet state, result of redirect). `call` runs a function of the
-    program (a callback) and returns its r0: the engine sets it for the duration of the run.
+    - `program` is the one that runs now (a tail call changes it), `memory` its address space.
+    - `context` belongs to the program type (packet state, result of redirect); the engine never looks at it.
+    - `call(slot, args)` runs a function of the program (a callback) with up to five arguments and returns its r0;
+      the engine sets it for the duration of the run. `slot` is what a function pointer holds.
+    - `budget` is how many instructions may still run: one iterator that all frames and callbacks draw from.
+    - `tail_calls` counts them (limit 33), `locks` are the spin locks held, by address, and `reservations` the ring
+      buffer records reserved and not yet submitted, by address; helper bodies keep both.
     """
 
-    __slots__ = ("budget", "call", "context", "cpu", "kernel", "locks", "memory", "program", "reservations", "tail_calls")
+    __slots__ = (
+        "budget",
+        "call",
+        "context",
+        "cpu",
+        "kernel",
+        "locks",
+        "memory",
+        "program",
+        "reservations",
+        "tail_calls",
+    )
 
-    kernel: Kernel
-    memory: AddressSpace
-    program: Program
-    cpu: int
+    def __init__(
+        self,
+        program: Program,
+        kernel: Kernel,
+        *,
+        cpu: int = 0,
+        budget: int = DEFAULT_BUDGET,
+        context: Any = None,
+        memory: AddressSpace | None = None,
+    ) -> None:
+        self.program = program
+        self.kernel = kernel
+        self.cpu = cpu
+        self.context = context
+        self.memory = AddressSpace() if memory is None else memory
+        self.budget: Iterator[int] = iter(range(budget))
+        self.tail_calls = 0
+        self.locks: dict[int, Any] = {}
+        self.reservations: dict[int, Any] = {}
+        self.call: Callable[[int, Sequence[int]], int] = _not_running
+
+
+def _not_running(slot: int, args: Sequence[int]) -> int:
+    raise Fault("call", f"function at slot {slot} was called with {len(args)} arguments while no engine runs")

@@ -1,0 +1,31 @@
+"""How a run ends when a program breaks a rule, and how a load ends when the kernel refuses.
+
+Inside the vm both are small exceptions without context; the engine turns a Fault into the public
+`ebpf.errors.ProgramFault`, the embedded kernel turns Rejected into an errno.
+"""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """A running program did something forbidden.
+
+    `kind` is its class: "memory" (address out of its region, or no permission), "alignment" (atomic operation),
+    "budget" (too many instructions), "stack" (too many frames), "helper" (wrong argument, failing helper),
+    "call" (no such function) or "instruction" (can't be executed here). `address` is the faulting address.
+    """
+
+    def __init__(self, kind: str, message: str, *, address: int | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.address = address
+
+
+class Rejected(Exception):
+    """The kernel refuses a program or a test run: `errno` as Linux counts, `message` the reason (last line of the log)."""
+
+    def __init__(self, errno: int, message: str) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.message = message

@@ -1,0 +1,174 @@
+"""The 64-bit address space of one run: numbered regions, each access checked against its own.
+
+An address is `region number << 32 | offset`. It never is an address of the host, so that a program can neither
+learn nor forge one, and pointer arithmetic that leaves a region meets no other. Byte order is little-endian.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from struct import Struct
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ebpf.vm.fault import Fault
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ebpf.vm.maps import Map
+
+OFFSET_BITS = 32
+OFFSET_MASK = (1 << OFFSET_BITS) - 1
+UNSIGNED = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
+"""Size in bytes → how an unsigned integer of it lies in memory."""
+
+ATOMIC = Lock()
+"""Held for one atomic instruction: runs on other virtual CPUs share map values."""
+
+
+@dataclass(slots=True)
+class Region:
+    """A range of addresses. Only offsets from `start` to `end` (exclusive) are accessible."""
+
+    name: str
+    data: memoryview
+    start: int
+    end: int
+    readable: bool
+    writable: bool
+    object: Any = field(default=None, repr=False)
+
+    @property
+    def permissions(self) -> str:
+        """`rw`, `r-`, `-w` or `--`."""
+        return ("r" if self.readable else "-") + ("w" if self.writable else "-")
+
+
+class AddressSpace:
+    """What one run can reach. Never shared by threads; keeps everything in it alive until it goes itself.
+
+    Every method that takes an address raises Fault("memory") where the range is not accessible.
+    """
+
+    __slots__ = ("_next", "_numbers", "regions")
+
+    def __init__(self) -> None:
+        self.regions: dict[int, Region] = {}
+        self._numbers: dict[int, int] = {}  # id of a map value's view or a kernel object → region number
+        self._next = 1
+
+    def add(self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True) -> int:
+        """Make `data` a region and return its first address; a read-only buffer makes a read-only region."""
+        view = memoryview(data).cast("B")
+        region = Region(name, view, 0, len(view), readable, writable and not view.readonly)
+        return self._enter(region)
+
+    def _enter(self, region: Region) -> int:
+        number = self._next
+        self._next = number + 1
+        self.regions[number] = region
+        return number << OFFSET_BITS
+
+    def remove(self, address: int) -> None:
+        """Forget the region of `address`; its number is not used again, so that dangling pointers fault."""
+        region = self.regions.pop(address >> OFFSET_BITS)
+        self._numbers.pop(id(region.object), None)
+
+    def limit(self, address: int, start: int, end: int) -> None:
+        """Make only offsets `start` to `end` of a region accessible (head- and tailroom of a packet)."""
+        region = self.region(address)
+        if not 0 <= start <= end <= len(region.data):
+            raise ValueError(f"window {start}..{end} lies outside the {len(region.data)} bytes of {region.name}")
+        region.start, region.end = start, end
+
+    def value(self, view: memoryview, map_: Map) -> int:
+        """Return the address of a map's element; the same view object has the same address during this run."""
+        number = self._numbers.get(id(view))
+        if number is not None:
+            return number << OFFSET_BITS
+        readable, writable = map_.program_readable, map_.program_writable
+        region = Region(f"value of {map_.name}", view, 0, len(view), readable, writable and not view.readonly, view)
+        return self._remember(region, view)
+
+    def object(self, obj: Any, name: str) -> int:
+        """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
+        number = self._numbers.get(id(obj))
+        if number is not None:
+            return number << OFFSET_BITS
+        return self._remember(Region(name, memoryview(b""), 0, 0, False, False, obj), obj)
+
+    def _remember(self, region: Region, obj: Any) -> int:
+        address = self._enter(region)
+        self._numbers[id(obj)] = address >> OFFSET_BITS
+        return address
+
+    def object_at(self, address: int) -> Any:
+        """Return the kernel object that `address` stands for."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        if region is None or region.object is None or region.data or address & OFFSET_MASK:
+            raise Fault("memory", f"{address:#x} is not the address of a kernel object", address=address)
+        return region.object
+
+    def region(self, address: int) -> Region:
+        """Return the region of `address`, whatever the offset."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        if region is None:
+            raise Fault("memory", f"no region at {address:#x}{_hint(address)}", address=address)
+        return region
+
+    def remaining(self, address: int) -> int:
+        """Return how many bytes from `address` on are accessible, 0 if none (no fault)."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        offset = address & OFFSET_MASK
+        return region.end - offset if region is not None and region.start <= offset < region.end else 0
+
+    def view(self, address: int, size: int, *, write: bool = False) -> memoryview:
+        """Return the live bytes of a range; `write` asks for permission to write them."""
+        region = self.region(address)
+        offset = address & OFFSET_MASK
+        allowed = region.writable if write else region.readable
+        if not allowed or size < 0 or offset < region.start or offset + size > region.end:
+            raise self.denied(address, size, write=write)
+        return region.data[offset : offset + size]
+
+    def load(self, address: int, size: int) -> int:
+        """Read an unsigned integer of 1, 2, 4 or 8 bytes."""
+        region = self.region(address)
+        offset = address & OFFSET_MASK
+        if not region.readable or offset < region.start or offset + size > region.end:
+            raise self.denied(address, size, write=False)
+        value: int = UNSIGNED[size].unpack_from(region.data, offset)[0]
+        return value
+
+    def store(self, address: int, size: int, value: int) -> None:
+        """Write the low 1, 2, 4 or 8 bytes of an unsigned integer."""
+        region = self.region(address)
+        offset = address & OFFSET_MASK
+        if not region.writable or offset < region.start or offset + size > region.end:
+            raise self.denied(address, size, write=True)
+        UNSIGNED[size].pack_into(region.data, offset, value & (1 << 8 * size) - 1)
+
+    def denied(self, address: int, size: int, *, write: bool) -> Fault:
+        """Return the fault that says why a range is not accessible."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        what = f"{'write' if write else 'read'} of {size} bytes at {address:#x}"
+        if region is None:
+            return Fault("memory", f"{what}: no region there{_hint(address)}", address=address)
+        offset = address & OFFSET_MASK
+        if offset < region.start or offset + size > region.end:
+            inside = f"{region.name} has offsets {region.start}..{region.end}, the access {offset}..{offset + size}"
+            return Fault("memory", f"{what}: {inside}", address=address)
+        return Fault("memory", f"{what}: {region.name} is {region.permissions}", address=address)
+
+    def describe(self) -> list[str]:
+        """Return one line per region: first and last accessible address, permissions, name."""
+        return [
+            f"{(number << OFFSET_BITS) + region.start:#x}-{(number << OFFSET_BITS) + region.end:#x} "
+            f"{region.permissions} {region.name}"
+            for number, region in sorted(self.regions.items())
+        ]
+
+
+def _hint(address: int) -> str:
+    return " (a null pointer)" if address <= OFFSET_MASK else ""

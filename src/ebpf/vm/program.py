@@ -1,0 +1,133 @@
+"""A program as engines run it, and the request that makes one (what BPF_PROG_LOAD carries)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ebpf.abi.types import AttachType, ProgramType
+from ebpf.vm.fault import Rejected
+
+if TYPE_CHECKING:
+    from ebpf.vm.maps import Map
+
+__all__ = ["LoadRequest", "Log", "Program", "Rejected", "Slot", "decode_slots", "encode_slots", "load_program"]
+
+Log = Callable[[str], None]
+"""Takes one line of the load log, without its newline (`lines.append` will do)."""
+
+_SLOT = Struct("<BBhi")
+
+
+class Slot(NamedTuple):
+    """Eight bytes of code. The second half of ldimm64 is a slot of its own with opcode 0."""
+
+    opcode: int
+    dst: int
+    src: int
+    off: int
+    imm: int
+
+
+def decode_slots(code: bytes) -> list[Slot]:
+    """Split little-endian code into slots; `off` and `imm` are signed. The length must be a multiple of 8."""
+    return [Slot(opcode, regs & 15, regs >> 4, off, imm) for opcode, regs, off, imm in _SLOT.iter_unpack(code)]
+
+
+def encode_slots(slots: list[Slot] | tuple[Slot, ...]) -> bytes:
+    """Join slots into little-endian code."""
+    return b"".join(_SLOT.pack(s.opcode, s.src << 4 | s.dst, s.off, s.imm) for s in slots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRequest:
+    """What is to be loaded.
+
+    `insns` is little-endian code. `map_by_fd` and `map_by_index` (entries of fd_array) return None for a number that
+    is no map's. `source_line` maps a slot to its line of source code. `limit` is the most slots accepted.
+    `attach_type` is expected_attach_type. `license` decides about GPL-only helpers.
+    """
+
+    type: ProgramType
+    insns: bytes
+    attach_type: AttachType | None = None
+    license: str = ""
+    flags: int = 0
+    name: str = ""
+    map_by_fd: Callable[[int], Map | None] = lambda fd: None
+    map_by_index: Callable[[int], Map | None] = lambda index: None
+    source_line: Callable[[int], str | None] = lambda slot: None
+    limit: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Program:
+    """A checked and lowered program. Immutable; threads may share it.
+
+    `insns` is the code as it was given, `lowered` what engines run, one Slot per 8 bytes: accesses to the public
+    context became accesses to the internal one, map references indices into `maps` (ldimm64 with src 5 or 6), function
+    pointers the function's slot (src 4). `functions` are the first slots of the main program (0) and its subprograms.
+    Lowering is slot by slot, so that a slot means the same place in both. `compiled` is where engines
+    keep what they made of the program, by engine name.
+    """
+
+    type: ProgramType
+    attach_type: AttachType | None
+    name: str
+    insns: bytes
+    lowered: tuple[Slot, ...]
+    maps: tuple[Map, ...]
+    functions: tuple[int, ...]
+    gpl_compatible: bool
+    flags: int
+    tag: bytes
+    source_line: Callable[[int], str | None] = field(repr=False)
+    compiled: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def source(self, slot: int) -> str | None:
+        """Return the line of source code that a slot comes from, None if unknown."""
+        return self.source_line(slot)
+
+    @property
+    def xlated(self) -> bytes:
+        """The lowered code as bytes (what bpf_prog_info calls xlated_prog_insns)."""
+        return encode_slots(self.lowered)
+
+
+def load_program(request: LoadRequest, log: Log) -> Program:
+    """Check and lower a program.
+
+    Raises:
+        Rejected: with the errno of Linux; the reason is in the log, too.
+    """
+    from ebpf.vm.check import check
+    from ebpf.vm.lower import lower
+
+    checked = check(request, log)
+    lowered, maps = lower(request, checked, log)
+    return Program(
+        type=request.type,
+        attach_type=request.attach_type,
+        name=request.name,
+        insns=request.insns,
+        lowered=tuple(lowered),
+        maps=maps,
+        functions=checked.functions,
+        gpl_compatible=checked.gpl_compatible,
+        flags=request.flags,
+        tag=program_tag(checked.slots),
+        source_line=request.source_line,
+    )
+
+
+def program_tag(slots: list[Slot]) -> bytes:
+    """Return the kernel's 8-byte tag: hash of the code with the numbers of maps left out."""
+    neutral = list(slots)
+    for index, slot in enumerate(slots):
+        if slot.opcode == 0x18 and slot.src in (1, 2, 5, 6):
+            neutral[index] = slot._replace(imm=0)
+            neutral[index + 1] = slots[index + 1]._replace(imm=0)
+    return hashlib.sha256(encode_slots(neutral)).digest()[:8]
