@@ -1,1 +1,9 @@
-"""Placeholder."""
+"""Instructions: encode, decode, assemble text, disassemble (bytes in, bytes out)."""
+
+from __future__ import annotations
+
+from ebpf.asm import opcodes
+from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
+from ebpf.asm.instructions import Instructions
+
+__all__ = ["Insn", "Instructions", "Reference", "ReferenceKind", "SourceLine", "opcodes"]

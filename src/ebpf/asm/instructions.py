@@ -1,0 +1,182 @@
+"""A program's instructions as a list, and their encoding as 8-byte slots (RFC 9669, section 3)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from ebpf.asm.insn import Insn, ReferenceKind
+from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, LDIMM64
+from ebpf.errors import AsmError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+ByteOrder = Literal["little", "big"]
+
+_SLOT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
+_U32 = 0xFFFFFFFF
+_LOCAL = (ReferenceKind.FUNCTION, ReferenceKind.FUNCTION_POINTER)
+
+
+class Instructions(list[Insn]):
+    """A list of `Insn` that keeps references symbolic until it is encoded.
+
+    Jump offsets are numbers of slots and are not touched when the list is edited; calls and function pointers
+    that have a `reference` to a `symbol` of the list are resolved anew by each `encode`. A list may be read by
+    several threads, and changed by one.
+    """
+
+    @classmethod
+    def decode(cls, data: Buffer, byte_order: ByteOrder = "little") -> Instructions:
+        """Decode 8-byte slots in `byte_order`.
+
+        Every slot is kept as it is, unknown opcodes and reserved fields included, so that `encode` gives the same
+        bytes back. Raises AsmError for a length that is not a multiple of 8, and for an ldimm64 whose second slot
+        is missing or has anything but an immediate (Linux refuses these too).
+        """
+        view = memoryview(data).cast("B")
+        if len(view) % 8:
+            raise AsmError(f"instructions take 8 bytes each, found {len(view)} bytes")
+        slots = _slot(byte_order).iter_unpack(view)
+        big = byte_order == "big"
+        insns = cls()
+        append = insns.append
+        for opcode, registers, off, imm in slots:
+            high, low = registers >> 4, registers & 15
+            dst, src = (high, low) if big else (low, high)
+            if opcode == LDIMM64:
+                imm = imm & _U32 | _second_half(next(slots, None), len(insns)) << 32
+            append(Insn(opcode, dst, src, off, imm))
+        return insns
+
+    @classmethod
+    def from_asm(cls, text: str) -> Instructions:
+        """Assemble text (see `ebpf.asm.assemble`). Raises AsmError with line and column."""
+        from ebpf.asm.assembler import assemble
+
+        return assemble(text)
+
+    def encode(self, byte_order: ByteOrder = "little", resolve: Callable[[Insn], Insn] | None = None) -> bytes:
+        """Encode as 8-byte slots in `byte_order`.
+
+        References to functions of this list become distances. Each other instruction with a reference is passed to
+        `resolve`, which returns the instruction to encode (of as many slots); without it they are encoded as they
+        stand. Raises AsmError if a field does not fit or a symbol is defined twice.
+        """
+        pack = _slot(byte_order).pack
+        big = byte_order == "big"
+        parts: list[bytes] = []
+        for index, insn in enumerate(self._resolved(resolve)):
+            registers = insn.dst << 4 | insn.src if big else insn.src << 4 | insn.dst
+            imm = insn.imm
+            try:
+                if insn.opcode == LDIMM64:
+                    parts.append(pack(LDIMM64, registers, insn.off, _signed(imm & _U32)))
+                    parts.append(pack(0, 0, 0, _signed(imm >> 32)))
+                else:
+                    parts.append(pack(insn.opcode, registers, insn.off, imm))
+            except struct.error:
+                raise _field_error(index, insn) from None
+            if insn.dst | insn.src > 15:
+                raise _field_error(index, insn)
+        return b"".join(parts)
+
+    @property
+    def slots(self) -> int:
+        """Number of 8-byte slots of the whole list."""
+        return sum(insn.slots for insn in self)
+
+    def raw_offset(self, index: int) -> int:
+        """Return the slot at which instruction `index` begins; O(index)."""
+        return sum(insn.slots for insn in self[:index])
+
+    def raw_offsets(self) -> list[int]:
+        """Return the slot at which each instruction begins."""
+        offsets, slot = [], 0
+        for insn in self:
+            offsets.append(slot)
+            slot += insn.slots
+        return offsets
+
+    def symbols(self) -> dict[str, int]:
+        """Map each symbol to the index of its instruction. Raises AsmError if one is defined twice."""
+        found: dict[str, int] = {}
+        for index, insn in enumerate(self):
+            if insn.symbol is not None and found.setdefault(insn.symbol, index) != index:
+                raise AsmError(f"symbol {insn.symbol} is defined by instructions {found[insn.symbol]} and {index}")
+        return found
+
+    def __str__(self) -> str:
+        from ebpf.asm.disassembler import disassemble
+
+        return disassemble(self)
+
+    def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Iterable[Insn]:
+        if not any(insn.reference for insn in self):
+            return self
+        symbols = self.symbols()
+        offsets = self.raw_offsets()
+        resolved = []
+        for index, insn in enumerate(self):
+            reference = insn.reference
+            if reference is None:
+                pass
+            elif reference.kind in _LOCAL and reference.name in symbols:
+                insn = link(insn, offsets[symbols[reference.name]] - offsets[index] - 1)
+            elif resolve is not None:
+                insn = _resolve(resolve, insn, index)
+            resolved.append(insn)
+        return resolved
+
+
+def link(insn: Insn, distance: int) -> Insn:
+    """Point a call or a function pointer at the function `distance` slots behind the next slot."""
+    if insn.opcode == LDIMM64:
+        return replace(insn, src=BPF_PSEUDO_FUNC, imm=distance & _U32)
+    if insn.opcode == CALL:
+        return replace(insn, src=BPF_PSEUDO_CALL, imm=distance)
+    raise AsmError(f"only a call or ldimm64 can refer to a function, found opcode {insn.opcode:#04x}")
+
+
+def _resolve(resolve: Callable[[Insn], Insn], insn: Insn, index: int) -> Insn:
+    result = resolve(insn)
+    if result.slots != insn.slots:
+        raise AsmError(f"instruction {index} takes {insn.slots} slots, its replacement {result.slots}")
+    return result
+
+
+def _slot(byte_order: ByteOrder) -> struct.Struct:
+    if byte_order not in _SLOT:
+        raise AsmError(f"byte order is 'little' or 'big', found {byte_order!r}")
+    return _SLOT[byte_order]
+
+
+def _signed(imm: int) -> int:
+    return imm - (1 << 32) if 1 << 31 <= imm < 1 << 32 else imm
+
+
+def _second_half(slot: tuple[int, int, int, int] | None, index: int) -> int:
+    if slot is None:
+        raise AsmError(f"instruction {index} (ldimm64) lacks its second slot")
+    opcode, registers, off, imm = slot
+    if opcode or registers or off:
+        raise AsmError(f"instruction {index} (ldimm64) has more than an immediate in its second slot")
+    return imm & _U32
+
+
+def _field_error(index: int, insn: Insn) -> AsmError:
+    wide = insn.opcode == LDIMM64
+    limits = {
+        "opcode": (0, 255),
+        "dst": (0, 15),
+        "src": (0, 15),
+        "off": (-(1 << 15), (1 << 15) - 1),
+        "imm": (0, (1 << 64) - 1) if wide else (-(1 << 31), (1 << 31) - 1),
+    }
+    for name, (low, high) in limits.items():
+        if not low <= (value := getattr(insn, name)) <= high:
+            return AsmError(f"instruction {index}: {name} must be {low} to {high}, found {value}")
+    raise AssertionError("every field fits")
