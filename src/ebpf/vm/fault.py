@@ -29,3 +29,11 @@ class Rejected(Exception):
         super().__init__(message)
         self.errno = errno
         self.message = message
+
+
+class Unwind(Exception):
+    """A helper ends the whole program, whatever frame called it: `value` becomes r0."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
