@@ -6,8 +6,8 @@ that the call does not cover.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
@@ -40,7 +40,7 @@ class MapFacts:
     key_size: int
     value_size: int
     max_entries: int
-    flags: MapFlag = MapFlag(0)
+    flags: MapFlag = MapFlag(0)  # noqa: RUF009 - a flag is an immutable int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,10 @@ class ProgramFacts:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where a program sent its packet: `helper` is the helper's name, `target` an ifindex or the map's id, `key` the map key."""
+    """Where a program sent its packet.
+
+    `helper` is the helper's name, `target` an ifindex or the map's id, `key` the map key.
+    """
 
     helper: str
     target: int
@@ -151,7 +154,7 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """"linux", "windows" or "embedded"."""
+        """ "linux", "windows" or "embedded"."""
 
     @property
     def reason(self) -> str:
@@ -159,7 +162,7 @@ class Runtime(Protocol):
 
     @property
     def personality(self) -> str:
-        """"linux" or "windows": whose numbers, contexts and helpers it speaks."""
+        """ "linux" or "windows": whose numbers, contexts and helpers it speaks."""
 
     @property
     def cpus(self) -> int:
@@ -192,7 +195,7 @@ class Runtime(Protocol):
 
 
 class MappedMemory(Protocol):
-    """A map's values as memory. `view()` gives a memoryview; close() defers the unmapping until the last view is gone."""
+    """A map's values as memory; close() defers the unmapping until the last view is gone."""
 
     @property
     def size(self) -> int: ...

@@ -1,0 +1,199 @@
+"""Which runtime is used, and why: the only place that decides."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ebpf.abi.linux.errno import EPERM
+from ebpf.abi.tagged import Platform
+from ebpf.abi.types import MapType, ProgramType
+from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
+from ebpf.runtime.base import Runtime
+
+if TYPE_CHECKING:
+    from ebpf.spec import CollectionSpec, ProgramSpec
+
+_log = logging.getLogger("ebpf")
+_NAMES = ("linux", "embedded")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A runtime and the reason why it was chosen."""
+
+    runtime: Runtime
+    reason: str
+
+
+def linux() -> Runtime:
+    """Return the Linux kernel as a runtime; always the same object. Nothing is called until it is used.
+
+    On another system every call of it raises NotSupportedError.
+    """
+    return _linux("asked for")
+
+
+def embedded(**options: Any) -> Runtime:
+    """Return a new user-space kernel of its own; the caller closes it.
+
+    Options: `personality` ("linux"), `cpus` (1), `seed`, `clock`, `limits` (Limits), `pin_dir`; what each means is
+    said by EmbeddedRuntime. It needs no privileges and runs on every system.
+    """
+    from ebpf.runtime.embedded.kernel import EmbeddedRuntime
+
+    return EmbeddedRuntime(**options)
+
+
+def current() -> Runtime:
+    """Return the runtime that "auto" means at this moment; `.reason` says why."""
+    return choose().runtime
+
+
+def select(runtime: Runtime | str, spec: CollectionSpec | None = None) -> Runtime:
+    """Turn "auto", "linux", "embedded" or a runtime into a runtime; `spec` is what is about to be loaded.
+
+    "embedded" is the one embedded kernel that this process shares: what one part of a program creates there,
+    another can list. Use `embedded()` for one that nobody else sees.
+    """
+    if not isinstance(runtime, str):
+        return runtime
+    return choose(spec).runtime if runtime == "auto" else _named(runtime, "asked for")
+
+
+def choose(spec: CollectionSpec | None = None) -> Choice:
+    """Decide what "auto" means for `spec` (None: for anything) and log it.
+
+    In this order: what the environment variable EBPF_RUNTIME names; the Linux kernel, where this user may load each
+    program; the embedded kernel, only if it knows each program's type and attach type. Loading a two-instruction
+    program of each type is how it finds out. Raises MissingPrivilegeError that names the program, the privilege and
+    what the embedded kernel lacks; NotSupportedError where no kernel is at hand that a privilege would open.
+    """
+    choice = _from_environment() or _from_kernels(spec)
+    _log.info("runtime %s: %s", choice.runtime.name, choice.reason)
+    return choice
+
+
+@cache
+def _linux(reason: str) -> Runtime:
+    from ebpf.runtime.linux.kernel import LinuxRuntime
+
+    return LinuxRuntime(reason=reason)
+
+
+@cache
+def _default_embedded() -> Runtime:
+    return embedded()
+
+
+def _named(name: str, reason: str) -> Runtime:
+    if name == "linux":
+        return _linux(reason)
+    if name == "embedded":
+        return _shared_embedded(reason)
+    raise ValueError(f"runtime {name!r} is unknown; expected auto, {' or '.join(_NAMES)}")
+
+
+def _shared_embedded(reason: str) -> Runtime:
+    runtime = _default_embedded()
+    runtime.reason = reason  # type: ignore[misc]  # read-only for users; this module is what decides it
+    return runtime
+
+
+def _from_environment() -> Choice | None:
+    name = os.environ.get("EBPF_RUNTIME", "auto") or "auto"
+    if name == "auto":
+        return None
+    reason = f"the environment variable EBPF_RUNTIME is {name}"
+    return Choice(_named(name, reason), reason)
+
+
+def _from_kernels(spec: CollectionSpec | None) -> Choice:
+    programs = _one_per_type(spec)
+    refusal = _kernel_refusal(programs)
+    if refusal is None:
+        what = "load every program" if programs else "call bpf()"
+        reason = f"this user may {what} in the Linux kernel"
+        return Choice(_linux(reason), reason)
+    lacking = [program for program in programs if _probe(_default_embedded(), program) is not None]
+    if lacking:
+        raise _nowhere(lacking[0], refusal)
+    reason = f"{refusal}; the embedded kernel knows every program's type"
+    return Choice(_shared_embedded(reason), reason)
+
+
+def _one_per_type(spec: CollectionSpec | None) -> list[ProgramSpec]:
+    programs = [program for program in spec.programs.values() if program.autoload] if spec is not None else []
+    return list({(program.type, program.attach_type): program for program in programs}.values())
+
+
+def _kernel_refusal(programs: list[ProgramSpec]) -> SystemCallError | NotSupportedError | None:
+    """Return why the kernel of this machine is not for these programs, or None."""
+    if sys.platform != "linux":
+        return NotSupportedError("bpf()", runtime=sys.platform, alternative="it is a call of Linux")
+    kernel = _linux("probed")
+    foreign = [program for program in programs if program.type.platform is not Platform.LINUX]
+    if foreign:
+        return NotSupportedError(f"program type {foreign[0].type.name}", runtime="linux")
+    refusal = _probe_map(kernel)
+    for program in programs:
+        refusal = refusal or _probe(kernel, program)
+        # Only a missing privilege speaks against the kernel here; the load will say what else it does not like.
+        if refusal is not None and refusal.errno != EPERM:
+            refusal = None
+    return refusal
+
+
+def _probe_map(kernel: Runtime) -> SystemCallError | None:
+    from ebpf.abi.types import Cmd
+    from ebpf.runtime.attrs import MapCreate
+
+    try:
+        fd = kernel.bpf(Cmd.MAP_CREATE, MapCreate(map_type=MapType.ARRAY, key_size=4, value_size=4, max_entries=1))
+    except SystemCallError as refusal:
+        return refusal
+    kernel.own(fd).close()
+    return None
+
+
+# Their attach points are functions of the kernel: a program without one is refused whoever asks.
+_NEEDS_TARGET = frozenset({ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT, ProgramType.STRUCT_OPS})
+
+
+def _probe(runtime: Runtime, program: ProgramSpec) -> SystemCallError | None:
+    """Load `r0 = 0; exit` as this type of program; return the refusal or None."""
+    from ebpf.abi.types import Cmd
+    from ebpf.runtime.attrs import ProgLoad
+
+    attr = ProgLoad(
+        prog_type=program.type,
+        expected_attach_type=program.attach_type or 0,
+        insn_cnt=2,
+        insns=bytes.fromhex("b7000000000000009500000000000000"),
+        license=b"GPL",
+    )
+    try:
+        fd = runtime.bpf(Cmd.PROG_LOAD, attr)
+    except SystemCallError as refusal:
+        needs_target = program.type in _NEEDS_TARGET and runtime.name == "linux" and refusal.errno != EPERM
+        return None if needs_target else refusal
+    runtime.own(fd).close()
+    return None
+
+
+def _nowhere(program: ProgramSpec, refusal: SystemCallError | NotSupportedError) -> SystemCallError | NotSupportedError:
+    lacks = f"the embedded kernel has no programs of type {program.type.label}"
+    message = f"load program {program.name} nowhere: {refusal}; {lacks}"
+    if isinstance(refusal, MissingPrivilegeError):
+        error = MissingPrivilegeError(
+            message, cmd=refusal.cmd, errno=EPERM, errno_name=refusal.errno_name, platform=refusal.platform
+        )
+        error.capability, error.sysctl, error.lockdown = refusal.capability, refusal.sysctl, refusal.lockdown
+        return error
+    return NotSupportedError(
+        f"program type {program.type.label} of {program.name}", alternative=f"{refusal}, and {lacks}"
+    )

@@ -1,0 +1,126 @@
+"""Ownership of the numbers that bpf() returns."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from types import FrameType
+
+from ebpf.errors import ClosedError
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# One lock for all handles: it is held for a few instructions, and a forked child can replace it without knowing them.
+_lock = threading.Lock()
+_generation = 0
+
+
+def _after_fork_in_child() -> None:
+    # The parent's other threads are not here to give back what they borrowed, nor to release the lock.
+    global _lock, _generation
+    _lock = threading.Lock()
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class Borrowed:
+    """A number and who is using it; as a context manager it lends the number. Threads may share it."""
+
+    __slots__ = ("close_number", "closing", "generation", "number", "users")
+
+    def __init__(self, close_number: Callable[[int], None], number: int) -> None:
+        self.close_number = close_number
+        self.number = number
+        self.users = 0
+        self.closing = False
+        self.generation = _generation
+
+    def __enter__(self) -> int:
+        with _lock:
+            if self.closing:
+                raise ClosedError(f"number {self.number} was closed; open the object again")
+            if self.generation != _generation:
+                self.generation, self.users = _generation, 0
+            self.users += 1
+        return self.number
+
+    def __exit__(self, *_: object) -> None:
+        with _lock:
+            if self.generation != _generation:
+                return
+            self.users -= 1
+            last = self.closing and not self.users
+        if last:
+            self.close_number(self.number)
+
+    def close(self) -> None:
+        with _lock:
+            if self.closing:
+                return
+            self.closing = True
+            in_use = self.users > 0 and self.generation == _generation
+        if not in_use:
+            self.close_number(self.number)
+
+
+class Handle:
+    """The right to use a number of a kernel, and the duty to close it once. Threads may share it.
+
+    While somebody borrows the number, close() only marks it: the last borrower closes, so that the number is not
+    given to another object under a call in flight. A handle that is dropped without close() closes and gives a
+    ResourceWarning that says where it was made (with the whole stack under `python -X dev`); when the interpreter
+    exits it is silent, the system frees the number. A forked child owns its copies and may close them.
+    """
+
+    __slots__ = ("__weakref__", "_borrowed", "_finalizer")
+
+    def __init__(self, close: Callable[[int], None], fd: int, *, what: str = "handle") -> None:
+        self._borrowed = Borrowed(close, fd)
+        self._finalizer = weakref.finalize(self, _dropped, self._borrowed, what, *_origin())
+        self._finalizer.atexit = False
+
+    def borrow(self) -> Borrowed:
+        """Return a context manager that gives the number; raises ClosedError on entry once close() was called."""
+        return self._borrowed
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._borrowed.closing
+
+    def close(self) -> None:
+        """Close the number, or leave it to the last borrower; further calls do nothing."""
+        self._finalizer.detach()
+        self._borrowed.close()
+
+    def __repr__(self) -> str:
+        return f"<Handle {self._borrowed.number}{' closed' if self.closed else ''}>"
+
+
+def _origin() -> tuple[str, int, str]:
+    """Return file and line of the innermost frame outside of this package, and under -X dev the stack as text."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    stack = "".join(traceback.format_stack(sys._getframe(2))) if sys.flags.dev_mode else ""
+    return (frame.f_code.co_filename, frame.f_lineno, stack) if frame is not None else ("<unknown>", 0, stack)
+
+
+def _dropped(borrowed: Borrowed, what: str, file: str, line: int, stack: str) -> None:
+    message = (
+        f"unclosed {what} (number {borrowed.number}) made at {file}:{line}; close it or use it in a with statement"
+    )
+    if stack:
+        message += f"\nmade by:\n{stack}"
+    try:
+        warnings.warn_explicit(message, ResourceWarning, file, line)
+    finally:
+        borrowed.close()

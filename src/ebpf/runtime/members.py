@@ -1,0 +1,304 @@
+"""Declarations of the members of `union bpf_attr`, and the records that they make (include/uapi/linux/bpf.h).
+
+A record is a class whose body is the table: one line a member, with its offset. A metaclass turns the body into slots
+and a constructor; packing and unpacking walk the table. Nothing here calls an operating system.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, dataclass_transform
+
+from ebpf.abi.linux.errno import EFAULT
+from ebpf.abi.tagged import Platform, TaggedEnum
+from ebpf.errors import NotSupportedError
+from ebpf.runtime.memory import Address, pin, pin_strings
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ebpf.abi.types import Cmd
+
+UNION_SIZE = 256
+"""How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
+
+
+@dataclass(slots=True)
+class Member:
+    """One member: where it lies, and how its Python value becomes bytes.
+
+    `written` says which commands write it: True for all. `length` names the members whose product is the size of what
+    a pointer points at.
+    """
+
+    offset: int
+    size: int
+    code: str
+    kind: str = "int"
+    written: bool | frozenset[Cmd] = False
+    tagged: type[TaggedEnum] | None = None
+    length: tuple[str | int, ...] = ()
+    name: str = ""
+    end: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.end = self.offset + self.size
+
+    @property
+    def default(self) -> Any:
+        return {"int": 0, "name": b""}.get(self.kind)
+
+    def is_written(self, cmd: Cmd) -> bool:
+        return self.written if isinstance(self.written, bool) else cmd in self.written
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A second name for a member of the same record (a C union of the same type)."""
+
+    of: str
+
+
+def u32(offset: int, *, written: bool = False, tagged: type[TaggedEnum] | None = None) -> Any:
+    """Declare an unsigned 32-bit member; `tagged` is the enumeration whose platform tag is stripped at packing."""
+    return Member(offset, 4, "I", written=written, tagged=tagged)
+
+
+def s32(offset: int) -> Any:
+    """Declare a signed 32-bit member."""
+    return Member(offset, 4, "i")
+
+
+def u64(offset: int, *, written: bool = False) -> Any:
+    """Declare an unsigned 64-bit member."""
+    return Member(offset, 8, "Q", written=written)
+
+
+def name16(offset: int) -> Any:
+    """Declare a char[16]: bytes of which 15 are kept, so that a NUL follows."""
+    return Member(offset, 16, "16s", kind="name")
+
+
+def pointer(offset: int, *, length: str | tuple[str | int, ...] = (), written: bool | frozenset[Cmd] = False) -> Any:
+    """Declare a pointer to memory: a Buffer or None."""
+    parts = (length,) if isinstance(length, str) else length
+    return Member(offset, 8, "Q", kind="pointer", written=written, length=parts)
+
+
+def string(offset: int) -> Any:
+    """Declare a pointer to text that ends in NUL: bytes, with or without that NUL, or None."""
+    return Member(offset, 8, "Q", kind="string")
+
+
+def strings(offset: int) -> Any:
+    """Declare a pointer to an array of pointers to text: a sequence of bytes or None."""
+    return Member(offset, 8, "Q", kind="strings")
+
+
+def nested(of: str) -> Any:
+    """Declare what the pointers inside another member's buffer point at: {byte offset in it: Buffer} or None."""
+    return Member(0, 0, "", kind="nested", length=(of,))
+
+
+def alias(of: str) -> Any:
+    """Declare a second name of a member."""
+    return Alias(of)
+
+
+class Packed(NamedTuple):
+    """A record as the kernel takes it: `size` bytes of `buffer`; `keepalive` holds the addresses in it."""
+
+    buffer: bytearray
+    size: int
+    keepalive: list[object]
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False)
+class RecordType(type):
+    """Metaclass of the records; `within` is the name of the struct inside the union ("" for an anonymous one)."""
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, within: str = "") -> RecordType:
+        members = {key: value for key, value in namespace.items() if isinstance(value, Member)}
+        for key, member in members.items():
+            member.name = key
+            del namespace[key]
+        for key, value in list(namespace.items()):
+            if isinstance(value, Alias):
+                namespace[key] = _forward(value.of)
+        namespace["__slots__"] = tuple(members)
+        cls = super().__new__(mcls, name, bases, namespace)
+        cls.MEMBERS = members  # type: ignore[attr-defined]  # declared on Attr, the only base
+        cls.WITHIN = within  # type: ignore[attr-defined]
+        return cls
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, within: str = "") -> None:
+        super().__init__(name, bases, namespace)
+
+
+def _forward(name: str) -> property:
+    def get(record: Attr) -> Any:
+        return getattr(record, name)
+
+    def put(record: Attr, value: Any) -> None:
+        setattr(record, name, value)
+
+    return property(get, put, doc=f"The same member as `{name}`.")
+
+
+class Attr(metaclass=RecordType):
+    """What one bpf() command reads and writes. Members are keyword arguments, 0 or None where not given.
+
+    A pointer member holds a buffer: `bytes` is enough where the kernel reads, a bytearray or writable memoryview is
+    needed where it writes. Buffers stay the caller's. Not for use by several threads at once.
+    """
+
+    MEMBERS: ClassVar[dict[str, Member]]
+    WITHIN: ClassVar[str]
+
+    def __init__(self, **values: Any) -> None:
+        for name, member in self.MEMBERS.items():
+            setattr(self, name, values.pop(name) if name in values else member.default)
+        for name, value in values.items():
+            if not isinstance(getattr(type(self), name, None), property):
+                raise TypeError(f"{type(self).__name__} has no member {name!r}")
+            setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        shown = " ".join(f"{name}={_show(value)}" for name, value in self._set())
+        return f"{type(self).__name__}({shown})"
+
+    def _set(self) -> list[tuple[str, Any]]:
+        values = ((name, getattr(self, name)) for name in self.MEMBERS)
+        return [(name, value) for name, value in values if not _unset(value)]
+
+    def number(self, name: str, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> int:
+        """Return a member's number without its platform tag; NotSupportedError where it is another platform's."""
+        member = self.MEMBERS[name]
+        return untag(getattr(self, name), member.tagged or TaggedEnum, platform=platform, runtime=runtime)
+
+    def check_lengths(self, cmd: Cmd) -> None:
+        """Refuse a buffer shorter than its length member says: EFAULT, as a kernel answers to an unmapped address."""
+        for name, member in self.MEMBERS.items():
+            if member.length and member.kind == "pointer":
+                self._check_length(cmd, name, member)
+
+    def _check_length(self, cmd: Cmd, name: str, member: Member) -> None:
+        buffer = getattr(self, name)
+        if buffer is None:
+            return
+        needed = 1
+        for factor in member.length:
+            needed *= factor if isinstance(factor, int) else getattr(self, factor)
+        have = memoryview(buffer).nbytes
+        if have < needed:
+            from ebpf.runtime.errors import system_call_error
+
+            raise system_call_error(cmd, EFAULT, message=f"{name} holds {have} bytes, {needed} are asked for")
+
+    def pack(self, cmd: Cmd, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> Packed:
+        """Return the record as bytes in this machine's byte order.
+
+        The size ends with the last member that is set or that the kernel writes: a kernel that does not know the
+        members behind it accepts zeroes there. Raises NotSupportedError for another platform's constant, ValueError
+        for a number that does not fit, TypeError where the kernel would write to read-only memory.
+        """
+        self.check_lengths(cmd)
+        packed = Packed(bytearray(UNION_SIZE), 0, [])
+        size = 0
+        for name, member in self.MEMBERS.items():
+            value = getattr(self, name)
+            if member.is_written(cmd) and member.kind == "int":
+                size = max(size, member.end)
+            if _unset(value):
+                continue
+            if member.kind == "nested":
+                self._pack_nested(member, value, packed.keepalive)
+                continue
+            self._pack_member(cmd, member, value, packed, platform, runtime)
+            size = max(size, member.end)
+        return packed._replace(size=max(size, 4))
+
+    def _pack_member(
+        self, cmd: Cmd, member: Member, value: Any, packed: Packed, platform: Platform, runtime: str
+    ) -> None:
+        if any(packed.buffer[member.offset : member.end]):
+            raise ValueError(f"{type(self).__name__}.{member.name} overlaps a member of the union that is set too")
+        if member.tagged is not None:
+            value = untag(value, member.tagged, platform=platform, runtime=runtime)
+        elif member.kind == "name":
+            value = bytes(value)[:15]
+        elif member.kind != "int":
+            address = _address(member, value, writable=member.is_written(cmd))
+            packed.keepalive.append(address.keepalive)
+            value = address.number
+        try:
+            struct.pack_into(f"={member.code}", packed.buffer, member.offset, value)
+        except struct.error:
+            raise ValueError(
+                f"{type(self).__name__}.{member.name} = {value!r} does not fit {member.size} bytes"
+            ) from None
+
+    def _pack_nested(self, member: Member, buffers: Mapping[int, Buffer], keepalive: list[object]) -> None:
+        outer = memoryview(getattr(self, str(member.length[0]))).cast("B")
+        for offset, buffer in buffers.items():
+            address = pin(buffer, writable=True)
+            keepalive.append(address.keepalive)
+            struct.pack_into("=Q", outer, offset, address.number)
+
+    def unpack(self, cmd: Cmd, buffer: Buffer) -> None:
+        """Write what the kernel left in a packed record back into the members that it writes."""
+        for name, member in self.MEMBERS.items():
+            if member.kind == "int" and member.is_written(cmd):
+                setattr(self, name, struct.unpack_from(f"={member.code}", buffer, member.offset)[0])
+
+
+def _unset(value: Any) -> bool:
+    # By type, because == and truth of an array of numbers are arrays.
+    return value is None or (isinstance(value, int | bytes) and not value)
+
+
+def _address(member: Member, value: Any, *, writable: bool) -> Address:
+    if member.kind == "strings":
+        return pin_strings([_terminated(text) for text in value])
+    if member.kind == "string":
+        return pin(_terminated(value), writable=False)
+    return pin(value, writable=writable)
+
+
+def _terminated(text: Buffer) -> bytes:
+    data = bytes(text)
+    return data if data.endswith(b"\0") else data + b"\0"
+
+
+def untag(value: int, enumeration: type[TaggedEnum], *, platform: Platform, runtime: str) -> int:
+    """Strip the platform tag of a constant; raise NotSupportedError when it belongs to another platform's kernel."""
+    constant = value if isinstance(value, TaggedEnum) else enumeration(value)
+    if constant.platform is platform:
+        return constant.number
+    raise NotSupportedError(
+        f"{enumeration.__name__}.{constant.name} of {constant.platform.name.title()}",
+        runtime=runtime,
+        alternative=f"it takes constants of {platform.name.title()}",
+    )
+
+
+def text_of(value: Buffer | None) -> str:
+    """Return the text of a string or name member, without its NUL; "" for None."""
+    return bytes(value or b"").partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Enum):
+        return value.name or repr(value.value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, bytes) and len(value) <= 16 and value.isascii() and value.decode("ascii").isprintable():
+        return value.decode("ascii")
+    if isinstance(value, Mapping):
+        return f"<{len(value)} buffers>"
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} items>"
+    return f"<{memoryview(value).nbytes} bytes>"
