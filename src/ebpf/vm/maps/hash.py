@@ -17,15 +17,16 @@ ELEMENT_OVERHEAD = 48
 
 
 class Element:
-    """One element: key, live value view (per-CPU maps: one per CPU) and its slot."""
+    """One element: key, live value view (per-CPU maps: one per CPU), its slot, and the object that it stands for."""
 
-    __slots__ = ("key", "slot", "value", "values")
+    __slots__ = ("held", "key", "slot", "value", "values")
 
-    def __init__(self, key: bytes, slot: int, value: memoryview, values: list[memoryview] | None = None) -> None:
+    def __init__(self, key: bytes, value: memoryview, *, values: list[memoryview] | None = None) -> None:
         self.key = key
-        self.slot = slot
+        self.slot = 0
         self.value = value
-        self.values = values
+        self.values = values or [value]
+        self.held: Any = None
 
 
 class HashMap(Map):
@@ -63,10 +64,7 @@ class HashMap(Map):
                 return error
             if old is None:
                 return self.insert(key, value)
-            if flags & LOCK:
-                self.store(old.value, value)
-            else:
-                old.value = self.fresh(value)
+            self.replace(old, value, locked=bool(flags & LOCK))
             return 0
 
     def delete(self, key: bytes) -> int:
@@ -96,7 +94,26 @@ class HashMap(Map):
             for key in list(self._table):
                 self.remove(key)
 
-    # Slots; the caller holds the lock.
+    def cursor_walk(self, start: int, limit: int) -> tuple[list[Element], int | None]:
+        """Return up to `limit` elements from slot `start` on, and the slot to go on from (None: that was the end)."""
+        found: list[Element] = []
+        with self.lock:
+            at = self.slot_from(start)
+            while at is not None and len(found) < limit:
+                element = self._slots[at]
+                assert element is not None
+                found.append(element)
+                at = self.slot_from(at + 1)
+        return found, at
+
+    # Slots and values; the caller holds the lock.
+
+    def replace(self, old: Element, value: bytes, *, locked: bool) -> None:
+        """Give an element a new value; `locked` writes into the old one, as BPF_F_LOCK does."""
+        if locked:
+            self.store(old.value, value)
+        else:
+            old.value = self.fresh(value)
 
     def make_room(self, key: bytes) -> int:
         """Make sure that one more element fits: 0 or a negative errno."""
@@ -109,7 +126,7 @@ class HashMap(Map):
     def insert(self, key: bytes, value: bytes) -> int:
         """Add an element that does not exist yet."""
         error = self.make_room(key)
-        return error or self.place(Element(key, 0, self.fresh(value)))
+        return error or self.place(Element(key, self.fresh(value)))
 
     def place(self, element: Element) -> int:
         """Give a new element its slot."""
@@ -145,10 +162,6 @@ class HashMap(Map):
         if start == self._first:
             self._first = len(self._slots)
         return None
-
-    def at_slot(self, slot: int) -> Element | None:
-        """Return the element in `slot`."""
-        return self._slots[slot] if slot < len(self._slots) else None
 
     def fresh(self, value: bytes) -> memoryview:
         """Make the memory of a new value; a spin lock in it starts unlocked."""
