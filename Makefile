@@ -1,0 +1,62 @@
+# make demo    set up and run the demonstration; needs nothing but Python 3.11 or newer
+# make test    set up, lint, type-check and run every test that this machine and user can run
+# make check   lint, types and import contracts alone
+# make fuzz    mutate object files a million times
+# make bench   compare with peers and limits
+# make wheel   build the wheel into dist/
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLATFORMS := linux win32 darwin
+# What the tests compare against and the network tests drive. Installed by root on Debian; without them tests skip.
+DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
+FUZZ_CASES ?= 1000000
+
+.PHONY: demo test check lint types contracts fuzz bench wheel tools clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/ebpf demo
+
+test: tools check
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: lint types contracts
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	@set -e; for platform in $(PLATFORMS); do \
+	  echo "mypy --strict --platform $$platform"; \
+	  $(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform; \
+	done
+
+contracts: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz.fuzz_elf $(FUZZ_CASES)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/bin/pip:
+	@PYTHON="$(PYTHON)" sh .ci/venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/pip pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/bin/pip pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+tools: $(VENV)/.installed-dev
+	@sh .ci/tools $(DEBIAN_TOOLS)
