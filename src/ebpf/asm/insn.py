@@ -66,3 +66,8 @@ class Insn:
     def slots(self) -> int:
         """How many 8-byte slots the encoding takes: 2 for ldimm64, else 1."""
         return 2 if self.opcode == 0x18 else 1
+
+    def __str__(self) -> str:
+        from ebpf.asm.disassembler import format_insn
+
+        return format_insn(self)

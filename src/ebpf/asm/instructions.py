@@ -80,7 +80,7 @@ class Instructions(list[Insn]):
                     parts.append(pack(insn.opcode, registers, insn.off, imm))
             except struct.error:
                 raise _field_error(index, insn) from None
-            if insn.dst | insn.src > 15:
+            if insn.dst > 15 or insn.src > 15 or (imm < 0 and insn.opcode == LDIMM64):
                 raise _field_error(index, insn)
         return b"".join(parts)
 
