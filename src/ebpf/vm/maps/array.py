@@ -23,8 +23,9 @@ class ArrayMap(Map):
         self.storage = memoryview(bytearray(self.mapped_size if shape.flags & MapFlag.MMAPABLE else size))
         self._views: dict[int, memoryview] = {}
 
-    def memory_usage(self) -> int:
-        return len(self.storage)
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        return round_up(shape.value_size, 8) * shape.max_entries
 
     def view(self, index: int) -> memoryview | None:
         """Return the live value at `index`, the same view every time."""

@@ -19,6 +19,8 @@ EXIST = int(UpdateFlag.EXIST)
 LOCK = int(UpdateFlag.LOCK)
 PAGE_SIZE = 4096
 
+FILE_FLAGS = int(MapFlag.RDONLY | MapFlag.WRONLY)
+"""What belongs to the file descriptor, not to the map: the kernel keeps them apart, and so does MapShape.flags."""
 _RDONLY_PROG = int(MapFlag.RDONLY_PROG)
 _WRONLY_PROG = int(MapFlag.WRONLY_PROG)
 
@@ -97,7 +99,8 @@ class Map:
         """Size of a value in the system call: all CPUs' values, each rounded up to 8 bytes, for per-CPU maps."""
         return round_up(self.value_size, 8) * self.cpus if self.per_cpu else self.value_size
 
-    def memory_usage(self) -> int:
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
         """Bytes that creation takes from the kernel's memory limit."""
         return 0
 

@@ -25,8 +25,9 @@ class BloomFilterMap(Map):
         self._bits = bytearray(max(8, (self._mask + 1) // 8))
         self._salt = seed.to_bytes(8, "little")
 
-    def memory_usage(self) -> int:
-        return len(self._bits)
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        return bloom_bits(shape) // 8
 
     def push(self, value: bytes, flags: int = 0) -> int:
         if flags:

@@ -39,18 +39,22 @@ class HashMap(Map):
         self._free: list[int] = []
         self._first = 0  # no live element has a lower slot
         self.preallocated = not shape.flags & MapFlag.NO_PREALLOC
+        self.element_size = self.element_cost(shape, cpus=cpus)
 
     def __len__(self) -> int:
         return len(self._table)
 
-    @property
-    def element_size(self) -> int:
+    @classmethod
+    def element_cost(cls, shape: MapShape, *, cpus: int) -> int:
         """Bytes that one element costs."""
-        copies = self.cpus if self.per_cpu else 1
-        return ELEMENT_OVERHEAD + round_up(self.key_size, 8) + round_up(self.value_size, 8) * copies
+        copies = cpus if cls.per_cpu else 1
+        return ELEMENT_OVERHEAD + round_up(shape.key_size, 8) + round_up(shape.value_size, 8) * copies
 
-    def memory_usage(self) -> int:
-        return self.element_size * self.max_entries if self.preallocated else 0
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        if shape.flags & MapFlag.NO_PREALLOC:
+            return 0
+        return cls.element_cost(shape, cpus=cpus) * shape.max_entries
 
     def lookup(self, key: bytes, cpu: int = 0) -> memoryview | None:
         element = self._table.get(key)

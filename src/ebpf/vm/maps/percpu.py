@@ -37,8 +37,9 @@ class PercpuArrayMap(_Values):
         self._storage = [memoryview(bytearray(self.stride * shape.max_entries)) for _ in range(cpus)]
         self._views: list[dict[int, memoryview]] = [{} for _ in range(cpus)]
 
-    def memory_usage(self) -> int:
-        return self.stride * self.max_entries * self.cpus
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        return round_up(shape.value_size, 8) * shape.max_entries * cpus
 
     def view(self, index: int, cpu: int) -> memoryview | None:
         """Return the live value of that CPU at `index`, the same view every time."""

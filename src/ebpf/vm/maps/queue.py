@@ -20,8 +20,9 @@ class QueueMap(Map):
     def __len__(self) -> int:
         return len(self._values)
 
-    def memory_usage(self) -> int:
-        return round_up(self.value_size, 8) * (self.max_entries + 1)
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        return round_up(shape.value_size, 8) * (shape.max_entries + 1)
 
     def push(self, value: bytes, flags: int = 0) -> int:
         if flags & NOEXIST or flags > EXIST:

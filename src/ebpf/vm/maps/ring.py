@@ -1,0 +1,160 @@
+"""Ring buffer (kernel/bpf/ringbuf.c, `BPF_MAP_TYPE_RINGBUF`).
+
+Positions are free-running byte counts. A record is an 8-byte header (u32 length with two flag bits, u32 page offset)
+and its data, padded to 8 bytes. The data area is twice the ring's size, so a record that begins near the end lies in
+one piece. The kernel maps the same pages twice there; here the second half is memory of its own, which nobody can
+tell apart, because a record is written and read at the same place (its position modulo the size).
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+
+from ebpf.abi.linux.errno import EAGAIN, EINVAL, ENOTSUPP
+from ebpf.vm.maps.base import PAGE_SIZE, Map, MapShape, round_up
+
+HEADER_SIZE = 8
+BUSY = 1 << 31
+DISCARD = 1 << 30
+NO_WAKEUP = 1 << 0
+FORCE_WAKEUP = 1 << 1
+_MAX_RECORD = 0xFFFFFFFF // 4
+_FIRST_DATA_PAGE = 3  # struct bpf_ringbuf: its own page, the consumer's, the producer's
+
+
+def _drop(_ring: object) -> bool:
+    return False
+
+
+class Reservation:
+    """Room for a record that its producer is still writing. `view` is the record's data."""
+
+    __slots__ = ("done", "position", "ring", "size", "view")
+
+    def __init__(self, ring: RingBufferMap, position: int, size: int, view: memoryview) -> None:
+        self.ring = ring
+        self.position = position
+        self.size = size
+        self.view = view
+        self.done = False
+
+
+class RingBufferMap(Map):
+    """Many producers, one consumer. Threads may share it."""
+
+    program_lookup = False
+
+    def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
+        super().__init__(shape, cpus=cpus, seed=seed)
+        self.size = shape.max_entries
+        self.data = memoryview(bytearray(2 * self.size))
+        self.on_full: Callable[[RingBufferMap], bool] = _drop
+        """Asked when a record does not fit, without the lock: True means to try again."""
+        self.listeners: list[Callable[[], None]] = []
+        self.readers = 0
+        self.space = threading.Condition(self.lock)
+        self._producer = 0
+        self._consumer = 0
+
+    def renew_lock(self) -> None:
+        """Take a new lock, in the child of a fork."""
+        self.lock = threading.RLock()
+        self.space = threading.Condition(self.lock)
+        self.listeners = []
+        self.readers = 0
+
+    @classmethod
+    def cost(cls, shape: MapShape, *, cpus: int) -> int:
+        return shape.max_entries + _FIRST_DATA_PAGE * PAGE_SIZE
+
+    # Program side.
+
+    def reserve(self, size: int) -> Reservation | None:
+        """Make room for `size` bytes; None when they don't fit now or ever."""
+        if size > _MAX_RECORD or round_up(size + HEADER_SIZE, 8) > self.size:
+            return None
+        while True:
+            reservation = self._try_reserve(size)
+            if reservation is not None or not self.on_full(self):
+                return reservation
+
+    def submit(self, reservation: Reservation, flags: int = 0) -> None:
+        """Hand a record over to the consumer."""
+        self._commit(reservation, reservation.size, flags)
+
+    def discard(self, reservation: Reservation, flags: int = 0) -> None:
+        """Give a record up; the consumer skips it."""
+        self._commit(reservation, reservation.size | DISCARD, flags)
+
+    def output(self, data: bytes | memoryview, flags: int = 0) -> int:
+        """Copy a whole record in."""
+        if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
+            return -EINVAL
+        reservation = self.reserve(len(data))
+        if reservation is None:
+            return -EAGAIN
+        reservation.view[:] = data
+        self.submit(reservation, flags)
+        return 0
+
+    def query(self, what: int) -> int:
+        """Answer bpf_ringbuf_query: 0 unread bytes, 1 size, 2 consumer position, 3 producer position."""
+        with self.lock:
+            answers = (self._producer - self._consumer, self.size, self._consumer, self._producer)
+        return answers[what] if what < len(answers) else 0
+
+    # Consumer side.
+
+    def producer(self) -> int:
+        """Position after the last reservation."""
+        return self._producer
+
+    def consumer(self) -> int:
+        """Position of the next unread record."""
+        return self._consumer
+
+    def set_consumer(self, position: int) -> None:
+        """Free everything before `position`."""
+        with self.space:
+            self._consumer = position
+            self.space.notify_all()
+
+    def ready(self) -> bool:
+        """Whether the next record is there and complete."""
+        with self.lock:
+            if self._consumer == self._producer:
+                return False
+            at = self._consumer % self.size
+            return not self.data[at + 3] & 0x80
+
+    def update(self, key: bytes, value: bytes, flags: int = 0, cpu: int = 0) -> int:
+        return -ENOTSUPP
+
+    def delete(self, key: bytes) -> int:
+        return -ENOTSUPP
+
+    def read(self, key: bytes, flags: int = 0, value: bytes = b"") -> bytes | int:
+        return -ENOTSUPP
+
+    def _try_reserve(self, size: int) -> Reservation | None:
+        length = round_up(size + HEADER_SIZE, 8)
+        with self.lock:
+            position = self._producer
+            # The kernel keeps one byte free: a record of exactly the whole size never fits.
+            if position + length - self._consumer > self.size - 1:
+                return None
+            self._producer = position + length
+            at = position % self.size
+            struct.pack_into("<II", self.data, at, size | BUSY, at // PAGE_SIZE + _FIRST_DATA_PAGE)
+            return Reservation(self, position, size, self.data[at + HEADER_SIZE : at + HEADER_SIZE + size])
+
+    def _commit(self, reservation: Reservation, length: int, flags: int) -> None:
+        with self.lock:
+            struct.pack_into("<I", self.data, reservation.position % self.size, length)
+            reservation.done = True
+            caught_up = self._consumer % self.size == reservation.position % self.size
+        if flags & FORCE_WAKEUP or (caught_up and not flags & NO_WAKEUP):
+            for wake in list(self.listeners):
+                wake()
