@@ -23,7 +23,10 @@ class Fault(Exception):
 
 
 class Rejected(Exception):
-    """The kernel refuses a program or a test run: `errno` as Linux counts, `message` the reason (last line of the log)."""
+    """The kernel refuses a program or a test run.
+
+    `errno` is Linux's number, `message` the reason (the last line of the log).
+    """
 
     def __init__(self, errno: int, message: str) -> None:
         super().__init__(message)

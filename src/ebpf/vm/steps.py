@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from ebpf.vm.alu import ALU32, ALU64, JUMP32, JUMP64, M32, M64, SIGNED32, SIGNED64, Operation, Test, signed, swap, truncate
+from ebpf.vm.alu import (
+    ALU32,
+    ALU64,
+    JUMP32,
+    JUMP64,
+    M32,
+    M64,
+    SIGNED32,
+    SIGNED64,
+    Operation,
+    Test,
+    signed,
+    swap,
+    truncate,
+)
 from ebpf.vm.atomics import atomic_step
 from ebpf.vm.fault import Fault
 from ebpf.vm.memory import OFFSET_BITS, OFFSET_MASK, UNSIGNED

@@ -1,0 +1,136 @@
+"""The structural check of PROG_LOAD, with a log in the kernel's words (kernel/bpf/verifier.c).
+
+It looks at the shape of a program, not at what values do; that is a verifier's work. What it refuses, Linux
+refuses with the same errno.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ebpf.abi.helpers import Helper
+from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux.prototypes import PROTOTYPES, REFUSED
+from ebpf.abi.types import ProgramType
+from ebpf.asm.disassembler import format_insn
+from ebpf.asm.instructions import Instructions
+from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64
+from ebpf.errors import AsmError
+from ebpf.vm.encoding import check_fields
+from ebpf.vm.fault import Rejected
+from ebpf.vm.flow import Flow, check_flow
+from ebpf.vm.program import LoadRequest, Log, Slot, decode_slots, encode_slots
+
+GPL_LICENSES = frozenset({"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"})
+"""include/linux/license.h."""
+
+_LEGACY_TYPES = (ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS, ProgramType.SCHED_ACT)
+_HELPERS = frozenset(int(helper) for helper in Helper.__members__.values())
+_CAST_TO_ARENA = 0xBF
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A program whose structure is sound."""
+
+    slots: list[Slot]
+    flow: Flow
+    gpl_compatible: bool
+
+    @property
+    def functions(self) -> tuple[int, ...]:
+        """First slots of the functions, the main program's 0 first."""
+        return self.flow.functions
+
+
+def check(request: LoadRequest, log: Log) -> Checked:
+    """Check a program that is to be loaded.
+
+    Raises:
+        Rejected: E2BIG for an empty or too long program, EINVAL or EACCES for what is wrong in it.
+    """
+    if not request.insns or len(request.insns) > 8 * request.limit:
+        raise refused(log, E2BIG, f"a program has 1 to {request.limit} instructions, not {len(request.insns) // 8}")
+    if len(request.insns) % 8:
+        raise refused(log, EINVAL, f"instructions take 8 bytes each, the program has {len(request.insns)} bytes")
+    slots = decode_slots(request.insns)
+    gpl_compatible = request.license in GPL_LICENSES
+    flow = check_code(slots, log, strict=True)
+    for at, slot in enumerate(slots):
+        if at not in flow.halves:
+            reason = _not_allowed(request.type, slot, gpl_compatible)
+            if reason is not None:
+                raise refused(log, EINVAL, reason, slots, at)
+    return Checked(slots, flow, gpl_compatible)
+
+
+def check_code(slots: Sequence[Slot], log: Log, *, strict: bool) -> Flow:
+    """Check what does not depend on the type of the program; `strict` as in check_fields and check_flow.
+
+    Raises:
+        Rejected: EINVAL, EACCES or E2BIG.
+    """
+    at, half = 0, False
+    for at, slot in enumerate(slots):
+        if half:
+            half = False
+            if slot[:4] != (0, 0, 0, 0):
+                raise refused(log, EINVAL, "invalid bpf_ld_imm64 insn", slots, at - 1)
+            continue
+        half = slot.opcode == LDIMM64
+        try:
+            check_fields(slot, strict=strict)
+        except Rejected as error:
+            raise refused(log, error.errno, error.message, slots, at) from None
+    if half:
+        raise refused(log, EINVAL, "invalid bpf_ld_imm64 insn", slots, at)
+    try:
+        return check_flow(slots, strict=strict)
+    except Rejected as error:
+        raise refused(log, error.errno, error.message) from None
+
+
+def refused(log: Log, errno: int, reason: str, slots: Sequence[Slot] = (), at: int = 0) -> Rejected:
+    """Write the instruction and the reason to the log and return the error to raise."""
+    if slots:
+        log(f"{at}: ({slots[at].opcode:02x}) {spelled(slots, at)}")
+    log(reason)
+    return Rejected(errno, reason)
+
+
+def spelled(slots: Sequence[Slot], at: int) -> str:
+    """Return an instruction as text, or its bytes where there is no text for it."""
+    code = encode_slots(list(slots[at : at + (2 if slots[at].opcode == LDIMM64 else 1)]))
+    try:
+        return format_insn(Instructions.decode(code)[0])
+    except AsmError:
+        return code.hex(" ")
+
+
+def _not_allowed(type_: ProgramType, slot: Slot, gpl_compatible: bool) -> str | None:
+    if slot.opcode == CALL and slot.src != BPF_PSEUDO_CALL:
+        if slot.src == BPF_PSEUDO_KFUNC_CALL:
+            return "calling kernel function is not allowed"
+        return helper_refusal(type_, slot.imm, gpl_compatible)
+    if slot.opcode == _CAST_TO_ARENA and slot.off == 1:
+        return "addr_space_cast insn can only be used in a program that has an associated arena"
+    if slot.opcode & 7 == 0 and slot.opcode != LDIMM64 and type_ not in _LEGACY_TYPES:
+        return "BPF_LD_[ABS|IND] instructions not allowed for this program type"
+    return None
+
+
+def helper_refusal(type_: ProgramType, number: int, gpl_compatible: bool) -> str | None:
+    """Return why a program may not call a helper; None if it may."""
+    if number not in _HELPERS:
+        return f"invalid func unknown#{number}"
+    helper = Helper(number)
+    name = f"bpf_{helper.name.lower()}#{number}"
+    prototype = PROTOTYPES.get(helper)
+    if helper in REFUSED:
+        return f"program of this type cannot use helper {name}: {REFUSED[helper]}"
+    if prototype is None or not prototype.allowed_for(type_):
+        return f"program of this type cannot use helper {name}"
+    if prototype.gpl_only and not gpl_compatible:
+        return f"cannot call GPL-restricted function from non-GPL compatible program: {name}"
+    return None

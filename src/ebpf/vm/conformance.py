@@ -1,0 +1,141 @@
+"""Runs bare instructions as the public conformance protocol asks (plugins of bpf_conformance).
+
+Nothing but the instruction set counts here: no program type, no maps, no licence. Shift counts are masked, division
+by an immediate 0 is division by zero, and callx calls the helper whose number is in a register. Helpers are the
+protocol's own six.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from ebpf.abi.types import ProgramType
+from ebpf.asm.opcodes import BPF_PSEUDO_CALL, CALL, LDIMM64
+from ebpf.errors import AsmError
+from ebpf.vm.alu import M64
+from ebpf.vm.check import check_code, spelled
+from ebpf.vm.fault import Fault, Rejected, Unwind
+from ebpf.vm.machine import DEFAULT_BUDGET, Run
+from ebpf.vm.program import Program, Slot, decode_slots
+from ebpf.vm.reference import execute
+
+if TYPE_CHECKING:
+    from ebpf.vm.machine import Kernel
+
+Arguments = tuple[int, int, int, int, int]
+Helper = Callable[[Run, Arguments], int]
+
+
+def parse_hex(text: str) -> bytes:
+    """Read bytes in hexadecimal, with or without blanks between them. Raises AsmError for anything else."""
+    words = text.split()
+    try:
+        if all(len(word) <= 2 for word in words):
+            return bytes(int(word, 16) for word in words)
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`: {error}") from None
+
+
+def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET) -> int:
+    """Run little-endian code with r1 = address and r2 = length of `memory` (both 0 without); return r0.
+
+    Raises:
+        AsmError: the code is not a program.
+        ProgramFault: it did something forbidden, or ran for more than `budget` instructions.
+    """
+    # No helper of the protocol asks the kernel for anything.
+    run = Run(program_of(code), cast("Kernel", None), budget=budget)
+    address = run.memory.add(bytearray(memory), "memory") if memory else 0
+    return execute(run, address, len(memory), helper=_call_helper)
+
+
+def program_of(code: bytes) -> Program:
+    """Check bare code and make a program of it. Raises AsmError for what is not a program."""
+    if not code or len(code) % 8:
+        raise AsmError(f"a program has one or more instructions of 8 bytes, found {len(code)} bytes")
+    slots = decode_slots(code)
+    log: list[str] = []
+    try:
+        flow = check_code(slots, log.append, strict=False)
+    except Rejected:
+        raise AsmError(": ".join(log)) from None
+    for at, slot in enumerate(slots):
+        if at not in flow.halves:
+            _check_meaning(slot, slots, at)
+    return Program(
+        type=ProgramType.UNSPEC,
+        attach_type=None,
+        name="",
+        insns=code,
+        lowered=tuple(slots),
+        maps=(),
+        functions=flow.functions,
+        gpl_compatible=True,
+        flags=0,
+        tag=bytes(8),
+        source_line=lambda slot: spelled(slots, slot),
+    )
+
+
+def _check_meaning(slot: Slot, slots: list[Slot], at: int) -> None:
+    if slot.opcode & 7 == 0 and (slot.opcode != LDIMM64 or slot.src):
+        raise AsmError(f"{at}: {spelled(slots, at)}: needs maps or packets, of which there are none here")
+    if slot.opcode == CALL and slot.src != BPF_PSEUDO_CALL and (slot.src or slot.imm not in HELPERS):
+        raise AsmError(f"{at}: {spelled(slots, at)}: helpers are 0 to {max(HELPERS)}")
+
+
+def _call_helper(run: Run, number: int, args: Arguments) -> int:
+    helper = HELPERS.get(number)
+    if helper is None:
+        raise Fault("helper", f"there is no helper {number}: they are 0 to {max(HELPERS)}")
+    return helper(run, args)
+
+
+def _gather_bytes(run: Run, args: Arguments) -> int:
+    return int.from_bytes(bytes(argument & 0xFF for argument in args), "big")
+
+
+def _memfrob(run: Run, args: Arguments) -> int:
+    address, size = args[:2]
+    view = run.memory.view(address, size, write=True)
+    view[:] = bytes(byte ^ 42 for byte in view)
+    return 0
+
+
+def _no_operation(run: Run, args: Arguments) -> int:
+    return 0
+
+
+def _square_root(run: Run, args: Arguments) -> int:
+    # By way of a double, as the protocol's plugins compute it.
+    return int(math.sqrt(args[0]))
+
+
+def _compare_strings(run: Run, args: Arguments) -> int:
+    left, right = args[:2]
+    while True:
+        a, b = run.memory.load(left, 1), run.memory.load(right, 1)
+        if a != b or a == 0:
+            return (a - b) & M64
+        left, right = left + 1, right + 1
+
+
+def _unwind(run: Run, args: Arguments) -> int:
+    # A result of zero ends the whole program.
+    if args[0] == 0:
+        raise Unwind(0)
+    return args[0]
+
+
+HELPERS: dict[int, Helper] = {
+    0: _gather_bytes,
+    1: _memfrob,
+    2: _no_operation,
+    3: _square_root,
+    4: _compare_strings,
+    5: _unwind,
+}
+"""Number → helper of the protocol."""

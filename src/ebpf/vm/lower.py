@@ -1,0 +1,144 @@
+"""Lowering: from the program that was loaded to the one that engines run (kernel/bpf/verifier.c, fixup passes).
+
+Accesses to the public context become accesses to the internal one, map references indices into the program's table
+of maps, function pointers the function's slot. Every slot becomes one slot: the internal context keeps scalars so
+that narrow accesses need no further instruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.contexts import CB, EXACT, SCALAR, ContextField, ContextLayout, layout_of
+from ebpf.abi.linux.errno import E2BIG, EACCES, EBADF, EINVAL, ENOTSUPP
+from ebpf.abi.types import MapType
+from ebpf.asm.opcodes import (
+    BPF_ATOMIC,
+    BPF_DW,
+    BPF_LDX,
+    BPF_MEMSX,
+    BPF_PSEUDO_FUNC,
+    BPF_PSEUDO_MAP_FD,
+    BPF_PSEUDO_MAP_IDX,
+    BPF_PSEUDO_MAP_IDX_VALUE,
+    BPF_PSEUDO_MAP_VALUE,
+    BPF_STX,
+)
+from ebpf.vm.alu import M32
+from ebpf.vm.check import Checked, refused
+from ebpf.vm.dataflow import Origin, context_accesses
+from ebpf.vm.fault import Rejected
+from ebpf.vm.flow import called_function
+from ebpf.vm.program import LoadRequest, Log, Slot
+from ebpf.vm.steps import SIZES
+
+if TYPE_CHECKING:
+    from ebpf.vm.maps import Map
+
+MAX_MAPS = 64
+"""Maps that one program may use (MAX_USED_MAPS)."""
+
+_SIZE_BITS = {size: bits for bits, size in SIZES.items()}
+_BY_FD = (BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE)
+_BY_INDEX = (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
+_VALUES = (BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_MAP_IDX_VALUE)
+
+
+def lower(request: LoadRequest, checked: Checked, log: Log) -> tuple[list[Slot], tuple[Map, ...]]:
+    """Return the lowered slots and the table of maps.
+
+    Raises:
+        Rejected: EACCES for a forbidden access to the context; EBADF, EINVAL, E2BIG for a wrong reference to a map.
+    """
+    slots = list(checked.slots)
+    maps: list[Map] = []
+    for at in _constants(checked):
+        slots[at : at + 2] = _constant(request, slots, at, maps, log)
+    layout = layout_of(request.type, request.attach_type)
+    if layout is not None:
+        _translate(layout, checked, slots, log)
+    return slots, tuple(maps)
+
+
+def _constants(checked: Checked) -> Iterator[int]:
+    return (half - 1 for half in sorted(checked.flow.halves))
+
+
+def _constant(request: LoadRequest, slots: list[Slot], at: int, maps: list[Map], log: Log) -> list[Slot]:
+    slot, half = slots[at], slots[at + 1]
+    if slot.src == 0:
+        return [slot, half]
+    if slot.src == BPF_PSEUDO_FUNC:
+        return [slot._replace(imm=called_function(slot, at) or 0), half]
+    if slot.src not in _BY_FD + _BY_INDEX or (half.imm and slot.src not in _VALUES):
+        raise refused(log, EINVAL, "unrecognized bpf_ld_imm64 insn", slots, at)
+    map_ = (request.map_by_fd if slot.src in _BY_FD else request.map_by_index)(slot.imm)
+    if map_ is None:
+        what = "fd" if slot.src in _BY_FD else "fd_idx"
+        raise refused(log, EBADF, f"{what} {slot.imm} is not pointing to valid bpf_map", slots, at)
+    if slot.src in _VALUES:
+        _check_value(map_, half.imm & M32, slots, at, log)
+    if map_ not in maps:
+        if len(maps) == MAX_MAPS:
+            raise refused(log, E2BIG, f"The total number of maps per program has reached the limit of {MAX_MAPS}")
+        maps.append(map_)
+    source = BPF_PSEUDO_MAP_IDX_VALUE if slot.src in _VALUES else BPF_PSEUDO_MAP_IDX
+    return [slot._replace(src=source, imm=maps.index(map_)), half]
+
+
+def _check_value(map_: Map, offset: int, slots: list[Slot], at: int, log: Log) -> None:
+    if map_.type != MapType.ARRAY:
+        raise refused(log, EINVAL, "no direct value access support for this map type", slots, at)
+    reason = f"invalid access to map value pointer, value_size={map_.value_size} off={offset}"
+    if map_.max_entries != 1:
+        raise refused(log, ENOTSUPP, reason, slots, at)
+    if offset >= map_.value_size:
+        raise refused(log, EINVAL, reason, slots, at)
+
+
+def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> None:
+    try:
+        accesses = context_accesses(checked.slots, checked.flow)
+    except Rejected as error:
+        raise refused(log, error.errno, error.message) from None
+    for at, origin in sorted(accesses.items()):
+        if origin is Origin.OTHER:
+            continue
+        reason = _forbidden(layout, slots[at], origin)
+        if reason is not None:
+            raise refused(log, EACCES, reason, slots, at)
+        field = layout.field_at(slots[at].off)
+        assert field is not None  # or it would have been forbidden
+        slots[at] = _internal(field, slots[at])
+
+
+def _forbidden(layout: ContextLayout, slot: Slot, origin: Origin) -> str | None:
+    write = slot.opcode & 7 != BPF_LDX
+    register = slot.dst if write else slot.src
+    if origin is Origin.MODIFIED:
+        return f"dereference of modified ctx ptr R{register} off={slot.off} disallowed"
+    if origin is Origin.MIXED:
+        return f"same insn cannot be used with different pointers: R{register} is ctx on one path only"
+    if slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC:
+        return f"BPF_ATOMIC stores into R{register} ctx is not allowed"
+    size = SIZES[slot.opcode & 0x18]
+    field = layout.field_at(slot.off)
+    allowed = field is not None and field.allows(slot.off, size, write=write)
+    if allowed and field is not None and slot.opcode & 0xE0 == BPF_MEMSX and not _is_number(field):
+        allowed = False
+    return None if allowed else f"invalid bpf_context access off={slot.off} size={size}"
+
+
+def _is_number(field: ContextField) -> bool:
+    return field.kind in (SCALAR, EXACT, CB)
+
+
+def _internal(field: ContextField, slot: Slot) -> Slot:
+    offset = field.internal_offset + slot.off - field.offset
+    if not _is_number(field):
+        return slot._replace(opcode=slot.opcode & ~BPF_DW | BPF_DW, off=offset)
+    if slot.opcode & 7 == BPF_LDX or field.kind == CB:
+        return slot._replace(off=offset)
+    # A store of the whole field keeps what the kernel's field, which may be narrower, can hold.
+    return slot._replace(opcode=slot.opcode & ~BPF_DW | _SIZE_BITS[field.internal_size], off=offset)
