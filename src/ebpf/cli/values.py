@@ -1,0 +1,45 @@
+"""How decoded values are shown: on one line for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """Turn a decoded value into what JSON knows: structs become objects, bytes hex, enumeration members their names."""
+    if isinstance(value, Enum):
+        return value.name
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).hex()
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(item) for item in value]
+    fields = getattr(value, "__dataclass_fields__", None)
+    if fields is not None:
+        return {name: plain(getattr(value, name)) for name in fields}
+    return str(value)
+
+
+def brief(value: Any) -> str:
+    """Show a decoded value on one line: `pid=7 comm=ls`, `{…}` around nested structs, hex for bytes."""
+    shown = plain(value)
+    if isinstance(shown, dict):
+        return " ".join(f"{name}={_inner(item)}" for name, item in shown.items())
+    return _inner(shown)
+
+
+def _inner(shown: Any) -> str:
+    if isinstance(shown, dict):
+        return "{" + " ".join(f"{name}={_inner(item)}" for name, item in shown.items()) + "}"
+    if isinstance(shown, list):
+        if len(shown) > 4 and all(isinstance(item, int) and 0 <= item < 256 for item in shown):
+            return bytes(shown).hex()
+        return "[" + " ".join(map(_inner, shown)) + "]"
+    return str(shown)

@@ -1,0 +1,58 @@
+"""`import ebpf` is cheap: shown by what it imports, not by a clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import ebpf
+
+HEAVY = ("ctypes", "asyncio", "inspect", "rich", "click", "elftools", "numpy", "llvmlite", "dataclasses", "mmap", "dpkt")
+SHOW = "import sys; before = set(sys.modules); import ebpf; import json; print(json.dumps(sorted(set(sys.modules) - before)))"
+
+
+def imported(statement: str = "") -> list[str]:
+    code = SHOW.replace("import ebpf;", f"import ebpf; {statement}")
+    output = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    modules: list[str] = json.loads(output)
+    return modules
+
+
+def test_import_loads_only_the_facade() -> None:
+    modules = {name for name in imported() if name.startswith("ebpf")}
+
+    assert modules == {"ebpf"}
+
+
+def test_import_loads_nothing_heavy() -> None:
+    loaded = {name.split(".")[0] for name in imported()}
+
+    assert not loaded & set(HEAVY)
+
+
+def test_the_list_would_show_a_heavy_import() -> None:
+    assert "dataclasses" in imported("ebpf.CollectionSpec")
+
+
+def test_memory_over_a_bare_interpreter() -> None:
+    code = "import sys, resource; {}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+
+    def peak(statement: str) -> int:
+        return int(subprocess.run([sys.executable, "-I", "-c", code.format(statement)], capture_output=True, check=True).stdout)
+
+    if sys.platform != "linux":
+        pytest.skip("ru_maxrss counts kilobytes on Linux only")
+    assert peak("import ebpf") - peak("pass") < 25_000
+
+
+@pytest.mark.parametrize("name", ebpf.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(ebpf, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Colection'"):
+        _ = ebpf.Colection
