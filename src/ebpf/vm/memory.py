@@ -38,6 +38,8 @@ class Region:
     readable: bool
     writable: bool
     object: Any = field(default=None, repr=False)
+    map: Map | None = field(default=None, repr=False)
+    """Whose element it is: locks and constant strings live in map values only."""
 
     @property
     def permissions(self) -> str:
@@ -88,7 +90,8 @@ class AddressSpace:
         if number is not None:
             return number << OFFSET_BITS
         readable, writable = map_.program_readable, map_.program_writable
-        region = Region(f"value of {map_.name}", view, 0, len(view), readable, writable and not view.readonly, view)
+        writable = writable and not view.readonly
+        region = Region(f"value of {map_.name}", view, 0, len(view), readable, writable, view, map_)
         return self._remember(region, view)
 
     def object(self, obj: Any, name: str) -> int:
