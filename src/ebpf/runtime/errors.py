@@ -14,6 +14,12 @@ _KEYED = _UPDATES | {
     Cmd.MAP_LOOKUP_BATCH, Cmd.MAP_LOOKUP_AND_DELETE_BATCH, Cmd.MAP_DELETE_BATCH,
 }  # fmt: skip
 
+_KEY_TEXTS: dict[type[SystemCallError], str] = {
+    KeyNotFoundError: "the map has no such element",
+    KeyExistsError: "the map has this key already",
+    MapFullError: "the map has no room for this key",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
@@ -45,11 +51,12 @@ def system_call_error(
     name = cmd.name if isinstance(cmd, Cmd) else cmd
     number = errno if linux_errno is None else linux_errno
     errno_name = NAMES.get(number, f"errno {number}")
-    reason = message or TEXTS.get(number, "unknown error")
+    kind = _class_of(cmd, number)
+    reason = message or _KEY_TEXTS.get(kind) or TEXTS.get(number, "unknown error")
     text = f"{name} failed with {errno_name}: {reason}"
     if privilege is not None:
         text += f"; {privilege.remedy}"
-    error = _class_of(cmd, number)(
+    error = kind(
         text, cmd=name, errno=errno, errno_name=errno_name, platform=platform, result=result, linux_errno=number
     )
     if isinstance(error, MissingPrivilegeError) and privilege is not None:

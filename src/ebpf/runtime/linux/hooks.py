@@ -1,0 +1,95 @@
+"""Attach points that LINK_CREATE alone does not reach: tracepoints through perf events, sockets."""
+
+from __future__ import annotations
+
+import os
+
+from ebpf.abi.linux.errno import EACCES, EINVAL, EPERM
+from ebpf.abi.types import AttachType, Cmd
+from ebpf.errors import NotSupportedError, SystemCallError
+from ebpf.runtime.attrs import LinkCreate
+from ebpf.runtime.base import ProgramFacts, Runtime
+from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.handle import Handle
+from ebpf.runtime.hooks import SocketFilterHook, TracepointHook
+from ebpf.runtime.linux import perf
+from ebpf.runtime.linux.privileges import explain
+from ebpf.runtime.linux.system import tracefs
+
+# include/uapi/asm-generic/socket.h
+_SO_DETACH_BPF = 27
+_SO_ATTACH_BPF = 50
+
+
+def attach_tracepoint(runtime: Runtime, program: ProgramFacts, hook: TracepointHook) -> Handle:
+    """Attach to a tracepoint on all CPUs: by a link (Linux 5.15), else by ioctl of a perf event.
+
+    The handle is the link's number, or the event's where there are no such links.
+    """
+    event = perf.open_event(perf.TYPE_TRACEPOINT, _tracepoint_id(hook), cpu=0)
+    try:
+        link = _link_event(runtime, program, event, hook.cookie)
+        perf.control(event, perf.IOC_ENABLE)
+    except (SystemCallError, NotSupportedError):
+        os.close(event)
+        raise
+    if link is None:
+        return Handle(os.close, event, what="tracepoint")
+
+    def close(fd: int) -> None:
+        os.close(fd)
+        os.close(event)
+
+    return Handle(close, link, what="tracepoint link")
+
+
+def _link_event(runtime: Runtime, program: ProgramFacts, event: int, cookie: int) -> int | None:
+    with program.handle.borrow() as fd:
+        attr = LinkCreate(prog_fd=fd, target_fd=event, attach_type=AttachType.PERF_EVENT, perf_event_bpf_cookie=cookie)
+        try:
+            return runtime.bpf(Cmd.LINK_CREATE, attr)
+        except SystemCallError as error:
+            if error.errno != EINVAL:
+                raise
+            if cookie:
+                raise NotSupportedError("a cookie of a tracepoint", runtime="linux", since="Linux 5.15") from error
+        perf.control(event, perf.IOC_SET_BPF, fd)
+    return None
+
+
+def _tracepoint_id(hook: TracepointHook) -> int:
+    path = os.path.join(tracefs(), "events", hook.group, hook.name, "id")
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError as error:
+        reason = f"there is no tracepoint {hook.group}:{hook.name}; names are directories under events/ in tracefs"
+        raise system_call_error("open", error.errno or 0, message=reason) from error
+    except PermissionError as error:
+        reason = f"read {path}"
+        privilege = explain("perf_event_open")
+        raise system_call_error("open", error.errno or EACCES, message=reason, privilege=privilege) from error
+
+
+def attach_socket_filter(program: ProgramFacts, hook: SocketFilterHook) -> Handle:
+    """Attach to a socket in place of the filter it has; closing the handle takes the socket's filter away."""
+    import socket
+
+    fd = os.dup(hook.fd)
+    sock = socket.socket(fileno=fd)
+    try:
+        with program.handle.borrow() as program_fd:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, program_fd)
+    except OSError as error:
+        sock.close()
+        privilege = explain("setsockopt") if error.errno == EPERM else None
+        raise system_call_error("setsockopt", error.errno or 0, privilege=privilege) from error
+
+    def close(_: int) -> None:
+        with sock:
+            try:
+                sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_BPF, 0)
+            except FileNotFoundError:
+                return  # somebody else took it away already
+
+    return Handle(close, fd, what="socket filter")

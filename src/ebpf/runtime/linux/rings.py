@@ -1,0 +1,157 @@
+"""Mapped rings: BPF_MAP_TYPE_RINGBUF (kernel/bpf/ringbuf.c) and the perf rings of BPF_MAP_TYPE_PERF_EVENT_ARRAY."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+from ebpf.errors import ClosedError, SystemCallError
+from ebpf.runtime.linux import perf
+from ebpf.runtime.linux.mapped import map_shared, unmap
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+    from ebpf.runtime.base import MapFacts
+
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+DEFAULT_PERF_SIZE = 64 * 1024
+"""Bytes of one CPU's ring."""
+
+# struct perf_event_mmap_page: data_head and data_tail.
+_HEAD, _TAIL = 1024, 1032
+
+_barrier = threading.Lock()
+
+
+def _fence() -> None:
+    # A lock's atomic operations order the loads and stores around them, on every architecture.
+    with _barrier:
+        return
+
+
+class _Ring:
+    """Positions and data of one ring. Threads may share it; records are one reader's business."""
+
+    def __init__(self, size: int, data: memoryview, fd: int) -> None:
+        self.size = size
+        self.data = data
+        self.fd = fd
+        self._views: list[memoryview] = [data]
+        self._maps: list[mmap.mmap] = []
+        self._head = self._tail = memoryview(b"")
+        self._closing = threading.Lock()
+        self._closed = False
+
+    def producer(self) -> int:
+        """Return how many bytes were ever written."""
+        position = self._read(self._head)
+        _fence()
+        return position
+
+    def consumer(self) -> int:
+        """Return how many bytes were ever given back."""
+        return self._read(self._tail)
+
+    def set_consumer(self, position: int) -> None:
+        """Give everything before `position` back to the producer."""
+        _fence()
+        try:
+            self._tail[0] = position
+        except ValueError:
+            raise _closed() from None
+
+    def _read(self, view: memoryview) -> int:
+        try:
+            position: int = view[0]
+        except ValueError:
+            raise _closed() from None
+        return position
+
+    def close(self) -> None:
+        """Unmap the ring, once the last slice of `data` is gone, and close its descriptor."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._detach()
+        for view in self._views:
+            view.release()
+        for memory in self._maps:
+            unmap(memory)
+        os.close(self.fd)
+
+    def _detach(self) -> None:
+        """Tell the kernel that nobody reads any more."""
+
+
+def _closed() -> ClosedError:
+    return ClosedError("the ring was closed; open it again")
+
+
+class RingBufferMemory(_Ring):
+    """A ring buffer: consumer page (writable), producer page and the data twice in a row (read-only)."""
+
+    def __init__(self, map_fd: int, size: int) -> None:
+        fd = os.dup(map_fd)
+        try:
+            consumer = map_shared(fd, PAGE, writable=True)
+            producer = map_shared(fd, PAGE + 2 * size, offset=PAGE, writable=False)
+        except SystemCallError:
+            os.close(fd)
+            raise
+        whole = memoryview(producer)
+        super().__init__(size, whole[PAGE:], fd)
+        self._head = whole[:8].cast("Q")
+        self._tail = memoryview(consumer)[:8].cast("Q")
+        self._views += [self._head, self._tail, whole]
+        self._maps += [consumer, producer]
+
+
+class PerfRingMemory(_Ring):
+    """One CPU's perf ring; while it is open, bpf_perf_event_output on that CPU writes here."""
+
+    def __init__(self, map_: MapFacts, cpu: int, size: int, put: Callable[[int, int | None], None]) -> None:
+        pages = max(1, -(-size // PAGE))
+        size = PAGE << (pages - 1).bit_length()
+        fd = perf.open_event(
+            perf.TYPE_SOFTWARE, perf.COUNT_SW_BPF_OUTPUT, cpu=cpu, sample_type=perf.SAMPLE_RAW, wakeup=1
+        )
+        try:
+            memory = map_shared(fd, PAGE + size, writable=True)
+        except SystemCallError:
+            os.close(fd)
+            raise
+        whole = memoryview(memory)
+        super().__init__(size, whole[PAGE:].toreadonly(), fd)
+        self._head = whole[_HEAD : _HEAD + 8].cast("Q")
+        self._tail = whole[_TAIL : _TAIL + 8].cast("Q")
+        self._views += [self._head, self._tail, whole]
+        self._maps.append(memory)
+        self._cpu, self._put = cpu, put
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            self._put(self._cpu, self.fd)
+            perf.control(self.fd, perf.IOC_ENABLE)
+        except SystemCallError:
+            self.close()
+            raise
+
+    def _detach(self) -> None:
+        try:
+            perf.control(self.fd, perf.IOC_DISABLE)
+            self._put(self._cpu, None)
+        except (SystemCallError, ClosedError):
+            # The map is gone, or the slot was given to another ring: nothing is left to detach.
+            return
+
+
+def slot(value: int) -> bytes:
+    """Encode an index or a descriptor as an element of the map."""
+    return struct.pack("=I", value)
