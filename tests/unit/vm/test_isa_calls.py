@@ -1,0 +1,14 @@
+"""Calls of functions and of the conformance protocol's helpers."""
+
+from __future__ import annotations
+
+import pytest
+from tests.isa import calls
+from tests.isa.case import Case
+
+from ebpf.vm.conformance import run_instructions
+
+
+@pytest.mark.parametrize("case", calls.CASES, ids=str)
+def test_case(case: Case) -> None:
+    assert run_instructions(case.code, case.memory) == case.expected

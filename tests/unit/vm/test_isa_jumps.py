@@ -1,0 +1,14 @@
+"""Jumps of every kind."""
+
+from __future__ import annotations
+
+import pytest
+from tests.isa import jumps
+from tests.isa.case import Case
+
+from ebpf.vm.conformance import run_instructions
+
+
+@pytest.mark.parametrize("case", jumps.CASES, ids=str)
+def test_case(case: Case) -> None:
+    assert run_instructions(case.code, case.memory) == case.expected

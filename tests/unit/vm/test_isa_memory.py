@@ -1,0 +1,14 @@
+"""Loads, stores, 64-bit immediates and atomic operations."""
+
+from __future__ import annotations
+
+import pytest
+from tests.isa import memory
+from tests.isa.case import Case
+
+from ebpf.vm.conformance import run_instructions
+
+
+@pytest.mark.parametrize("case", memory.CASES, ids=str)
+def test_case(case: Case) -> None:
+    assert run_instructions(case.code, case.memory) == case.expected
