@@ -1,1 +1,4 @@
-"""Cases of the instruction set, written from RFC 9669: run by every engine (tests/unit/vm) and by the kernel (tests/linux)."""
+"""Cases of the instruction set, written from RFC 9669.
+
+Every engine runs them (tests/unit/vm), and so does the kernel (tests/linux).
+"""

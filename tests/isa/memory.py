@@ -50,8 +50,10 @@ def _stores() -> Iterator[Case]:
         code = program(wide(3, value), slot(0x63 | SIZES[size], 1, 3, off), slot(0x79, 0, 1, 0))
         yield Case(f"stx{size}-{off}-memory", code, expected, bytes(8))
     constants = [
-        (1, 0x12, 0x12), (1, 0xFFFFFFFF, 0xFF), (2, 0x1234, 0x1234), (2, 0xFFFFFFFE, 0xFFFE), (4, 0x12345678, 0x12345678),
-        (4, 0xFFFFFFFF, 0xFFFFFFFF), (8, 0x12345678, 0x12345678), (8, 0xFFFFFFFF, M64), (8, 0x80000000, 0xFFFFFFFF_80000000),
+        (1, 0x12, 0x12), (1, 0xFFFFFFFF, 0xFF), (2, 0x1234, 0x1234), (2, 0xFFFFFFFE, 0xFFFE),
+        (4, 0x12345678, 0x12345678),
+        (4, 0xFFFFFFFF, 0xFFFFFFFF), (8, 0x12345678, 0x12345678), (8, 0xFFFFFFFF, M64),
+        (8, 0x80000000, 0xFFFFFFFF_80000000),
     ]  # fmt: skip
     for size, imm, expected in constants:
         put = slot(0x62 | SIZES[size], 10, 0, -8, imm)
@@ -73,14 +75,18 @@ def _immediates() -> Iterator[Case]:
 # name, imm, bits, memory before, src (and r0 for cmpxchg), memory after, what fetch returns
 ATOMICS = [
     ("add", 0x00, 64, 5, 7, 12), ("add", 0x00, 64, M64, 1, 0), ("add", 0x00, 64, M32, 1, 0x1_0000_0000),
-    ("add", 0x00, 32, 5, 7, 12), ("add", 0x00, 32, M64, 1, 0xFFFFFFFF_00000000), ("add", 0x00, 32, M32, M64, 0xFFFFFFFE),
+    ("add", 0x00, 32, 5, 7, 12), ("add", 0x00, 32, M64, 1, 0xFFFFFFFF_00000000),
+    ("add", 0x00, 32, M32, M64, 0xFFFFFFFE),
     ("or", 0x40, 64, 0xF0, 0x0F, 0xFF), ("or", 0x40, 64, 0, M64, M64), ("or", 0x40, 32, 0, M64, M32),
     ("or", 0x40, 32, 0x5_00000001, 0x7_00000002, 0x5_00000003),
-    ("and", 0x50, 64, 0xFF, 0x0F, 0x0F), ("and", 0x50, 64, M64, 1 << 63, 1 << 63), ("and", 0x50, 32, M64, 0, 0xFFFFFFFF_00000000),
+    ("and", 0x50, 64, 0xFF, 0x0F, 0x0F), ("and", 0x50, 64, M64, 1 << 63, 1 << 63),
+    ("and", 0x50, 32, M64, 0, 0xFFFFFFFF_00000000),
     ("and", 0x50, 32, M64, 0x7_0000000F, 0xFFFFFFFF_0000000F),
-    ("xor", 0xA0, 64, 0xFF, 0x0F, 0xF0), ("xor", 0xA0, 64, M64, M64, 0), ("xor", 0xA0, 32, M64, M64, 0xFFFFFFFF_00000000),
+    ("xor", 0xA0, 64, 0xFF, 0x0F, 0xF0), ("xor", 0xA0, 64, M64, M64, 0),
+    ("xor", 0xA0, 32, M64, M64, 0xFFFFFFFF_00000000),
     ("xor", 0xA0, 32, 0x3_00000001, 0x3_00000003, 0x3_00000002),
-    ("xchg", 0xE1, 64, 5, 7, 7), ("xchg", 0xE1, 64, M64, 0, 0), ("xchg", 0xE1, 32, M64, 0x3_00000009, 0xFFFFFFFF_00000009),
+    ("xchg", 0xE1, 64, 5, 7, 7), ("xchg", 0xE1, 64, M64, 0, 0),
+    ("xchg", 0xE1, 32, M64, 0x3_00000009, 0xFFFFFFFF_00000009),
 ]  # fmt: skip
 
 
@@ -108,9 +114,11 @@ def _atomics() -> Iterator[Case]:
 def _compare_exchange() -> Iterator[Case]:
     rows = [
         # bits, memory, r0, src, memory after, r0 after
-        (64, 5, 5, 9, 9, 5), (64, 5, 6, 9, 5, 5), (64, M64, M64, 0, 0, M64), (64, 0x1_00000005, 5, 9, 0x1_00000005, 0x1_00000005),
+        (64, 5, 5, 9, 9, 5), (64, 5, 6, 9, 5, 5), (64, M64, M64, 0, 0, M64),
+        (64, 0x1_00000005, 5, 9, 0x1_00000005, 0x1_00000005),
         (32, 5, 5, 9, 9, 5), (32, 5, 6, 9, 5, 5), (32, 0x7_00000005, 5, 9, 0x7_00000009, 5),
-        (32, 5, 0x1_00000005, 9, 9, 5), (32, M64, 0, 9, M64, M32), (32, M64, M64, 0x1_00000009, 0xFFFFFFFF_00000009, M32),
+        (32, 5, 0x1_00000005, 9, 9, 5), (32, M64, 0, 9, M64, M32),
+        (32, M64, M64, 0x1_00000009, 0xFFFFFFFF_00000009, M32),
     ]  # fmt: skip
     setup = slot(0x79, 4, 1, 0) + slot(0x7B, 10, 4, -8) + slot(0x79, 0, 1, 8) + slot(0x79, 3, 1, 16)
     for bits, before, expected, new, after, returned in rows:
