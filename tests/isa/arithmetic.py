@@ -167,7 +167,7 @@ def _swaps() -> Iterator[Case]:
 
 def _aliases() -> Iterator[Case]:
     # dst and src the same register.
-    for name, expected in [
+    rows = [
         ("add64", 14),
         ("sub64", 0),
         ("mul64", 49),
@@ -175,7 +175,8 @@ def _aliases() -> Iterator[Case]:
         ("mod64", 0),
         ("xor32", 0),
         ("lsh64", 896),
-    ]:
+    ]
+    for name, expected in rows:
         yield Case(f"{name}-self", program(LOAD_OPERANDS, encode(name, source=True, src=0)), expected, words(7, 0))
 
 

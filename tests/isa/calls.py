@@ -41,8 +41,10 @@ def _functions() -> Iterator[Case]:
     pointer = slot(0xBF, 1, 10) + slot(0x07, 1, imm=-8)
     write = slot(0x7A, 1, 0, 0, 99) + mov(0, 0) + EXIT
     yield Case("call-pointer", ours + pointer + call(2) + slot(0x79, 0, 10, -8) + EXIT + write, 99)
-    nested = b"".join(slot(0x07, 1, imm=1) + call(1) + EXIT for _ in range(6)) + slot(0xBF, 0, 1) + EXIT
-    yield Case("call-nested", mov(1, 0) + call(1) + EXIT + nested, 6)
+    # The kernel's cases have one frame around them.
+    for frames in (7, 8):
+        nested = b"".join(slot(0x07, 1, imm=1) + call(1) + EXIT for _ in range(frames - 2)) + slot(0xBF, 0, 1) + EXIT
+        yield Case(f"call-nested-{frames}", mov(1, 0) + call(1) + EXIT + nested, frames - 2, kernel=frames < 8)
     # A function that calls itself until its argument is 0.
     down = slot(0x15, 1, 0, 2, 0) + slot(0x07, 1, imm=-1) + call(-3) + slot(0x07, 0, imm=1) + EXIT
     yield Case("call-recursive", mov(0, 0) + mov(1, 5) + call(1) + EXIT + down, 6, kernel=False)

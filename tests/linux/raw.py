@@ -50,9 +50,8 @@ def loaded(code: bytes, type_: int, *, flags: int = 0) -> Iterator[int]:
 def run_with_context(fd: int, context: bytes) -> bytes:
     """Run a syscall program with a context; return the context as the program left it."""
     buffer = ctypes.create_string_buffer(context, len(context))
-    attr = struct.pack(
-        "<IIIIQQIIIIQQIII", fd, 0, 0, 0, 0, 0, 0, 0, len(context), 0, ctypes.addressof(buffer), 0, 0, 0, 0
-    )
+    where = ctypes.addressof(buffer)
+    attr = struct.pack("<IIIIQQIIIIQQIII", fd, 0, 0, 0, 0, 0, 0, 0, len(context), 0, where, 0, 0, 0, 0)
     result, _ = bpf(PROG_TEST_RUN, attr + bytes(4))
     assert result == 0, f"errno {-result}"
     return buffer.raw
