@@ -40,7 +40,9 @@ def _restore(cls: type[EbpfError], message: str, facts: dict[str, Any]) -> EbpfE
     error = cls.__new__(cls, message)
     Exception.__init__(error, message)
     error.message = message
-    error.__dict__.update(facts)
+    for name, value in facts.items():
+        # Not into __dict__: OSError.errno is a slot, which would hide the entry.
+        setattr(error, name, value)
     return error
 
 
