@@ -1,0 +1,219 @@
+"""Feed packets from a capture file or any iterable to a program: no network device is involved."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Self
+
+from ebpf.errors import DeadlineExceeded, NotSupportedError, SystemCallError
+from ebpf.link.link import Link
+from ebpf.link.pcap import CaptureReader, CaptureWriter, Packet
+from ebpf.link.verdicts import PACKET_TYPES, survivor, verdict
+from ebpf.runtime.base import RunResult
+from ebpf.runtime.handle import Handle
+from ebpf.runtime.hooks import PacketsHook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpf.objects import Program
+    from ebpf.runtime.info import LinkInfo
+
+Source = str | os.PathLike[str] | Iterable[bytes]
+SHORTEST = 14
+"""Bytes of an Ethernet header: kernels refuse to run over less."""
+_HALF_FULL = 0.5
+_PAUSE = 0.001
+"""Seconds between looks at rings that are too full for another packet."""
+
+
+def packets(
+    program: Program, source: Source, *, sink: str | os.PathLike[str] | None = None, lossless: bool = True
+) -> PacketsLink:
+    """Feed each packet of `source` to the program: an XDP, tc, cgroup_skb or socket filter program.
+
+    `source` is the path of a pcap or pcapng file of Ethernet frames, read as it goes, or an iterable of frames as
+    bytes. It runs on a thread of its own from `start()` or `with` on. `sink` is the path of a pcap that gets the
+    packets that survive, as the program left them, with their original times: XDP PASS and TX; tc OK, UNSPEC and
+    PIPE; cgroup_skb 1; for a socket filter the return value is the length that survives. Redirected packets don't.
+
+    With `lossless` the source waits for readers of the collection while their rings are more than half full. On linux
+    the packets go through PROG_TEST_RUN: redirects have no effect, and there is no device behind the context.
+
+    When the last source of a collection is exhausted, its readers drain and end. Raises NotSupportedError for other
+    types of program, OSError and ObjectFileError for the file.
+    """
+    if program.type not in PACKET_TYPES:
+        raise NotSupportedError(
+            f"feeding packets to {program.name}, a program of type {program.type.label},",
+            runtime=program.runtime.name,
+            alternative="packets are for XDP, tc, cgroup_skb and socket filter programs",
+        )
+    return PacketsLink(program, source, sink=sink, lossless=lossless)
+
+
+class PacketsLink(Link):
+    """A source of packets and the program that it feeds. Threads may share it.
+
+    `processed` counts packets that went through the program, `survived` those that came out, `skipped` frames
+    shorter than an Ethernet header (14 bytes), which no kernel runs over; `verdicts` counts by name.
+    """
+
+    def __init__(
+        self, program: Program, source: Source, *, sink: str | os.PathLike[str] | None, lossless: bool
+    ) -> None:
+        """Open the files; nothing runs before start(). Use `packets()`."""
+        super().__init__(program.runtime, _not_started(), program=program, hook="packets")
+        self.processed = 0
+        self.survived = 0
+        self.skipped = 0
+        self.verdicts: Counter[str] = Counter()
+        self._program = program
+        self._lossless = lossless
+        self._capture = CaptureReader(source) if isinstance(source, (str, os.PathLike)) else None
+        self._source = self._capture if self._capture is not None else _bare(source)  # type: ignore[arg-type]  # no path here
+        self._in_flight: deque[Packet] = deque()
+        self._finished = threading.Event()
+        self._failure: BaseException | None = None
+        self._stopping = False
+        self._started = False
+        self._lock = threading.Lock()
+        self._end_source: Callable[[], None] | None = None
+        nano = self._capture is not None and self._capture.nano
+        try:
+            self._writer = None if sink is None else CaptureWriter(sink, nano=nano)
+        except BaseException:
+            self._close_source()
+            raise
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the capture file was read, 0 to 1; None for an iterable."""
+        return None if self._capture is None else self._capture.progress
+
+    @property
+    def finished(self) -> bool:
+        """Whether the source is exhausted, stopped or failed."""
+        return self._finished.is_set()
+
+    def start(self) -> None:
+        """Begin to feed, on a thread of its own; further calls do nothing."""
+        with self._lock:
+            if self._started or self._stopping:
+                return
+            self._started = True
+            self._end_source = self._program.sources.begin()
+            hook = PacketsHook(self._feed(), sink=self._take, done=self._done, lossless=self._lossless)
+            try:
+                self._handle = self.runtime.attach(self._program.facts, hook)
+            except BaseException as error:
+                self._done(error)
+                raise
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the source is exhausted or closed.
+
+        Raises DeadlineExceeded after `timeout` seconds, and what ended it early: ProgramFault, OSError,
+        ObjectFileError, SystemCallError.
+        """
+        if not self._started and not self._stopping:
+            raise ValueError("the source was not started: call start() or use a with statement")
+        if not self._finished.wait(timeout):
+            raise DeadlineExceeded(f"the source was not exhausted within {timeout} seconds")
+        if self._failure is not None:
+            raise self._failure
+
+    def info(self) -> LinkInfo:
+        """Not there: no kernel knows this link."""
+        raise NotSupportedError("information about a source of packets", runtime=self.runtime.name)
+
+    def update(self, program: Program, *, old: Program | None = None) -> None:
+        """Not there: a source feeds one program."""
+        raise NotSupportedError("replacing the program of a source of packets", alternative="make a new link")
+
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Not there: the source ends with this process."""
+        raise NotSupportedError("pinning a source of packets", runtime=self.runtime.name)
+
+    def detach(self) -> None:
+        """Stop after the packet that is being processed, and close."""
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._stopping
+
+    def close(self) -> None:
+        """Stop after the packet that is being processed; may be called again, from any thread.
+
+        Does not wait for a source that blocks: it ends with its next packet.
+        """
+        with self._lock:
+            self._stopping = True
+            started = self._started
+        self._handle.close()
+        if not started:
+            self._done(None)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    # On the source's thread
+
+    def _feed(self) -> Iterator[bytes]:
+        for packet in self._source:
+            if self._stopping:
+                return
+            if len(packet.data) < SHORTEST:
+                self.skipped += 1
+                continue
+            if self._lossless:
+                self._wait_for_room()
+            self._in_flight.append(packet)
+            yield packet.data
+
+    def _wait_for_room(self) -> None:
+        sources = self._program.sources
+        while not self._stopping and sources.backlog > _HALF_FULL:
+            time.sleep(_PAUSE)
+
+    def _take(self, left: bytes, result: object) -> None:
+        assert isinstance(result, RunResult)
+        packet = self._in_flight.popleft()
+        self.processed += 1
+        self.verdicts[verdict(self._program.type, result.retval)] += 1
+        out = survivor(self._program.type, result.retval, packet.data, left)
+        if out is not None:
+            self.survived += 1
+            if self._writer is not None:
+                self._writer.write(out, packet.time)
+
+    def _done(self, failure: BaseException | None) -> None:
+        if self._finished.is_set():
+            return
+        if isinstance(failure, SystemCallError):
+            failure.add_note(f"packet {self.processed + 1 + self.skipped} of the source")
+        self._failure = failure
+        self._close_source()
+        if self._writer is not None:
+            self._writer.close()
+        self._finished.set()
+        if self._end_source is not None:
+            self._end_source()
+
+    def _close_source(self) -> None:
+        if self._capture is not None:
+            self._capture.close()
+
+
+def _bare(source: Iterable[bytes]) -> Iterator[Packet]:
+    return (Packet(bytes(data)) for data in source)
+
+
+def _not_started() -> Handle:
+    return Handle(lambda _: None, -1, what="source of packets")

@@ -1,0 +1,83 @@
+"""What a program needs from the running system that load can't supply yet: refused by name, before anything is made."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from ebpf.abi.types import MapType, ProgramType
+from ebpf.asm import Insn, ReferenceKind
+from ebpf.errors import NotSupportedError, RelocationError
+
+if TYPE_CHECKING:
+    from ebpf.runtime.base import Runtime
+    from ebpf.spec import CollectionSpec, ProgramSpec
+
+_MAPS = (ReferenceKind.MAP, ReferenceKind.MAP_VALUE)
+_EXTERNS = {
+    ReferenceKind.KCONFIG: "kernel configuration value",
+    ReferenceKind.KSYM: "kernel symbol",
+    ReferenceKind.KFUNC: "kernel function",
+}
+_REMEDY = "this version does not resolve it; set autoload=False on the program to load the others"
+
+
+def is_loaded(program: ProgramSpec) -> bool:
+    """Say whether a load takes this program: not `?` ones, nor those of an unknown section."""
+    return program.autoload and program.type is not ProgramType.UNSPEC
+
+
+def needed_maps(spec: CollectionSpec) -> list[str]:
+    """Return the maps to create: all but a .kconfig section that no loaded program uses."""
+    used = {
+        insn.reference.name
+        for program in spec.programs.values()
+        if is_loaded(program)
+        for insn in program.insns
+        if insn.reference is not None and insn.reference.kind in _MAPS
+    }
+    return [name for name in spec.maps if name != ".kconfig" or name in used]
+
+
+def refuse_unsupported(spec: CollectionSpec, runtime: Runtime) -> None:
+    """Raise NotSupportedError or RelocationError for what an object needs and load can't give."""
+    if spec.byte_order != sys.byteorder:
+        raise NotSupportedError(
+            f"loading a {spec.byte_order}-endian object", runtime=runtime.name, alternative="compile it for this machine"
+        )
+    for name in needed_maps(spec):
+        if spec.maps[name].type is MapType.STRUCT_OPS:
+            raise NotSupportedError(f"struct_ops map {name}", runtime=runtime.name, alternative="remove it from the spec")
+    for program in spec.programs.values():
+        if is_loaded(program):
+            _refuse_program(program, spec)
+
+
+def _refuse_program(program: ProgramSpec, spec: CollectionSpec) -> None:
+    for number, insn in enumerate(program.insns):
+        need = _need(insn, spec)
+        if need is not None:
+            error = RelocationError(f"load program {program.name}: instruction {number} needs {need}; {_REMEDY}")
+            error.program = program.name
+            raise error
+
+
+def _need(insn: Insn, spec: CollectionSpec) -> str | None:
+    if insn.core is not None:
+        type_ = spec.types.by_id(insn.core.type_id) if spec.types is not None else None
+        name = getattr(type_, "name", "") or f"type {insn.core.type_id}"
+        return f"a CO-RE relocation against {name!r}"
+    reference = insn.reference
+    if reference is None:
+        return None
+    if reference.kind in _EXTERNS:
+        return f"the {_EXTERNS[reference.kind]} {reference.name!r}"
+    if reference.kind in _MAPS and reference.name == ".kconfig":
+        return f"the kernel configuration ({_kconfig_at(reference.offset, spec)})"
+    return None
+
+
+def _kconfig_at(offset: int, spec: CollectionSpec) -> str:
+    names = [name for name, extern in spec.externs.items() if extern.kind == "kconfig"]
+    found = [one.name for one in spec.variables.values() if one.section == ".kconfig" and one.offset == offset]
+    return ", ".join(found or names) or ".kconfig"

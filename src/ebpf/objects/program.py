@@ -1,0 +1,235 @@
+"""A live program (`BPF_PROG_*` commands)."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from ebpf.abi.types import Cmd
+from ebpf.errors import NotSupportedError
+from ebpf.objects import pins
+from ebpf.objects.batch import Batch, join
+from ebpf.objects.sources import Sources
+from ebpf.runtime import attrs, select
+from ebpf.runtime.base import ProgramFacts
+from ebpf.runtime.info import program_info
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from ebpf.runtime.info import ProgramInfo
+    from ebpf.objects.map import Map
+    from ebpf.runtime.base import Runner, RunResult, Runtime
+    from ebpf.runtime.handle import Handle
+    from ebpf.spec import ProgramSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStats:
+    """How often and how long a program ran; the kernel counts while statistics are enabled (Linux 5.1).
+
+    `run_time_ns` is the sum over `run_count` runs, `recursion_misses` counts runs that were skipped (Linux 5.12).
+    """
+
+    run_count: int
+    run_time_ns: int
+    recursion_misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunManyResult:
+    """Outcome of many runs: `retvals` and `lengths` by packet, `data` the packets that the program left behind."""
+
+    retvals: array[int]
+    lengths: array[int]
+    data: Batch
+
+
+class Program:
+    """A program that this object holds loaded; close it or use it as a context manager.
+
+    Threads may share it and run it at the same time; close() from another thread lets runs in flight finish. == and
+    hash() are identity.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        handle: Handle,
+        spec: ProgramSpec,
+        *,
+        engine: str = "auto",
+        trusted: bool = False,
+        verifier_log: str = "",
+        sources: Sources | None = None,
+    ) -> None:
+        """Wrap an open handle, which this object owns from now on."""
+        self.name = spec.name
+        self.type = spec.type
+        self.attach_type = spec.attach_type
+        self.attach_to = spec.attach_to
+        self.section = spec.section
+        self.verifier_log = verifier_log
+        self.runtime = runtime
+        self.sources = sources or Sources()
+        self.facts = ProgramFacts(handle, spec.type, spec.name, spec.attach_type)
+        self._handle = handle
+        self._engine = engine
+        self._trusted = trusted
+        self._runner: Runner | None = None
+
+    # Finding programs
+
+    @classmethod
+    def open_pinned(cls, path: str | os.PathLike[str], *, runtime: Runtime | str = "auto") -> Program:
+        """Open the program that is pinned at `path`. Raises SystemCallError, TypeError where something else is."""
+        from ebpf.objects.open import open_program
+
+        chosen = select(runtime)
+        return open_program(chosen, pins.open_pinned(chosen, path))
+
+    @classmethod
+    def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Program:
+        """Open a program by its id (Linux 4.13, CAP_SYS_ADMIN)."""
+        from ebpf.objects.open import open_by_id, open_program
+
+        chosen = select(runtime)
+        return open_program(chosen, open_by_id(chosen, Cmd.PROG_GET_FD_BY_ID, number))
+
+    @classmethod
+    def iter_all(cls, *, runtime: Runtime | str = "auto") -> Iterator[Program]:
+        """Open every program of the runtime, one at a time; each is the caller's to close."""
+        from ebpf.objects.open import iter_handles, open_program
+
+        chosen = select(runtime)
+        for handle in iter_handles(chosen, Cmd.PROG_GET_NEXT_ID, Cmd.PROG_GET_FD_BY_ID):
+            yield open_program(chosen, handle)
+
+    # What the program is
+
+    @property
+    def id(self) -> int:
+        """The kernel's number of this program, unique while the program lives."""
+        return self.info().id
+
+    @property
+    def handle(self) -> Handle:
+        """The handle; it stays this object's."""
+        return self._handle
+
+    def info(self) -> ProgramInfo:
+        """Ask the kernel about the program (`struct bpf_prog_info`, Linux 4.13)."""
+        return program_info(self.runtime, self._handle)
+
+    def stats(self) -> ProgramStats:
+        """Return the run statistics; all 0 while nobody enables them (sysctl kernel.bpf_stats_enabled)."""
+        info = self.info()
+        return ProgramStats(info.run_count, info.run_time_ns, info.recursion_misses)
+
+    @property
+    def engine(self) -> str:
+        """What executes the program: "kernel", or the name of an engine of the embedded runtime."""
+        return str(getattr(self._run_by(), "engine", "kernel"))
+
+    @property
+    def engine_reason(self) -> str:
+        """Why that engine was chosen."""
+        return str(getattr(self._run_by(), "engine_reason", f"the {self.runtime.name} runtime has no other"))
+
+    # Running
+
+    def run(
+        self,
+        data: Buffer = b"",
+        *,
+        ctx: Buffer | None = None,
+        repeat: int = 1,
+        cpu: int | None = None,
+        flags: int = 0,
+    ) -> RunResult:
+        """Run the program once (or `repeat` times) over a copy of `data` and `ctx` (BPF_PROG_TEST_RUN, Linux 4.12).
+
+        Packets need 14 bytes at least. `cpu` is for raw tracepoints (5.10). Raises SystemCallError where the type
+        can't be run like this, ProgramFault where an embedded program does something forbidden.
+        """
+        return self._run_by().run(data, ctx=ctx, repeat=repeat, cpu=cpu, flags=flags)
+
+    def run_many(self, packets: Iterable[Buffer], *, threads: int = 1) -> RunManyResult:
+        """Run the program once over each packet, in their order.
+
+        `threads` other than 1 raise NotSupportedError on runtimes that run one at a time. `lengths` and `data` are
+        of the packets as the program left them.
+        """
+        if threads != 1:
+            raise NotSupportedError(f"running on {threads} threads", runtime=self.runtime.name, alternative="use one")
+        run = self._run_by().run
+        retvals, lengths = array("I"), array("Q")
+        left: list[bytes] = []
+        for packet in packets:
+            result = run(packet)
+            retvals.append(result.retval)
+            lengths.append(len(result.data))
+            left.append(result.data)
+        return RunManyResult(retvals, lengths, join(left))
+
+    def function(self) -> Callable[[Buffer], int]:
+        """Return a function that runs the program over a writable buffer in place and returns its retval.
+
+        The embedded runtime only; elsewhere NotSupportedError. The function raises ValueError when the program
+        changes the packet's length, which a buffer can't follow. Threads may share it, not the buffer.
+        """
+        if self.runtime.name != "embedded":
+            raise NotSupportedError("running in place", runtime=self.runtime.name, alternative="use run()")
+        run = self._run_by().run
+
+        def call(packet: Buffer) -> int:
+            view = memoryview(packet).cast("B")
+            result = run(view)
+            if len(result.data) != len(view):
+                raise ValueError(f"the program left {len(result.data)} bytes of {len(view)}; use run() for such programs")
+            view[:] = result.data
+            return result.retval
+
+        return call
+
+    def _run_by(self) -> Runner:
+        if self._runner is None:
+            self._runner = self.runtime.runner(self.facts, engine=self._engine, trusted=self._trusted)
+        return self._runner
+
+    # Pinning, binding, closing
+
+    def pin(self, path: str | os.PathLike[str]) -> None:
+        """Give the program a path, so that it outlives this process (Linux 4.4: on a bpf file system)."""
+        pins.pin(self.runtime, self._handle, path)
+
+    def bind_map(self, map_: Map) -> None:
+        """Keep a map alive as long as the program, though it doesn't use it (Linux 5.10)."""
+        with self._handle.borrow() as program, map_.handle.borrow() as fd:
+            self.runtime.bpf(Cmd.PROG_BIND_MAP, attrs.ProgBindMap(prog_fd=program, map_fd=fd))
+
+    @property
+    def closed(self) -> bool:
+        return self._handle.closed
+
+    def close(self) -> None:
+        """Close the handle; may be called again, from any thread. Links and pins keep the program loaded."""
+        self._handle.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name!r} {self.type.label}{' closed' if self.closed else ''}>"
+
+
