@@ -9,7 +9,7 @@ from ebpf.abi.helpers import Helper
 from ebpf.abi.tagged import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
-from ebpf.asm.insn import Insn, ReferenceKind, SourceLine
+from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
 
 _SIZE = {size: name for name, size in syntax.SIZES.items()}
 _SIGNED_SIZE = {size: name for name, size in syntax.SIGNED_SIZES.items()}
@@ -20,6 +20,8 @@ _SWAP = {number: text for text, number in syntax.SWAPS.items()}
 _LOCKED = {number: text for text, number in syntax.LOCKED.items()}
 _FETCH = {number | op.BPF_FETCH: text for text, number in syntax.FETCHES.items()}
 _U32 = 0xFFFFFFFF
+_OFFSETS = {kind: range(1 << 32 if kind == ReferenceKind.KCONFIG else 1) for kind, _ in syntax.REFERENCES.values()}
+"""Offsets that a reference may have in text."""
 
 
 def disassemble(
@@ -108,20 +110,28 @@ def _reference(insn: Insn, names: Set[str]) -> str | None:
         return None
     name = syntax.quote(reference.name)
     if insn.opcode == op.CALL and insn.dst == 0:
-        if reference.kind == ReferenceKind.KFUNC and insn.src == op.BPF_PSEUDO_KFUNC_CALL and insn.imm == 0:
+        unlinked = (insn.src, insn.imm) == (op.BPF_PSEUDO_KFUNC_CALL, syntax.UNLINKED)
+        if reference.kind == ReferenceKind.KFUNC and unlinked:
             return f"call kfunc {name}"
         if reference.kind == ReferenceKind.FUNCTION and reference.name in names:
             return f"call {name}"
-    if insn.opcode != op.LDIMM64:
-        return None
-    if reference.kind == ReferenceKind.FUNCTION_POINTER and reference.name in names:
-        return f"r{insn.dst} = func[{name}] ll"
+    if insn.opcode == op.LDIMM64:
+        value = _named_immediate(insn, reference, names)
+        return f"r{insn.dst} = {value} ll" if value else None
+    return None
+
+
+def _named_immediate(insn: Insn, reference: Reference, names: Set[str]) -> str | None:
+    name, fields = syntax.quote(reference.name), (insn.src, insn.imm)
+    offset = f"[{reference.offset}]" if reference.offset else ""
+    if reference.kind == ReferenceKind.FUNCTION_POINTER:
+        return f"func[{name}]" if reference.name in names else None
     if reference.kind == ReferenceKind.MAP_VALUE:
-        same = (insn.src, insn.imm) == (op.BPF_PSEUDO_MAP_VALUE, reference.offset << 32)
-        return f"r{insn.dst} = map[{name}][{reference.offset}] ll" if same else None
+        same = fields == (op.BPF_PSEUDO_MAP_VALUE, reference.offset << 32)
+        return f"map[{name}][{reference.offset}]" if same else None
     for word, (kind, src) in syntax.REFERENCES.items():
-        if kind == reference.kind and (insn.src, insn.imm, reference.offset) == (src, 0, 0):
-            return f"r{insn.dst} = {word}[{name}] ll"
+        if kind == reference.kind and fields == (src, 0) and reference.offset in _OFFSETS[kind]:
+            return f"{word}[{name}]{offset}"
     return None
 
 

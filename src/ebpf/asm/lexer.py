@@ -13,7 +13,8 @@ _TOKEN = re.compile(
       (?P<space>[\ \t\r\f\v]+)
     | (?P<comment>(?:\#|//).*)
     | (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<number>0[xX][0-9a-fA-F]+|[0-9]+)(?![A-Za-z0-9_.$])
+    | (?P<number>0[xX][0-9a-fA-F]+|[0-9]+)(?=(?:ll)?(?![A-Za-z0-9_.$]))
+    | (?P<malformed>[0-9][A-Za-z0-9_.$]*)
     | (?P<operator>s>>=|s/=|s%=|s>=|s<=|s>|s<|<<=|>>=|[-+*/%|&^=!<>]=|[-+*&=<>()\[\],:;])
     | (?P<word>[A-Za-z_.$][A-Za-z0-9_.$]*)
     """,
@@ -44,6 +45,8 @@ def tokenize(text: str, line: int) -> list[Token]:
         if match is None:
             raise AsmError(f"no token begins with {text[position]!r}", line=line, column=position + 1)
         kind = match.lastgroup or ""
+        if kind == "malformed":
+            raise AsmError(f"{match[0]} is not a number", line=line, column=position + 1)
         if kind == "comment" or (match[0] == ";" and not tokens):
             break
         if kind != "space":

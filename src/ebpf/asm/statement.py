@@ -193,7 +193,8 @@ class _Parser:
             off = cursor.integer(*_INT16) if cursor.accept(",") else 0
             return Insn(op.CALL, 0, op.BPF_PSEUDO_KFUNC_CALL, off, imm)
         name = cursor.name("the name or the BTF id of a kfunc")
-        return Insn(op.CALL, 0, op.BPF_PSEUDO_KFUNC_CALL, reference=Reference(ReferenceKind.KFUNC, name))
+        reference = Reference(ReferenceKind.KFUNC, name)
+        return Insn(op.CALL, 0, op.BPF_PSEUDO_KFUNC_CALL, 0, syntax.UNLINKED, reference=reference)
 
     def _raw(self) -> Insn:
         cursor = self.cursor
@@ -222,7 +223,7 @@ class _Parser:
         token = cursor.token
         if token.text == "*":
             cursor.take()
-            return self._load(dst)
+            return self._load(width, dst)
         if token.text == "(":
             return self._extending_move(width, dst)
         if token.text == "-" and cursor.look(1).kind == "word":
@@ -245,9 +246,10 @@ class _Parser:
         imm = self.cursor.integer(-(1 << 63), _U64) & _U64
         return self._wide(width, dst, 0, imm)
 
-    def _load(self, dst: int) -> Insn:
+    def _load(self, width: str, dst: int) -> Insn:
         cursor = self.cursor
-        size = self._size({**syntax.SIZES, **syntax.SIGNED_SIZES})
+        # LLVM writes w for a load that clears the high half, which the three narrow unsigned ones do.
+        size = self._size({**syntax.SIZES, **syntax.SIGNED_SIZES} if width == "r" else _NARROW)
         if size in syntax.SIGNED_SIZES:
             src, off = self._bracketed_address()
             return Insn(op.BPF_LDX | op.BPF_MEMSX | syntax.SIGNED_SIZES[size], dst, src, off)
@@ -375,9 +377,9 @@ class _Parser:
         kind, src = syntax.REFERENCES[word]
         name = self.cursor.name("a name")
         self.cursor.expect("]")
-        offset = self._second_bracket() if kind == ReferenceKind.MAP else None
-        if offset is None:
-            return self._wide(width, dst, src, 0, Reference(kind, name))
+        offset = self._second_bracket() if kind in (ReferenceKind.MAP, ReferenceKind.KCONFIG) else None
+        if kind != ReferenceKind.MAP or offset is None:
+            return self._wide(width, dst, src, 0, Reference(kind, name, offset or 0))
         reference = Reference(ReferenceKind.MAP_VALUE, name, offset)
         return self._wide(width, dst, op.BPF_PSEUDO_MAP_VALUE, offset << 32, reference)
 
@@ -391,6 +393,8 @@ class _Parser:
 def _arithmetic(width: str) -> int:
     return op.BPF_ALU64 if width == "r" else op.BPF_ALU
 
+
+_NARROW = {name: size for name, size in syntax.SIZES.items() if name != "u64"}
 
 _EXCHANGES = {
     "xchg_64": (op.BPF_XCHG, op.BPF_DW),

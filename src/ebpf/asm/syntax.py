@@ -72,10 +72,15 @@ IMMEDIATES: Final = {
 
 REFERENCES: Final = {
     "map": (ReferenceKind.MAP, op.BPF_PSEUDO_MAP_FD),
-    "ksym": (ReferenceKind.KSYM, op.BPF_PSEUDO_BTF_ID),
     "kconfig": (ReferenceKind.KCONFIG, op.BPF_PSEUDO_MAP_VALUE),
+    "ksym": (ReferenceKind.KSYM, 0),
+    "kfunc": (ReferenceKind.KFUNC, 0),
 }
-"""Word before the bracket of an ldimm64 by name → what it refers to, source register."""
+"""Word before the bracket of an ldimm64 by name → what it refers to, source register. `map` may have an offset into
+the value in a second bracket, which makes it a MAP_VALUE, and `kconfig` its place in the section."""
+
+UNLINKED: Final = -1
+"""`imm` of a call by name until load."""
 
 STATEMENTS: Final = (
     "if", "goto", "gotol", "gotox", "may_goto", "call", "callx", "exit", "lock", "store_release", ".insn",
