@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 from ebpf.asm.insn import Insn, ReferenceKind
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, LDIMM64
@@ -83,6 +83,18 @@ class Instructions(list[Insn]):
             if insn.dst > 15 or insn.src > 15 or (imm < 0 and insn.opcode == LDIMM64):
                 raise _field_error(index, insn)
         return b"".join(parts)
+
+    def copy(self) -> Instructions:
+        """Return a new list of the same instructions (which are immutable)."""
+        return Instructions(self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> Insn: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Instructions: ...
+    def __getitem__(self, index: SupportsIndex | slice, /) -> Insn | Instructions:
+        found = super().__getitem__(index)
+        return Instructions(found) if isinstance(found, list) else found
 
     @property
     def slots(self) -> int:

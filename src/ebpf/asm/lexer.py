@@ -47,7 +47,8 @@ def tokenize(text: str, line: int) -> list[Token]:
         kind = match.lastgroup or ""
         if kind == "malformed":
             raise AsmError(f"{match[0]} is not a number", line=line, column=position + 1)
-        if kind == "comment" or (match[0] == ";" and not tokens):
+        # In a listing the kernel puts the verifier's state behind a semicolon; elsewhere it separates instructions.
+        if kind == "comment" or (match[0] == ";" and (prefix or not tokens)):
             break
         if kind != "space":
             tokens.append(Token(kind, match[0], position + 1))
@@ -72,6 +73,10 @@ class Cursor:
     def look(self, ahead: int) -> Token:
         """Return the token `ahead` places behind the next one."""
         return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
+
+    def follows(self, text: str) -> bool:
+        """Tell whether the last token taken is this one."""
+        return self._index > 0 and self._tokens[self._index - 1].text == text
 
     def take(self) -> Token:
         """Return the next token and go on; the end stays where it is."""

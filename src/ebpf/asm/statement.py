@@ -49,7 +49,8 @@ class _Parser:
         if start.kind == "word" and syntax.REGISTER.fullmatch(start.text):
             return self._assignment()
         if start.kind != "word" or start.text not in _STATEMENTS:
-            raise self.cursor.error("an instruction")
+            hint = " (a comment behind an instruction begins with # or //)" if self.cursor.follows(";") else ""
+            raise self.cursor.error(f"an instruction{hint}")
         self.cursor.take()
         return _STATEMENTS[start.text](self)
 

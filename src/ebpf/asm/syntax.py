@@ -1,7 +1,8 @@
 """Words of the assembly language, shared by assembler and disassembler (the kernel's and LLVM's syntax).
 
 One instruction a line (or separated by `;`); labels end in a colon; comments begin with `#` or `//`, and with `;`
-at the start of a line, as in the kernel's listings. `+3` and `pc+3` are slots behind the next slot.
+at the start of a line. Listings are read as well: a slot number (`12:`, `12: (b7)`) before an instruction is skipped,
+and there `;` begins a comment anywhere. `+3` and `pc+3` are slots behind the next slot.
 
 | text | instruction |
 |---|---|

@@ -181,6 +181,7 @@ SPELLINGS: list[tuple[str, str]] = [
     ("r1 = func[pc+2] ll", "r1 = func[+2] ll"),
     ("12: r0 = 0", "r0 = 0"),
     ("  3: (b7) r0 = 0   # comment", "r0 = 0"),
+    ("0: (bf) r6 = r1                       ; R1=ctx() R6_w=ctx()", "r6 = r1"),
     ("exit // done", "exit"),
     ("exit # done", "exit"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import struct
 import time
 
@@ -117,6 +118,16 @@ def test_slots_count_both_halves() -> None:
     assert program.slots == 6
     assert [program.raw_offset(index) for index in range(5)] == [0, 1, 3, 5, 6]
     assert program.raw_offsets() == [0, 1, 3, 5]
+
+
+def test_parts_and_copies_are_instructions_too() -> None:
+    program = Instructions([Insn(0xB7), Insn(LDIMM64), Insn(EXIT)])
+    for part in (program[1:], program.copy()[1:], pickle.loads(pickle.dumps(program))[1:]):
+        assert isinstance(part, Instructions)
+        assert part.slots == 3
+    copied = program.copy()
+    copied.append(Insn(EXIT))
+    assert len(program) == 3
 
 
 def test_decode_takes_any_buffer() -> None:

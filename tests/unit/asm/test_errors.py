@@ -63,7 +63,7 @@ ERRORS = [
     ("r1 = map[events]", 1, 17, "expected 'll', found the end of the line"),
     ("r1 = func[nowhere] ll", 1, 11, "no label nowhere"),
     ("nop", 1, 1, "expected an instruction, found nop"),
-    ("exit; the end", 1, 7, "expected an instruction, found the"),
+    ("exit; the end", 1, 7, "expected an instruction (a comment behind an instruction begins with # or //), found the"),
     (".insn 256, 0, 0, 0, 0", 1, 7, "expected a number from 0 to 255, found 256"),
     (".insn 1, 2", 1, 11, "expected ',', found the end of the line"),
     ('"\\q": exit', 1, 1, "expected a string as in JSON"),
