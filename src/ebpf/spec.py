@@ -32,9 +32,9 @@ class MapSpec:
     """Blueprint of a map.
 
     `key_size` and `value_size` are bytes. `key`/`value` are BTF types or None. `contents` is the image of a data
-    section (bytes) or a list of (key, value) pairs: bytes, or as value the name of a map (map-in-map) or program
-    (program array). `inner` is the blueprint of a map-in-map's elements. `relocations` maps byte offsets of a
-    struct_ops image to program names. `extra` holds what a legacy definition carries beyond the kernel's fields.
+    section (bytes, None for zeros) or a list of (key, value) pairs: bytes, or as value the name of a map (map-in-map)
+    or program (program array). `inner` is the blueprint of a map-in-map's elements. `relocations` maps byte offsets
+    of a struct_ops image to program names. `extra` holds what a legacy definition carries beyond the kernel's fields.
     """
 
     name: str
@@ -57,7 +57,7 @@ class MapSpec:
 
     def copy(self) -> MapSpec:
         """Return a deep copy; BTF types are shared, they are immutable."""
-        return copy.deepcopy(self, _shared_types(self.key, self.value, self.inner))
+        return copy.deepcopy(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,21 @@ class VariableSpec:
     @property
     def raw(self) -> bytes:
         """The variable's bytes, in the object's byte order."""
-        return bytes(self._contents()[self.offset : self.offset + self.size])
+        contents = self.map.contents
+        if contents is None:
+            return bytes(self.size)
+        assert not isinstance(contents, list)
+        return bytes(contents[self.offset : self.offset + self.size])
 
     @raw.setter
     def raw(self, data: bytes) -> None:
         if len(data) != self.size:
             raise ValueError(f"variable {self.name} takes {self.size} bytes, got {len(data)}")
-        self._contents()[self.offset : self.offset + self.size] = data
+        contents = self.map.contents
+        if not isinstance(contents, bytearray):
+            assert not isinstance(contents, list)
+            contents = self.map.contents = bytearray(contents if contents is not None else self.map.value_size)
+        contents[self.offset : self.offset + self.size] = data
 
     @property
     def value(self) -> Any:
@@ -147,11 +155,6 @@ class VariableSpec:
     @value.setter
     def value(self, value: Any) -> None:
         self.raw = bytes(value) if self.type is None else self._codec(self.type).encode(value)
-
-    def _contents(self) -> bytearray:
-        if not isinstance(self.map.contents, bytearray):
-            self.map.contents = bytearray(self.map.contents or self.map.value_size)  # type: ignore[arg-type]  # data sections hold bytes
-        return self.map.contents
 
     def _codec(self, type_: Type) -> Any:
         from ebpf.btf import Codec
@@ -236,11 +239,3 @@ class CollectionSpec:
             types=self.types,
             byte_order=self.byte_order,
         )
-
-
-def _shared_types(key: Type | None, value: Type | None, inner: MapSpec | None) -> dict[int, Any]:
-    """Build the deepcopy memo that keeps BTF types shared."""
-    memo: dict[int, Any] = {id(type_): type_ for type_ in (key, value) if type_ is not None}
-    if inner is not None:
-        memo.update(_shared_types(inner.key, inner.value, inner.inner))
-    return memo

@@ -1,0 +1,63 @@
+"""`ebpf inspect`: what an object file defines, without loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ebpf.cli.output import echo_json, table
+from ebpf.elf import describe, read_file
+
+
+@click.command("inspect")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(file: Path, as_json: bool) -> None:
+    """Show what an object FILE defines: maps, programs, variables, types."""
+    document = describe(read_file(file))
+    if as_json:
+        echo_json(document)
+    else:
+        _show(document)
+
+
+def _show(document: dict[str, Any]) -> None:
+    programs, maps, variables = document["programs"], document["maps"], document["variables"]
+    if programs:
+        columns = ["name", "type", "attach type", "section", "attach to", "insns", "refers to", "autoload"]
+        table("Programs", columns, [_program_row(name, program) for name, program in programs.items()])
+    if maps:
+        columns = ["name", "type", "key", "value", "entries", "flags", "pinning"]
+        table("Maps", columns, [_map_row(name, spec) for name, spec in maps.items()])
+    if variables:
+        columns = ["name", "type", "section", "offset", "size"]
+        rows = [[name, *(spec[column] for column in columns[1:])] for name, spec in variables.items()]
+        table("Variables", columns, rows)
+    licenses = sorted({program["license"] for program in programs.values()} - {""})
+    kinds = ", ".join(f"{count} {kind}" for kind, count in document["btf"]["kinds"].items())
+    facts = [["byte order", document["byte_order"]], ["license", ", ".join(licenses) or None], ["types", kinds or None]]
+    table("Object", ["fact", ""], facts)
+
+
+def _program_row(name: str, program: dict[str, Any]) -> list[object]:
+    references = sorted({reference["name"] for reference in program["references"]})
+    attach_type = None if program["attach_type"] == "None" else program["attach_type"]
+    autoload = "yes" if program["autoload"] else "no"
+    return [
+        name, program["type"], attach_type, program["section"], program["attach_to"] or None,
+        program["insns"], ", ".join(references) or None, autoload,
+    ]  # fmt: skip
+
+
+def _map_row(name: str, spec: dict[str, Any]) -> list[object]:
+    return [
+        name, spec["type"], _sized(spec, "key"), _sized(spec, "value"), spec["max_entries"],
+        hex(spec["flags"]) if spec["flags"] else None, spec["pinning"],
+    ]  # fmt: skip
+
+
+def _sized(spec: dict[str, Any], part: str) -> str:
+    size = f"{spec[part + '_size']} bytes"
+    return f"{spec[part]} ({size})" if spec[part] else size

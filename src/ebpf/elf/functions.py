@@ -1,0 +1,172 @@
+"""Functions of the program sections: where they lie, and their instructions with all that is known about each."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpf.asm import Insn, Instructions, SourceLine
+from ebpf.elf.file import STT_FUNC, Section, Symbol
+from ebpf.elf.object import ObjectFile, Use
+from ebpf.elf.relocate import FUNCTION_KINDS, Relocator
+from ebpf.errors import AsmError, ElfError
+
+if TYPE_CHECKING:
+    from ebpf.btf import Type
+    from ebpf.btf.ext import CoreRelocation, Line
+
+
+class Span(NamedTuple):
+    """A function's name, unique in the object, and its bytes in the section."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function on its own: calls of others are references by name, in `calls` by first use."""
+
+    name: str
+    section: Section
+    insns: Instructions
+    calls: tuple[str, ...]
+    type: Type | None
+
+
+def find_spans(obj: ObjectFile) -> dict[int, list[Span]]:
+    """Return the functions of each program section, by section index and in order of offset.
+
+    Raises ElfError for functions that pass the end of their section or overlap, and for two programs of one name.
+    """
+    taken: dict[str, str] = {}
+    spans = {}
+    # Programs are named first, so that a static subprogram of the same name is the one to get a number.
+    for section in sorted(obj.sections(Use.PROGRAM), key=lambda section: section.name == ".text"):
+        spans[section.index] = [
+            Span(_unique(symbol.name, section.name, taken), start, end)
+            for symbol, start, end in _extents(_function_symbols(obj, section), section)
+        ]
+    return spans
+
+
+def read_functions(obj: ObjectFile, spans: Mapping[int, list[Span]], relocator: Relocator) -> dict[str, Function]:
+    """Decode every function; return them by name, in file order. Raises ElfError, LinkingError, BtfError."""
+    functions = {}
+    for index in sorted(spans):
+        section = obj.elf.sections[index]
+        _check_relocations(obj, section, spans[index])
+        notes = _Notes(obj, section)
+        for span in spans[index]:
+            functions[span.name] = _read_function(obj, section, span, notes, relocator)
+    return functions
+
+
+def _function_symbols(obj: ObjectFile, section: Section) -> list[Symbol]:
+    symbols = obj.symbols(section)
+    # Compilers before clang 8 gave functions no type; later ones use untyped symbols for other labels.
+    typed = [symbol for symbol in symbols if symbol.type == STT_FUNC]
+    by_offset = {symbol.value: symbol for symbol in typed or symbols}
+    return [by_offset[offset] for offset in sorted(by_offset)]
+
+
+def _extents(symbols: list[Symbol], section: Section) -> Iterator[tuple[Symbol, int, int]]:
+    starts = [*(symbol.value for symbol in symbols), section.size]
+    for symbol, (start, following) in zip(symbols, pairwise(starts), strict=True):
+        end = start + symbol.size if symbol.size else following
+        if not start < end <= following:
+            what = "the end of the section" if symbol is symbols[-1] else "the next function"
+            reason = f"function {symbol.name} ({start:#x} to {end:#x}) passes {what} at {following:#x}"
+            raise ElfError(reason, section=section.name, offset=start)
+        yield symbol, start, end
+
+
+def _unique(name: str, section: str, taken: dict[str, str]) -> str:
+    """Return a name for a function; static subprograms of linked objects may share one, and get a number then."""
+    if name in taken:
+        if section != ".text":
+            raise ElfError(f"two programs are named {name}", section=section)
+        number = len(taken)
+        while f"{name}.{number}" in taken:
+            number += 1
+        name = f"{name}.{number}"
+    taken[name] = section
+    return name
+
+
+class _Notes:
+    """What is known about the instructions of a section, by byte offset; texts are decoded once, when asked for."""
+
+    def __init__(self, obj: ObjectFile, section: Section) -> None:
+        self.relocations = obj.relocations[section.index]
+        self.lines: dict[int, Line] = {}
+        self.cores: dict[int, CoreRelocation] = {}
+        self._functions: dict[int, int] = {}
+        self._types = obj.types
+        self._texts: dict[int, str] = {}
+        if obj.info is not None:
+            self.lines.update((line.offset, line) for line in obj.info.lines.get(section.name, ()))
+            self.cores.update((core.offset, core) for core in obj.info.cores.get(section.name, ()))
+            self._functions.update(obj.info.funcs.get(section.name, ()))
+
+    def source(self, offset: int) -> SourceLine | None:
+        """Return the line of source code that begins at an instruction."""
+        line = self.lines.get(offset)
+        if line is None:
+            return None
+        return SourceLine(self._text(line.file_off), line.line, line.column, self._text(line.line_off))
+
+    def function_type(self, offset: int) -> Type | None:
+        """Return the BTF function that begins at an instruction."""
+        type_id = self._functions.get(offset)
+        return self._types.by_id(type_id) if type_id is not None and self._types is not None else None
+
+    def _text(self, offset: int) -> str:
+        known = self._texts.get(offset)
+        if known is None and self._types is not None:
+            known = self._texts[offset] = self._types.string(offset)
+        return known or ""
+
+
+def _read_function(obj: ObjectFile, section: Section, span: Span, notes: _Notes, relocator: Relocator) -> Function:
+    insns = Instructions()
+    calls: dict[str, None] = {}
+    offset = span.start
+    for insn in _decode(obj, section, span):
+        placed = relocator.place(insn, notes.relocations.get(offset), section, offset)
+        src, imm, reference = placed or (insn.src, insn.imm, None)
+        if reference is not None and reference.kind in FUNCTION_KINDS:
+            calls[reference.name] = None
+        symbol = span.name if offset == span.start else None
+        source, core = notes.source(offset), notes.cores.get(offset)
+        if symbol or reference or source or core:
+            insn = Insn(
+                *(insn.opcode, insn.dst, src, insn.off, imm),
+                symbol=symbol,
+                reference=reference,
+                source=source,
+                core=core,
+            )
+        insns.append(insn)
+        offset += 8 * insn.slots
+    return Function(span.name, section, insns, tuple(calls), notes.function_type(span.start))
+
+
+def _decode(obj: ObjectFile, section: Section, span: Span) -> Instructions:
+    try:
+        return Instructions.decode(section.data[span.start : span.end], obj.byte_order)
+    except AsmError as error:
+        raise ElfError(f"function {span.name}: {error}", section=section.name, offset=span.start) from None
+
+
+def _check_relocations(obj: ObjectFile, section: Section, spans: list[Span]) -> None:
+    """Refuse relocations inside an instruction; those of functions that were linked away are of no interest."""
+    starts = [span.start for span in spans]
+    for offset, symbol in obj.relocations[section.index].items():
+        number = bisect_right(starts, offset) - 1
+        if number >= 0 and offset < spans[number].end and (offset - spans[number].start) % 8:
+            raise ElfError(f"relocation for {symbol.name} inside an instruction", section=section.name, offset=offset)
