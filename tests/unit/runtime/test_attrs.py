@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import struct
 
 import pytest
@@ -55,7 +56,7 @@ def test_an_unknown_attribute_is_refused() -> None:
 def test_members_do_not_run_into_each_other(record: type[Attr]) -> None:
     """Outside of LINK_CREATE's union, where overlapping is the point."""
     members = [m for m in record.MEMBERS.values() if m.size and not (record is LinkCreate and m.offset >= 16)]
-    for before, after in zip(members, members[1:], strict=False):
+    for before, after in itertools.pairwise(members):
         assert before.end <= after.offset, (before.name, after.name)
         assert after.offset % min(after.size, 8) in (0, 4)
 
@@ -81,7 +82,12 @@ def test_the_size_ends_with_the_last_member_in_use(cmd: Cmd, attr: Attr, size: i
 
 def test_numbers_land_at_their_offsets() -> None:
     buffer = MapCreate(
-        map_type=MapType.ARRAY, key_size=4, max_entries=7, map_flags=MapFlag.MMAPABLE, map_extra=1 << 40, map_token_fd=-2
+        map_type=MapType.ARRAY,
+        key_size=4,
+        max_entries=7,
+        map_flags=MapFlag.MMAPABLE,
+        map_extra=1 << 40,
+        map_token_fd=-2,
     ).pack(Cmd.MAP_CREATE)[0]
     assert struct.unpack_from("=IIIII", buffer) == (2, 4, 0, 7, 1 << 10)
     assert struct.unpack_from("=Q", buffer, 64) == (1 << 40,)
