@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.contexts import CB, EXACT, SCALAR, ContextField, ContextLayout, layout_of
+from ebpf.abi.linux.contexts import (
+    CB,
+    EXACT,
+    PLAIN_CONTEXTS,
+    SCALAR,
+    ContextField,
+    ContextLayout,
+    PlainContext,
+    layout_of,
+)
 from ebpf.abi.linux.errno import E2BIG, EACCES, EBADF, EINVAL, ENOTSUPP
 from ebpf.abi.types import MapType
 from ebpf.asm.opcodes import (
@@ -45,8 +54,8 @@ _BY_INDEX = (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
 _VALUES = (BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_MAP_IDX_VALUE)
 
 
-def lower(request: LoadRequest, checked: Checked, log: Log) -> tuple[list[Slot], tuple[Map, ...]]:
-    """Return the lowered slots and the table of maps.
+def lower(request: LoadRequest, checked: Checked, log: Log) -> tuple[list[Slot], tuple[Map, ...], int]:
+    """Return the lowered slots, the table of maps and the end of the highest access to a plain context.
 
     Raises:
         Rejected: EACCES for a forbidden access to the context; EBADF, EINVAL, E2BIG for a wrong reference to a map.
@@ -56,9 +65,12 @@ def lower(request: LoadRequest, checked: Checked, log: Log) -> tuple[list[Slot],
     for at in _constants(checked):
         slots[at : at + 2] = _constant(request, slots, at, maps, log)
     layout = layout_of(request.type, request.attach_type)
+    end = 0
     if layout is not None:
         _translate(layout, checked, slots, log)
-    return slots, tuple(maps)
+    elif request.type in PLAIN_CONTEXTS:
+        end = _measure(PLAIN_CONTEXTS[request.type], checked, log)
+    return slots, tuple(maps), end
 
 
 def _constants(checked: Checked) -> Iterator[int]:
@@ -97,14 +109,31 @@ def _check_value(map_: Map, offset: int, slots: list[Slot], at: int, log: Log) -
         raise refused(log, EINVAL, reason, slots, at)
 
 
-def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> None:
+def _accesses(checked: Checked, log: Log) -> list[tuple[int, Origin]]:
     try:
         accesses = context_accesses(checked.slots, checked.flow)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
-    for at, origin in sorted(accesses.items()):
-        if origin is Origin.OTHER:
-            continue
+    return [(at, origin) for at, origin in sorted(accesses.items()) if origin is not Origin.OTHER]
+
+
+def _measure(context: PlainContext, checked: Checked, log: Log) -> int:
+    """Check the accesses to a context that is plain memory; return the end of the highest one."""
+    end = 0
+    for at, origin in _accesses(checked, log):
+        slot = checked.slots[at]
+        size = SIZES[slot.opcode & 0x18]
+        reason = _misplaced(slot, origin)
+        if reason is None and not context.allows(slot.off, size, write=slot.opcode & 7 != BPF_LDX):
+            reason = f"invalid bpf_context access off={slot.off} size={size}"
+        if reason is not None:
+            raise refused(log, EACCES, reason, checked.slots, at)
+        end = max(end, slot.off + size)
+    return end
+
+
+def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> None:
+    for at, origin in _accesses(checked, log):
         reason = _forbidden(layout, slots[at], origin)
         if reason is not None:
             raise refused(log, EACCES, reason, slots, at)
@@ -113,7 +142,7 @@ def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: 
         slots[at] = _internal(field, slots[at])
 
 
-def _forbidden(layout: ContextLayout, slot: Slot, origin: Origin) -> str | None:
+def _misplaced(slot: Slot, origin: Origin) -> str | None:
     write = slot.opcode & 7 != BPF_LDX
     register = slot.dst if write else slot.src
     if origin is Origin.MODIFIED:
@@ -122,6 +151,14 @@ def _forbidden(layout: ContextLayout, slot: Slot, origin: Origin) -> str | None:
         return f"same insn cannot be used with different pointers: R{register} is ctx on one path only"
     if slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC:
         return f"BPF_ATOMIC stores into R{register} ctx is not allowed"
+    return None
+
+
+def _forbidden(layout: ContextLayout, slot: Slot, origin: Origin) -> str | None:
+    reason = _misplaced(slot, origin)
+    if reason is not None:
+        return reason
+    write = slot.opcode & 7 != BPF_LDX
     size = SIZES[slot.opcode & 0x18]
     field = layout.field_at(slot.off)
     allowed = field is not None and field.allows(slot.off, size, write=write)

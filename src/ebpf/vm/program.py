@@ -84,6 +84,8 @@ class Program:
     gpl_compatible: bool
     flags: int
     tag: bytes
+    max_context_offset: int = 0
+    """End of the highest access to a plain context: a test run has to give that much."""
     source_line: Callable[[int], str | None] = field(repr=False)
     compiled: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -107,7 +109,7 @@ def load_program(request: LoadRequest, log: Log) -> Program:
     from ebpf.vm.lower import lower
 
     checked = check(request, log)
-    lowered, maps = lower(request, checked, log)
+    lowered, maps, max_context_offset = lower(request, checked, log)
     return Program(
         type=request.type,
         attach_type=request.attach_type,
@@ -119,6 +121,7 @@ def load_program(request: LoadRequest, log: Log) -> Program:
         gpl_compatible=checked.gpl_compatible,
         flags=request.flags,
         tag=program_tag(checked.slots),
+        max_context_offset=max_context_offset,
         source_line=request.source_line,
     )
 

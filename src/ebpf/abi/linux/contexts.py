@@ -183,6 +183,10 @@ class PlainContext:
     limit: int
     writable: bool
 
+    def allows(self, offset: int, size: int, *, write: bool) -> bool:
+        """Tell whether the kernel accepts an access of `size` bytes at `offset`."""
+        return offset % size == 0 and 0 <= offset <= self.limit - size and (self.writable or not write)
+
 
 PLAIN_CONTEXTS: dict[ProgramType, PlainContext] = {
     ProgramType.RAW_TRACEPOINT: PlainContext(12 * 8, writable=False),

@@ -1,0 +1,202 @@
+"""BPF_PROG_TEST_RUN: one program, one packet or context, n times (net/bpf/test_run.c of Linux 6.18).
+
+The kernel's limits are kept, down to its errno: they come from the layout of its buffers (one page, head- and
+tailroom), which programs see as how far a packet can grow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
+from ebpf.abi.types import ProgramType
+from ebpf.errors import ProgramFault
+from ebpf.vm.context import PlainContext, Redirect, SkbContext, XdpContext
+from ebpf.vm.fault import Rejected
+from ebpf.vm.helpers.lock import release_all
+from ebpf.vm.helpers.ring import discard_all
+from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.program import Program
+from ebpf.vm.reference import execute
+
+ON_CPU = 1 << 0
+"""BPF_F_TEST_RUN_ON_CPU."""
+LIVE_FRAMES = 1 << 1
+"""BPF_F_TEST_XDP_LIVE_FRAMES."""
+CHECKSUM_COMPLETE = 1 << 2
+"""BPF_F_TEST_SKB_CHECKSUM_COMPLETE."""
+
+_M32 = 0xFFFFFFFF
+_MAX_RAW_ARGUMENTS = 12 * 8
+_MAX_SYSCALL_CONTEXT = 0xFFFF
+_LONGEST_DURATION = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestRequest:
+    """The input members of BPF_PROG_TEST_RUN.
+
+    `ctx` None: no ctx_in. `wants_data`, `wants_ctx`, `wants_duration`: the caller gave a buffer (or a number) to be
+    filled, which some program types refuse. `cpu` is the member of the call, not where the program runs.
+    """
+
+    __test__ = False  # pytest: this is no test class
+
+    data: bytes = b""
+    ctx: bytes | None = None
+    repeat: int = 0
+    flags: int = 0
+    cpu: int = 0
+    batch_size: int = 0
+    wants_data: bool = False
+    wants_ctx: bool = False
+    wants_duration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """What came of it. `retval` is unsigned 32 bits; `data` and `ctx` are whole, cutting them is the caller's part."""
+
+    __test__ = False  # pytest: this is no test class
+
+    retval: int
+    data: bytes = b""
+    ctx: bytes = b""
+    duration_ns: int = 0
+    redirect: Redirect | None = None
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where a program runs: its kernel, the virtual CPU that the caller owns, instructions per run."""
+
+    program: Program
+    kernel: Kernel
+    on_cpu: int
+    cpus: int
+    budget: int
+    duration_ns: int = field(default=0, init=False)
+
+    def run(self, context: SkbContext | XdpContext | PlainContext, repeat: int) -> int:
+        """Run `repeat` times on the same context; return the last r0 as unsigned 32 bits, set the mean duration."""
+        repeat = repeat or 1
+        start = time.perf_counter_ns()
+        result = 0
+        for _ in range(repeat):
+            result = self._once(context)
+        self.duration_ns = min((time.perf_counter_ns() - start) // repeat, _LONGEST_DURATION)
+        return result & _M32
+
+    def _once(self, context: SkbContext | XdpContext | PlainContext) -> int:
+        run = Run(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, context=context)
+        address = context.attach(run.memory)
+        return execute_checked(run, address)
+
+
+def execute_checked(run: Run, address: int) -> int:
+    """Execute, and see to it that no lock and no ring record is left behind, whatever happens.
+
+    Raises:
+        ProgramFault: as the engine does; with kind "leak" when the program ends with a lock held or a record reserved.
+    """
+    try:
+        result = execute(run, address)
+    finally:
+        locks, records = release_all(run), discard_all(run)
+    if locks or records:
+        what = "a spin lock held" if locks else f"{records} ring buffer record(s) neither submitted nor discarded"
+        raise ProgramFault(f"{run.program.name or 'program'}: exits with {what}", kind="leak")
+    return result
+
+
+def test_run(
+    program: Program,
+    kernel: Kernel,
+    request: TestRequest,
+    *,
+    on_cpu: int,
+    cpus: int,
+    budget: int,
+) -> TestRun:
+    """Answer BPF_PROG_TEST_RUN. The caller owns virtual CPU `on_cpu` of `cpus` for the time.
+
+    Raises:
+        Rejected: with the kernel's errno; ENOTSUPP for a program type without test run.
+        ProgramFault: the program did something forbidden.
+    """
+    from ebpf.vm.testskb import run_skb
+    from ebpf.vm.testxdp import run_xdp
+
+    kinds: dict[ProgramType, Callable[[Bench, TestRequest], TestRun]] = {
+        ProgramType.XDP: run_xdp,
+        ProgramType.SOCKET_FILTER: run_skb,
+        ProgramType.SCHED_CLS: run_skb,
+        ProgramType.SCHED_ACT: run_skb,
+        ProgramType.CGROUP_SKB: run_skb,
+        ProgramType.RAW_TRACEPOINT: _run_raw_tracepoint,
+        ProgramType.SYSCALL: _run_syscall,
+    }
+    kind = kinds.get(program.type)
+    if kind is None:
+        raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
+    return kind(Bench(program, kernel, on_cpu, cpus, budget), request)
+
+
+def context_input(request: TestRequest, size: int) -> bytearray | None:
+    """Return ctx_in as the kernel sees it: `size` bytes, zero where the caller gave fewer; None without one.
+
+    More bytes than the kernel knows have to be zero (E2BIG).
+    """
+    if request.ctx is None:
+        return bytearray(size) if request.wants_ctx else None
+    if any(request.ctx[size:]):
+        raise Rejected(E2BIG, f"the context has bytes that are not zero behind the {size} that are known")
+    return bytearray(request.ctx[:size].ljust(size, b"\0"))
+
+
+def refuse(reason: str, errno: int = EINVAL) -> Rejected:
+    """Return the refusal of a test run."""
+    return Rejected(errno, f"test run: {reason}")
+
+
+def _refuse_packet(request: TestRequest) -> None:
+    if request.data or request.wants_data or request.wants_ctx or request.wants_duration:
+        raise refuse("this program type takes a context and gives a return value, nothing else")
+    if request.repeat or request.batch_size:
+        raise refuse("this program type runs once: repeat and batch_size must be 0")
+
+
+def _check_context_size(program: Program, size: int, limit: int) -> None:
+    if not program.max_context_offset <= size <= limit:
+        raise refuse(f"the context has {size} bytes, expected {program.max_context_offset} to {limit}")
+
+
+def _run_raw_tracepoint(bench: Bench, request: TestRequest) -> TestRun:
+    _refuse_packet(request)
+    arguments = request.ctx or b""
+    _check_context_size(bench.program, len(arguments), _MAX_RAW_ARGUMENTS)
+    if not request.flags & ON_CPU and request.cpu:
+        raise refuse("cpu needs the flag BPF_F_TEST_RUN_ON_CPU")
+    if request.flags & ON_CPU and request.cpu >= bench.cpus:
+        raise refuse(f"there is no CPU {request.cpu}", ENXIO)
+    context = PlainContext(bytearray(arguments), writable=False)
+    return TestRun(bench.run(context, 1), duration_ns=bench.duration_ns)
+
+
+def _run_syscall(bench: Bench, request: TestRequest) -> TestRun:
+    _refuse_packet(request)
+    if request.flags:
+        raise refuse("flags must be 0")
+    given = request.ctx or b""
+    _check_context_size(bench.program, len(given), _MAX_SYSCALL_CONTEXT)
+    context = PlainContext(bytearray(given), writable=True)
+    retval = bench.run(context, 1)
+    return TestRun(retval, ctx=bytes(context.data), duration_ns=bench.duration_ns)
+
+
+def refuse_live_frames(request: TestRequest) -> None:
+    """Live frames are packets that go on through the network stack, which is not there (EOPNOTSUPP)."""
+    if request.flags & LIVE_FRAMES:
+        raise refuse("the embedded kernel has no network stack for live frames", EOPNOTSUPP)
