@@ -1,0 +1,99 @@
+"""The records of a collection's rings, as one stream."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ebpf.abi.types import MapType
+from ebpf.errors import DeadlineExceeded
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ebpf.objects import Collection, Reader
+
+_RINGS = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
+_AHEAD = 1024
+"""Records that may wait here: beyond that the ring itself fills, and a lossless source waits."""
+_TICK = 0.1
+"""Seconds between looks at whether the stream is over."""
+
+
+class EventStream:
+    """Reads each ring on a thread of its own; `poll()` hands the records over, oldest first within a ring.
+
+    `types` names the record type of a map where the object does not say it ({map: type in its BTF}).
+    """
+
+    def __init__(self, collection: Collection, *, types: Mapping[str, str] | None = None) -> None:
+        """Open the rings; they must be open before the programs run, so that nothing is lost."""
+        self._records: queue.Queue[tuple[str, Any]] = queue.Queue(_AHEAD)
+        self._readers: dict[str, Reader] = {}
+        self._failure: BaseException | None = None
+        self._stopping = False
+        for name, map_ in collection.maps.items():
+            if map_.type in _RINGS:
+                self._readers[name] = map_.reader(type=(types or {}).get(name))  # type: ignore[attr-defined]  # rings have it
+        self._threads = [
+            threading.Thread(target=self._follow, args=item, name=f"events of {item[0]}", daemon=True)
+            for item in self._readers.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _follow(self, name: str, reader: Reader) -> None:
+        try:
+            for record in reader:
+                while not self._stopping:
+                    try:
+                        self._records.put((name, record), timeout=_TICK)
+                        break
+                    except queue.Full:
+                        continue
+        except (ValueError, OSError) as error:  # a record that is shorter than its type; a ring that can't be read
+            self._failure = error
+
+    @property
+    def lost(self) -> int:
+        """Records that the kernel had no room for, as far as it says so."""
+        return sum(reader.lost for reader in self._readers.values())
+
+    def poll(self, timeout: float) -> tuple[str, Any] | None:
+        """Return the next (map, record), None at the end; DeadlineExceeded when nothing comes for `timeout` seconds."""
+        try:
+            return self._records.get(timeout=0 if self._over() else timeout)
+        except queue.Empty:
+            if self._failure is not None:
+                raise self._failure from None
+            if self._over() and self._records.empty():
+                return None
+            raise DeadlineExceeded("no record came") from None
+
+    def drain(self) -> Iterator[tuple[str, Any]]:
+        """Stop reading, and yield the records that are already here."""
+        self._stopping = True
+        for reader in self._readers.values():
+            reader.close()
+        for thread in self._threads:
+            thread.join()
+        while not self._records.empty():
+            yield self._records.get()
+
+    def _over(self) -> bool:
+        return bool(self._threads) and not any(thread.is_alive() for thread in self._threads)
+
+    def __bool__(self) -> bool:
+        """Whether there is any ring to read."""
+        return bool(self._readers)
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for _ in self.drain():
+            pass

@@ -1,0 +1,70 @@
+"""`ebpf link`: what is attached where."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ebpf.cli.output import echo_json, table
+from ebpf.cli.selectors import json_option, opened, runtime_option, selector_argument
+from ebpf.cli.values import brief, plain
+from ebpf.link import Link
+
+
+@click.group()
+def command() -> None:
+    """List, show and detach links."""
+
+
+@command.command("list")
+@runtime_option
+@json_option
+def list_(*, runtime: str, as_json: bool) -> None:
+    """List every link of the kernel."""
+    found = []
+    for link in Link.iter_all(runtime=runtime):
+        with link:
+            found.append(_describe(link))
+    if as_json:
+        echo_json(found)
+        return
+    rows = [(entry["id"], entry["type"], entry["prog_id"], brief(entry["details"])) for entry in found]
+    table(None, ("id", "type", "program", "details"), rows)
+
+
+@command.command()
+@selector_argument
+@runtime_option
+@json_option
+def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
+    """Show what the kernel knows of one link."""
+    with opened(Link, selector, runtime=runtime) as link:
+        facts = _describe(link)
+        if as_json:
+            echo_json(facts)
+            return
+        table(None, ("fact", "value"), [(name, brief(value)) for name, value in facts.items()])
+
+
+@command.command()
+@selector_argument
+@runtime_option
+def detach(selector: tuple[str, str], *, runtime: str) -> None:
+    """Detach one link, even if it is pinned."""
+    with opened(Link, selector, runtime=runtime) as link:
+        link.detach()
+
+
+@command.command()
+@selector_argument
+@runtime_option
+@json_option
+def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
+    """Print everything about one link; the same as show, for symmetry with the other nouns."""
+    click.get_current_context().invoke(show, selector=selector, runtime=runtime, as_json=as_json)
+
+
+def _describe(link: Link) -> dict[str, Any]:
+    info = link.info()
+    return {"id": info.id, "type": info.type.label, "prog_id": info.prog_id, "details": plain(dict(info.details))}

@@ -1,0 +1,93 @@
+"""`ebpf prog`: what programs are loaded and what they are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ebpf.cli.output import echo_json, table
+from ebpf.cli.selectors import json_option, opened, runtime_option, selector_argument
+from ebpf.objects import Program
+
+
+@click.group()
+def command() -> None:
+    """List, show and dump programs."""
+
+
+@command.command("list")
+@runtime_option
+@json_option
+def list_(*, runtime: str, as_json: bool) -> None:
+    """List every program of the kernel."""
+    found = []
+    for program in Program.iter_all(runtime=runtime):
+        with program:
+            found.append(_describe(program))
+    if as_json:
+        echo_json(found)
+        return
+    columns = ("id", "name", "type", "tag", "translated", "jited", "runs", "maps")
+    rows = [
+        (
+            entry["id"],
+            entry["name"],
+            entry["type"],
+            entry["tag"],
+            entry["xlated_size"],
+            entry["jited_size"],
+            entry["run_count"],
+            " ".join(map(str, entry["map_ids"])),
+        )
+        for entry in found
+    ]
+    table(None, columns, rows)
+
+
+@command.command()
+@selector_argument
+@runtime_option
+@json_option
+def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
+    """Show what the kernel knows of one program."""
+    with opened(Program, selector, runtime=runtime) as program:
+        facts = _describe(program)
+        if as_json:
+            echo_json(facts)
+            return
+        table(None, ("fact", "value"), list(facts.items()))
+
+
+@command.command()
+@selector_argument
+@runtime_option
+@json_option
+def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
+    """Disassemble one program as the kernel translated it (xlated)."""
+    with opened(Program, selector, runtime=runtime) as program:
+        insns = program.instructions()
+        if as_json:
+            echo_json({"name": program.name, "insns": len(insns), "bytecode": insns.encode(), "text": str(insns)})
+            return
+        click.echo(str(insns))
+
+
+def _describe(program: Program) -> dict[str, Any]:
+    info = program.info()
+    return {
+        "id": info.id,
+        "name": info.name,
+        "type": info.type.label,
+        "tag": info.tag.hex(),
+        "gpl_compatible": info.gpl_compatible,
+        "load_time_ns": info.load_time,
+        "uid": info.uid,
+        "btf_id": info.btf_id,
+        "verified_insns": info.verified_insns,
+        "xlated_size": info.xlated_size,
+        "jited_size": info.jited_size,
+        "run_count": info.run_count,
+        "run_time_ns": info.run_time_ns,
+        "map_ids": list(info.map_ids),
+    }

@@ -1,0 +1,129 @@
+"""`ebpf run`: load an object, attach its programs, stream its events, print its maps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from ebpf.cli.selectors import runtime_option
+from ebpf.cli.session import Session
+from ebpf.link import Packets
+from ebpf.link.verdicts import PACKET_TYPES
+from ebpf.spec import CollectionSpec
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option("--pcap", type=click.Path(dir_okay=False), help="Feed the packets of this capture to the programs.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write the packets that survive to this capture.")
+@runtime_option
+@click.option("--program", "names", multiple=True, metavar="NAME", help="Load this program only (repeatable).")
+@click.option(
+    "--attach",
+    "attachments",
+    multiple=True,
+    metavar="[NAME=]TARGET",
+    help="Interface, cgroup or tracepoint.",
+)
+@click.option("--set", "assignments", multiple=True, metavar="VAR=VALUE", help="Set a global variable before the load.")
+@click.option("--type", "types", multiple=True, metavar="MAP=TYPE", help="The BTF type of a ring's records.")
+@click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End after this time.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document a line: events, then a summary.")
+def command(
+    file: str,
+    *,
+    pcap: str | None,
+    out: str | None,
+    runtime: str,
+    names: tuple[str, ...],
+    attachments: tuple[str, ...],
+    assignments: tuple[str, ...],
+    types: tuple[str, ...],
+    duration: float | None,
+    as_json: bool,
+) -> None:
+    """Load FILE, attach every program by its section, stream decoded events; print verdicts and maps at the end.
+
+    With --pcap no device is involved: the packets go to every XDP, tc, cgroup_skb and socket filter program.
+    """
+    if out is not None and pcap is None:
+        raise click.UsageError("--out writes what survives of a capture: give --pcap too")
+    spec = CollectionSpec.from_file(file)
+    _select(spec, names, packets_only=pcap is not None)
+    for assignment in assignments:
+        _assign(spec, assignment)
+    wanted = [name for name, program in spec.programs.items() if program.autoload]
+    targets = _targets(wanted, attachments)
+    if pcap is not None:
+        if out is not None and len(wanted) > 1:
+            raise click.UsageError(f"--out is for one program; choose it with --program: {', '.join(wanted)}")
+        targets.update({name: Packets(pcap, sink=out) for name in wanted})
+    with spec.load(runtime=runtime) as collection:
+        click.echo(f"runtime: {collection.runtime.name} ({collection.runtime.reason})", err=True)
+        Session(collection, as_json=as_json, types=_pairs(types, "--type")).run(targets, duration=duration)
+
+
+def _select(spec: CollectionSpec, names: tuple[str, ...], *, packets_only: bool) -> None:
+    """Leave out the programs that were not asked for, and those that packets can't be fed to."""
+    unknown = [name for name in names if name not in spec.programs]
+    if unknown:
+        raise click.UsageError(f"no program {unknown[0]!r} in the object; it has {', '.join(spec.programs) or 'none'}")
+    for name, program in spec.programs.items():
+        if names:
+            program.autoload = name in names
+        if packets_only and program.type not in PACKET_TYPES:
+            program.autoload = False
+    if not any(program.autoload for program in spec.programs.values()):
+        kind = "packets can be fed to" if packets_only else "is loaded by default"
+        raise click.UsageError(f"the object has no program that {kind}; name one with --program")
+
+
+def _assign(spec: CollectionSpec, assignment: str) -> None:
+    name, separator, text = assignment.partition("=")
+    if not separator:
+        raise click.UsageError(f"--set expects VAR=VALUE, got {assignment!r}")
+    if name not in spec.variables:
+        raise click.UsageError(f"no variable {name!r} in the object; it has {', '.join(spec.variables) or 'none'}")
+    variable = spec.variables[name]
+    try:
+        variable.value = _value(text)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise click.UsageError(f"--set {name}: {error}") from None
+
+
+def _value(text: str) -> Any:
+    """Read a number in any base, JSON, or else the text itself."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        pass
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _targets(programs: list[str], attachments: tuple[str, ...]) -> dict[str, Any]:
+    targets: dict[str, Any] = {}
+    for attachment in attachments:
+        name, separator, target = attachment.partition("=")
+        if not separator:
+            if len(programs) != 1:
+                raise click.UsageError(f"--attach {attachment}: say which program, NAME={attachment}")
+            name, target = programs[0], attachment
+        if name not in programs:
+            raise click.UsageError(f"--attach: no program {name!r} is loaded; there are {', '.join(programs)}")
+        targets[name] = target
+    return targets
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise click.UsageError(f"{option} expects NAME=VALUE, got {text!r}")
+        pairs[name] = value
+    return pairs
