@@ -23,13 +23,15 @@ def bpf(cmd: int, attr: bytes) -> tuple[int, bytes]:
     return (result if result >= 0 else -ctypes.get_errno()), buffer.raw
 
 
-def load(code: bytes, type_: int, *, flags: int = 0, license: bytes = b"GPL", attach_type: int = 0) -> tuple[int, str]:
+def load(
+    code: bytes, type_: int, *, flags: int = 0, license: bytes = b"GPL", attach_type: int = 0, log_level: int = 1
+) -> tuple[int, str]:
     """Load a program; return its descriptor or the negative errno, and the log."""
     insns = ctypes.create_string_buffer(code, len(code))
     text = ctypes.create_string_buffer(license)
     log = ctypes.create_string_buffer(1 << 20)
     head = struct.pack(
-        "<IIQQIIQII", type_, len(code) // 8, ctypes.addressof(insns), ctypes.addressof(text), 1, len(log),
+        "<IIQQIIQII", type_, len(code) // 8, ctypes.addressof(insns), ctypes.addressof(text), log_level, len(log),
         ctypes.addressof(log), 0, flags,
     )  # fmt: skip
     result, _ = bpf(PROG_LOAD, head + bytes(16) + struct.pack("<II", 0, attach_type) + bytes(64))

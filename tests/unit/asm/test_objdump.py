@@ -51,7 +51,7 @@ def _normal(text: str) -> str:
 
 
 def test_there_are_objects_of_both_byte_orders() -> None:
-    assert {"isa.o", "isa_be.o"} <= {path.name for path in OBJECTS}
+    assert {"isa.o", "isa-eb.o"} <= {path.name for path in OBJECTS}
 
 
 @pytest.mark.parametrize("path", OBJECTS, ids=lambda path: path.name)
