@@ -6,19 +6,22 @@ import os
 import random
 
 import pytest
-from tests.isa import malformed
+from tests.isa import context_flow, malformed
 from tests.isa.case import EXIT, slot
+from tests.isa.context_flow import Passing
 from tests.isa.malformed import ZERO, Malformed
-from tests.linux.raw import load
+from tests.linux.raw import SLEEPABLE, load
 
-from ebpf.abi.linux.contexts import CONTEXTS
+from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
 from ebpf.abi.types import ProgramType
+from ebpf.asm.instructions import Instructions
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import LoadRequest, load_program
 
 
 def kernel_errno(code: bytes, type_: ProgramType, license: str = "GPL") -> tuple[int, str]:
-    fd, log = load(code, int(type_), license=license.encode())
+    flags = SLEEPABLE if type_ is ProgramType.SYSCALL else 0
+    fd, log = load(code, int(type_), license=license.encode(), flags=flags)
     if fd >= 0:
         os.close(fd)
     return max(-fd, 0), log
@@ -39,7 +42,7 @@ def test_errno(case: Malformed) -> None:
     assert errno == case.errno, log
 
 
-@pytest.mark.parametrize("type_", CONTEXTS, ids=lambda type_: type_.label)
+@pytest.mark.parametrize("type_", [*CONTEXTS, *PLAIN_CONTEXTS], ids=lambda type_: type_.label)
 @pytest.mark.parametrize("opcode", [0x61, 0x81, 0x62, 0x63], ids=["load", "signed", "constant", "store"])
 def test_every_context_access(type_: ProgramType, opcode: int) -> None:
     differ = []
@@ -73,3 +76,9 @@ def test_nothing_is_refused_that_the_kernel_takes() -> None:
             refused += 1
             assert kernel_errno(code, ProgramType.SOCKET_FILTER)[0] != 0, f"seed {seed}: {why}"
     assert refused > 500
+
+
+@pytest.mark.parametrize("case", [c for c in context_flow.CASES if c.kernel_errno is not None], ids=str)
+def test_context_flow(case: Passing) -> None:
+    errno, log = kernel_errno(Instructions.from_asm(case.text).encode(), case.type)
+    assert errno == case.kernel_errno, log
