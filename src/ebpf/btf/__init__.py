@@ -11,7 +11,17 @@ Bytes in, bytes out: nothing here opens a file or asks the kernel. What is damag
 from __future__ import annotations
 
 from ebpf.btf.blob import Btf
+from ebpf.btf.ext import (
+    CoreKind,
+    CoreRelocation,
+    ExtInfo,
+    FuncRecord,
+    Line,
+    encode_func_info,
+    encode_line_info,
+)
 from ebpf.btf.kind import FuncLinkage, IntEncoding, Kind, VarLinkage
+from ebpf.btf.layout import align_of, bit_span, size_of, strip
 from ebpf.btf.types import (
     Array,
     Const,
@@ -44,19 +54,24 @@ __all__ = [
     "Array",
     "Btf",
     "Const",
+    "CoreKind",
+    "CoreRelocation",
     "Datasec",
     "DeclTag",
     "Enum",
     "Enum64",
     "Enumerator",
+    "ExtInfo",
     "Float",
     "Func",
     "FuncLinkage",
     "FuncProto",
+    "FuncRecord",
     "Fwd",
     "Int",
     "IntEncoding",
     "Kind",
+    "Line",
     "Member",
     "Param",
     "Pointer",
@@ -71,4 +86,10 @@ __all__ = [
     "VarLinkage",
     "Void",
     "Volatile",
+    "align_of",
+    "bit_span",
+    "encode_func_info",
+    "encode_line_info",
+    "size_of",
+    "strip",
 ]
