@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from ebpf.abi.helpers import Helper
@@ -10,11 +11,10 @@ from ebpf.abi.tagged import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm.insn import Insn, Reference, ReferenceKind
 from ebpf.asm.instructions import Instructions, link
-from ebpf.asm.lexer import Cursor, Token
-from ebpf.asm.statement import Statement, parse_statement
+from ebpf.asm.lexer import Token
+from ebpf.asm.operands import INT16, Reader
+from ebpf.asm.statement import read_statement
 from ebpf.errors import AsmError
-
-_INT16 = range(-(1 << 15), 1 << 15)
 
 
 def assemble(text: str, *, platform: Platform = Platform.LINUX) -> Instructions:
@@ -26,8 +26,25 @@ def assemble(text: str, *, platform: Platform = Platform.LINUX) -> Instructions:
     """
     program = _Program(platform)
     for number, line in enumerate(text.split("\n"), 1):
-        program.read_line(Cursor(line, number))
+        program.read_line(Reader(line, number))
     return program.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """An instruction and the label that it goes to."""
+
+    insn: Insn
+    target: Token | None
+    label: str
+    line: int
+
+    def error(self, reason: str, *, known: Iterable[str] = ()) -> AsmError:
+        """Make an error about the label; the most similar of the known names is proposed."""
+        assert self.target is not None
+        near = get_close_matches(self.label, list(known), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return AsmError(reason + hint, line=self.line, column=self.target.column)
 
 
 class _Program:
@@ -35,88 +52,76 @@ class _Program:
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.statements: list[Statement] = []
+        self.statements: list[_Statement] = []
         self.labels: dict[str, int] = {}
         self.symbols: dict[int, str] = {}
         self.slot = 0
 
-    def read_line(self, cursor: Cursor) -> None:
+    def read_line(self, reader: Reader) -> None:
         while True:
-            while self._is_label(cursor):
-                self._define(cursor)
-            if cursor.token.kind != "end" and cursor.token.text != ";":
-                self._append(parse_statement(cursor))
-            if cursor.token.kind == "end":
+            while self._is_label(reader):
+                self._define(reader)
+            if reader.token.kind != "end" and reader.token.text != ";":
+                self._append(reader)
+            if reader.token.kind == "end":
                 return
-            if not cursor.accept(";"):
-                raise cursor.error("the end of the instruction")
+            if not reader.accept(";"):
+                raise reader.error("the end of the instruction")
 
     @staticmethod
-    def _is_label(cursor: Cursor) -> bool:
-        following = cursor.look(1)
-        return cursor.token.kind in ("word", "string") and (following.kind, following.text) == ("operator", ":")
+    def _is_label(reader: Reader) -> bool:
+        following = reader.look(1)
+        return reader.token.kind in ("word", "string") and (following.kind, following.text) == ("operator", ":")
 
-    def _define(self, cursor: Cursor) -> None:
-        token = cursor.token
-        name = cursor.name("a label")
-        cursor.expect(":")
+    def _define(self, reader: Reader) -> None:
+        token = reader.token
+        name = reader.name("a label")
+        reader.expect(":")
         if name in self.labels:
-            raise cursor.wrong(f"label {name} is defined twice", token)
+            raise reader.wrong(f"label {name} is defined twice", token)
         self.labels[name] = self.slot
         # Of several labels at one place the first becomes the symbol.
         self.symbols.setdefault(self.slot, name)
 
-    def _append(self, statement: Statement) -> None:
-        self.statements.append(statement)
-        self.slot += statement.insn.slots
+    def _append(self, reader: Reader) -> None:
+        insn = read_statement(reader)
+        self.statements.append(_Statement(insn, reader.target, reader.label, reader.line))
+        self.slot += insn.slots
 
     def finish(self) -> Instructions:
         """Resolve the labels."""
         insns = Instructions()
         slot = 0
         for statement in self.statements:
-            insn = statement.insn
-            after = slot + 1
-            if statement.target is not None:
-                insn = self._resolve(statement, statement.target, after)
+            insn = statement.insn if statement.target is None else self._resolve(statement, slot + 1)
             symbol = self.symbols.get(slot)
             insns.append(insn if symbol is None else replace(insn, symbol=symbol))
             slot += insn.slots
         return insns
 
-    def _resolve(self, statement: Statement, target: str, after: int) -> Insn:
-        insn = statement.insn
-        if insn.opcode == op.CALL and target not in self.labels:
-            return replace(insn, imm=self._helper(statement, target))
-        if target not in self.labels:
-            raise self._unknown(statement, f"no label {target}", self.labels)
-        slot = self.labels[target]
+    def _resolve(self, statement: _Statement, after: int) -> Insn:
+        insn, label = statement.insn, statement.label
+        if label not in self.labels:
+            if insn.opcode == op.CALL:
+                return replace(insn, imm=self._helper(statement))
+            raise statement.error(f"no label {label}", known=self.labels)
+        slot = self.labels[label]
         distance = slot - after
         if insn.opcode in (op.CALL, op.LDIMM64):
             kind = ReferenceKind.FUNCTION if insn.opcode == op.CALL else ReferenceKind.FUNCTION_POINTER
             return replace(link(insn, distance), reference=Reference(kind, self.symbols[slot]))
         if insn.opcode == op.GOTOL:
             return replace(insn, imm=distance)
-        if distance not in _INT16:
-            raise _at(statement, f"label {target} is {distance} slots away, a jump reaches 32767: use gotol")
+        if not INT16[0] <= distance <= INT16[1]:
+            raise statement.error(f"label {label} is {distance} slots away, a jump reaches {INT16[1]}: use gotol")
         return replace(insn, off=distance)
 
-    def _helper(self, statement: Statement, name: str) -> int:
-        helper = None if statement.quoted else Helper.find(name, platform=self.platform)
+    def _helper(self, statement: _Statement) -> int:
+        name, quoted = statement.label, statement.target is not None and statement.target.kind == "string"
+        helper = None if quoted else Helper.find(name, platform=self.platform)
         if helper is None:
             system = "Linux" if self.platform is Platform.LINUX else "Windows"
-            known = [*self.labels, *(member.function for member in Helper if member.platform is self.platform)]
-            raise self._unknown(statement, f"{name} is neither a label nor a helper of {system}", known)
+            helpers = (member.function for member in Helper if member.platform is self.platform)
+            reason = f"{name} is neither a label nor a helper of {system}"
+            raise statement.error(reason, known=(*self.labels, *helpers))
         return helper.number
-
-    @staticmethod
-    def _unknown(statement: Statement, reason: str, known: object) -> AsmError:
-        assert statement.target is not None
-        names = list(known) if isinstance(known, (dict, list)) else []
-        near = get_close_matches(statement.target, names, n=1)
-        return _at(statement, f"{reason}; did you mean {near[0]}?" if near else reason)
-
-
-def _at(statement: Statement, reason: str) -> AsmError:
-    token: Token = statement.token
-    return AsmError(reason, line=statement.line, column=token.column)
