@@ -271,14 +271,22 @@ class Helper(TaggedEnum):
     @classmethod
     def find(cls, name: str, *, platform: Platform = Platform.LINUX) -> Self | None:
         """Look a helper up by its C name, with or without `bpf_`; None if the platform has none of that name."""
-        number = _numbers_by_name(platform).get(name.removeprefix("bpf_"))
+        number = _values_by_name(platform).get(name.removeprefix("bpf_"))
         return None if number is None else cls(number)
+
+    @classmethod
+    def known(cls, number: int, *, platform: Platform = Platform.LINUX) -> Self | None:
+        """Return the helper of that number; None, and not a new member, if the platform has none."""
+        values = _values_by_number(platform)
+        return cls(values[number]) if number in values else None
 
 
 @cache
-def _numbers_by_name(platform: Platform) -> dict[str, int]:
-    return {
-        member.function.removeprefix("bpf_"): member.value
-        for member in Helper.__members__.values()
-        if member.platform is platform and member.number
-    }
+def _values_by_name(platform: Platform) -> dict[str, int]:
+    return {Helper(value).function.removeprefix("bpf_"): value for value in _values_by_number(platform).values()}
+
+
+@cache
+def _values_by_number(platform: Platform) -> dict[int, int]:
+    members = Helper.__members__.values()
+    return {member.number: member.value for member in members if member.platform is platform and member.number}

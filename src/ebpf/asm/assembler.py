@@ -121,7 +121,7 @@ class _Program:
         helper = None if quoted else Helper.find(name, platform=self.platform)
         if helper is None:
             system = "Linux" if self.platform is Platform.LINUX else "Windows"
-            helpers = (member.function for member in Helper if member.platform is self.platform)
+            helpers = (member.function for member in Helper if member.platform is self.platform and member.number)
             reason = f"{name} is neither a label nor a helper of {system}"
             raise statement.error(reason, known=(*self.labels, *helpers))
         return helper.number

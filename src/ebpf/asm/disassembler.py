@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
-from typing import NamedTuple
+from collections.abc import Iterable, Set
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.tagged import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
+from ebpf.asm.fields import NO_LABELS, Labels, format_fields
 from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
 
-_SIZE = {size: name for name, size in syntax.SIZES.items()}
-_SIGNED_SIZE = {size: name for name, size in syntax.SIGNED_SIZES.items()}
-_EXTENSION = {bits: name for name, bits in syntax.EXTENSIONS.items()}
-_ARITHMETIC = {number: text for text, number in syntax.ARITHMETIC.items()}
-_CONDITION = {number: text for text, number in syntax.CONDITIONS.items()}
-_SWAP = {number: text for text, number in syntax.SWAPS.items()}
-_LOCKED = {number: text for text, number in syntax.LOCKED.items()}
-_FETCH = {number | op.BPF_FETCH: text for text, number in syntax.FETCHES.items()}
-_U32 = 0xFFFFFFFF
 _OFFSETS = {kind: range(1 << 32 if kind == ReferenceKind.KCONFIG else 1) for kind, _ in syntax.REFERENCES.values()}
 """Offsets that a reference may have in text."""
 
@@ -48,7 +39,7 @@ def disassemble(
             lines.append("; " + " ".join(str(line).split()))
         after = slot + insn.slots
         named = _reference(insn, names)
-        text = named or _fields(insn, _Labels(labels, after))
+        text = named or format_fields(insn, Labels(labels, after))
         comment = "" if named else _comment(insn, helpers)
         lines.append(f"{f'{slot:6}: ' if offsets else '    '}{text}{f'  # {comment}' if comment else ''}")
         slot = after
@@ -57,21 +48,7 @@ def disassemble(
 
 def format_insn(insn: Insn) -> str:
     """Format one instruction; functions of the program are given as distances."""
-    return _reference(insn, frozenset()) or _fields(insn, _NO_LABELS)
-
-
-class _Labels(NamedTuple):
-    """Labels as one instruction sees them: by distance from the slot behind it."""
-
-    by_slot: Mapping[int, str]
-    after: int
-
-    def target(self, distance: int) -> str:
-        name = self.by_slot.get(self.after + distance)
-        return f"{distance:+}" if name is None else syntax.quote(name)
-
-
-_NO_LABELS = _Labels({}, 0)
+    return _reference(insn, frozenset()) or format_fields(insn, NO_LABELS)
 
 
 def _labels(insns: list[Insn]) -> dict[int, str]:
@@ -86,27 +63,19 @@ def _labels(insns: list[Insn]) -> dict[int, str]:
     return found
 
 
-def _fields(insn: Insn, labels: _Labels) -> str:
-    """Format an instruction by its fields alone."""
-    text = None
-    if insn.dst < op.REGISTERS and insn.src < op.REGISTERS:
-        text = _CLASSES[insn.opcode & 7](insn, labels)
-    return text or f".insn {insn.opcode:#04x}, {insn.dst}, {insn.src}, {insn.off}, {insn.imm}"
-
-
 def _comment(insn: Insn, helpers: Platform | None) -> str:
     if insn.reference is not None:
         return f"{insn.reference.kind} {syntax.quote(insn.reference.name)}"
-    if helpers is not None and insn.opcode == op.CALL and insn.src == 0 and 0 < insn.imm < 1 << 28:
-        helper = Helper.for_platform(helpers, insn.imm)
-        return helper.function if helper.name in Helper.__members__ else ""
+    if helpers is not None and insn.opcode == op.CALL and insn.src == 0:
+        helper = Helper.known(insn.imm, platform=helpers)
+        return helper.function if helper else ""
     return ""
 
 
 def _reference(insn: Insn, names: Set[str]) -> str | None:
     """Format an instruction by the name that it refers to, if its fields are those that this name assembles to."""
     reference = insn.reference
-    if reference is None or insn.off:
+    if reference is None or insn.off or insn.dst >= op.REGISTERS:
         return None
     name = syntax.quote(reference.name)
     if insn.opcode == op.CALL and insn.dst == 0:
@@ -133,177 +102,3 @@ def _named_immediate(insn: Insn, reference: Reference, names: Set[str]) -> str |
         if kind == reference.kind and fields == (src, 0) and reference.offset in _OFFSETS[kind]:
             return f"{word}[{name}]{offset}"
     return None
-
-
-def _arithmetic(insn: Insn, _: _Labels) -> str | None:
-    operation, width = insn.opcode & 0xF0, "r" if insn.opcode & 7 == op.BPF_ALU64 else "w"
-    dst = f"{width}{insn.dst}"
-    if operation == op.BPF_END:
-        swap = _SWAP.get((insn.opcode, insn.imm))
-        return f"r{insn.dst} = {swap} r{insn.dst}" if swap and not insn.src and not insn.off else None
-    if operation == op.BPF_NEG:
-        return f"{dst} = -{dst}" if not (insn.opcode & op.BPF_X or insn.src or insn.off or insn.imm) else None
-    if operation == op.BPF_MOV and insn.opcode & op.BPF_X and insn.off:
-        return _extending_move(insn, width)
-    operand = _operand(insn, width)
-    if operand is None:
-        return None
-    if operation == op.BPF_MOV:
-        return f"{dst} = {operand}" if not insn.off else None
-    symbol = _ARITHMETIC.get((operation, insn.off))
-    return f"{dst} {symbol} {operand}" if symbol else None
-
-
-def _extending_move(insn: Insn, width: str) -> str | None:
-    if insn.off in _EXTENSION and not insn.imm and (width == "r" or insn.off < 32):
-        return f"{width}{insn.dst} = ({_EXTENSION[insn.off]}){width}{insn.src}"
-    if insn.off == op.BPF_ADDR_SPACE_CAST and width == "r":
-        return f"r{insn.dst} = addr_space_cast(r{insn.src}, {insn.imm >> 16 & 0xFFFF}, {insn.imm & 0xFFFF})"
-    return None
-
-
-def _operand(insn: Insn, width: str) -> str | None:
-    if insn.opcode & op.BPF_X:
-        return f"{width}{insn.src}" if not insn.imm else None
-    return str(insn.imm) if not insn.src else None
-
-
-def _offset(off: int) -> str:
-    return f"- {-off}" if off < 0 else f"+ {off}"
-
-
-def _pointer(insn: Insn, register: int) -> str:
-    return f"({_SIZE[insn.opcode & 0x18]} *)(r{register} {_offset(insn.off)})"
-
-
-def _load(insn: Insn, _: _Labels) -> str | None:
-    mode = insn.opcode & 0xE0
-    if insn.imm:
-        return None
-    if mode == op.BPF_MEM:
-        return f"r{insn.dst} = *{_pointer(insn, insn.src)}"
-    size = _SIGNED_SIZE.get(insn.opcode & 0x18)
-    if mode == op.BPF_MEMSX and size:
-        return f"r{insn.dst} = *({size} *)(r{insn.src} {_offset(insn.off)})"
-    return None
-
-
-def _store(insn: Insn, _: _Labels) -> str | None:
-    if insn.opcode & 0xE0 != op.BPF_MEM or insn.src:
-        return None
-    return f"*{_pointer(insn, insn.dst)} = {insn.imm}"
-
-
-def _store_register(insn: Insn, _: _Labels) -> str | None:
-    mode = insn.opcode & 0xE0
-    if mode == op.BPF_MEM:
-        return f"*{_pointer(insn, insn.dst)} = r{insn.src}" if not insn.imm else None
-    return _atomic(insn) if mode == op.BPF_ATOMIC else None
-
-
-def _atomic(insn: Insn) -> str | None:
-    size = insn.opcode & 0x18
-    width = "r" if size == op.BPF_DW else "w"
-    src = f"{width}{insn.src}"
-    if insn.imm == op.BPF_LOAD_ACQ:
-        return f"{width}{insn.dst} = load_acquire({_pointer(insn, insn.src)})"
-    if insn.imm == op.BPF_STORE_REL:
-        return f"store_release({_pointer(insn, insn.dst)}, {src})"
-    if size not in (op.BPF_W, op.BPF_DW):
-        return None
-    if insn.imm in _LOCKED:
-        return f"lock *{_pointer(insn, insn.dst)} {_LOCKED[insn.imm]} {src}"
-    if insn.imm in _FETCH:
-        return f"{src} = atomic_fetch_{_FETCH[insn.imm]}({_pointer(insn, insn.dst)}, {src})"
-    suffix, address = "_64" if width == "r" else "32_32", f"r{insn.dst} {_offset(insn.off)}"
-    if insn.imm == op.BPF_XCHG:
-        return f"{src} = xchg{suffix}({address}, {src})"
-    if insn.imm == op.BPF_CMPXCHG:
-        return f"{width}0 = cmpxchg{suffix}({address}, {width}0, {src})"
-    return None
-
-
-def _load_immediate_or_packet(insn: Insn, _: _Labels) -> str | None:
-    if insn.opcode == op.LDIMM64:
-        value = _wide_immediate(insn)
-        return f"r{insn.dst} = {value} ll" if value and not insn.off else None
-    mode, size = insn.opcode & 0xE0, insn.opcode & 0x18
-    if insn.dst or insn.off or size == op.BPF_DW:
-        return None
-    if mode == op.BPF_ABS and not insn.src:
-        return f"r0 = *({_SIZE[size]} *)skb[{insn.imm}]"
-    if mode == op.BPF_IND:
-        return f"r0 = *({_SIZE[size]} *)skb[r{insn.src}{f' {_offset(insn.imm)}' if insn.imm else ''}]"
-    return None
-
-
-def _wide_immediate(insn: Insn) -> str | None:
-    low, high = insn.imm & _U32, insn.imm >> 32
-    if insn.src == 0:
-        return f"{insn.imm:#x}"
-    if insn.src == op.BPF_PSEUDO_FUNC:
-        return f"func[{_signed(low):+}]" if not high else None
-    for word, (plain, paired) in syntax.IMMEDIATES.items():
-        if insn.src == plain and not high:
-            return f"{word}[{low}]"
-        if insn.src == paired:
-            return f"{word}[{low}][{high}]"
-    return None
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value
-
-
-def _jump(insn: Insn, labels: _Labels) -> str | None:
-    if insn.opcode in _PLAIN:
-        return _PLAIN[insn.opcode](insn, labels)
-    condition = _CONDITION.get(insn.opcode & 0xF0)
-    width = "r" if insn.opcode & 7 == op.BPF_JMP else "w"
-    operand = _operand(insn, width)
-    if condition is None or operand is None:
-        return None
-    return f"if {width}{insn.dst} {condition} {operand} goto {labels.target(insn.off)}"
-
-
-def _goto(insn: Insn, labels: _Labels) -> str | None:
-    word = "goto" if insn.opcode == op.GOTO else "may_goto"
-    return f"{word} {labels.target(insn.off)}" if not (insn.dst or insn.src or insn.imm) else None
-
-
-def _gotol(insn: Insn, labels: _Labels) -> str | None:
-    return f"gotol {labels.target(insn.imm)}" if not (insn.dst or insn.src or insn.off) else None
-
-
-def _register_jump(insn: Insn, _: _Labels) -> str | None:
-    word = "gotox" if insn.opcode == op.GOTOX else "callx"
-    return f"{word} r{insn.dst}" if not (insn.src or insn.off or insn.imm) else None
-
-
-def _exit(insn: Insn, _: _Labels) -> str | None:
-    return "exit" if not (insn.dst or insn.src or insn.off or insn.imm) else None
-
-
-def _call(insn: Insn, _: _Labels) -> str | None:
-    if insn.dst or (insn.off and insn.src != op.BPF_PSEUDO_KFUNC_CALL):
-        return None
-    if insn.src == 0 and insn.imm >= 0:
-        return f"call {insn.imm}"
-    if insn.src == op.BPF_PSEUDO_CALL:
-        return f"call pc{insn.imm:+}"
-    if insn.src == op.BPF_PSEUDO_KFUNC_CALL:
-        return f"call kfunc {insn.imm}{f', {insn.off}' if insn.off else ''}"
-    return None
-
-
-_PLAIN = {
-    op.GOTO: _goto,
-    op.MAY_GOTO: _goto,
-    op.GOTOL: _gotol,
-    op.GOTOX: _register_jump,
-    op.CALLX: _register_jump,
-    op.EXIT: _exit,
-    op.CALL: _call,
-}
-
-_CLASSES = (_load_immediate_or_packet, _load, _store, _store_register, _arithmetic, _jump, _jump, _arithmetic)

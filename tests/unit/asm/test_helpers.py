@@ -47,6 +47,13 @@ def test_find(name: str, linux: int | None, windows: int | None) -> None:
                 assert helper.function == f"bpf_{name}"
 
 
+def test_known() -> None:
+    assert Helper.known(1) is Helper.MAP_LOOKUP_ELEM
+    assert Helper.known(35, platform=Platform.WINDOWS) is Helper.WINDOWS_REDIRECT_MAP
+    for number in (-1, 0, 212, 1 << 40):
+        assert Helper.known(number) is None
+
+
 def test_platforms_do_not_mix() -> None:
     assert len({Helper.WINDOWS_MAP_LOOKUP_ELEM, Helper.MAP_LOOKUP_ELEM}) == 2
     assert Helper.for_platform(Platform.WINDOWS, 1) is Helper.WINDOWS_MAP_LOOKUP_ELEM

@@ -146,8 +146,18 @@ def test_maps() -> None:
 
 def test_a_reference_that_the_fields_contradict_becomes_a_comment() -> None:
     reference = Reference(ReferenceKind.MAP, "events")
-    program = Instructions([Insn(LDIMM64, 1, 1, imm=7, reference=reference), Insn(0xB7, reference=reference)])
-    assert str(program) == "    r1 = map_fd[7] ll  # map events\n    r0 = 0  # map events\n"
+    program = Instructions(
+        [
+            Insn(LDIMM64, 1, 1, imm=7, reference=reference),
+            Insn(0xB7, reference=reference),
+            Insn(LDIMM64, 12, 1, reference=reference),
+        ]
+    )
+    assert str(program).splitlines() == [
+        "    r1 = map_fd[7] ll  # map events",
+        "    r0 = 0  # map events",
+        "    .insn 0x18, 12, 1, 0, 0  # map events",
+    ]
     assert assemble(str(program)) == program
 
 
