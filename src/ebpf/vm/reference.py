@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 from ebpf.errors import ProgramFault
 from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
+from ebpf.vm.memory import OFFSET_BITS
 from ebpf.vm.program import Program
 from ebpf.vm.steps import Step, compile_steps
 
@@ -137,8 +138,7 @@ class Machine:
     def close(self) -> None:
         """Give up the frames that a fault left open."""
         for stack in (self.registers[10], *(frame.saved[-1] for frame in self.frames)):
-            if stack:
-                self.memory.remove(stack)
+            self.regions.pop(stack >> OFFSET_BITS, None)
 
     def map_address(self, index: int) -> int:
         """Return the address that stands for a map of the program."""
