@@ -83,6 +83,8 @@ class _Ring:
             view.release()
         for memory in self._maps:
             unmap(memory)
+        # A slice of `data` that lives keeps its mapping; this object must not.
+        self._maps.clear()
         os.close(self.fd)
 
     def _detach(self) -> None:
