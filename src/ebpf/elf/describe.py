@@ -24,7 +24,8 @@ def describe(spec: CollectionSpec) -> dict[str, Any]:
         "byte_order": spec.byte_order,
         "maps": {name: describe_map(map_spec) for name, map_spec in sorted(spec.maps.items())},
         "programs": {
-            name: describe_program(program, spec.byte_order) for name, program in sorted(spec.programs.items())
+            name: describe_program(program, spec.byte_order, spec.types)
+            for name, program in sorted(spec.programs.items())
         },
         "variables": {name: _variable(variable) for name, variable in sorted(spec.variables.items())},
         "btf": _types(spec.types),
@@ -49,8 +50,8 @@ def describe_map(spec: MapSpec) -> dict[str, Any]:
     }
 
 
-def describe_program(spec: ProgramSpec, byte_order: ByteOrder) -> dict[str, Any]:
-    """Return a linked program; its references are still names."""
+def describe_program(spec: ProgramSpec, byte_order: ByteOrder, types: Btf | None) -> dict[str, Any]:
+    """Return a linked program; its references are still names, for CO-RE records that of the type in `types`."""
     return {
         "type": spec.type.label,
         "attach_type": spec.attach_type.label if spec.attach_type is not None else "None",
@@ -61,21 +62,21 @@ def describe_program(spec: ProgramSpec, byte_order: ByteOrder) -> dict[str, Any]
         "autoload": spec.autoload,
         "insns": len(spec.insns),
         "bytecode": spec.insns.encode(byte_order).hex(),
-        "references": list(_references(spec)),
+        "references": list(_references(spec, types)),
     }
 
 
-def _references(spec: ProgramSpec) -> Iterator[dict[str, Any]]:
+def _references(spec: ProgramSpec, types: Btf | None) -> Iterator[dict[str, Any]]:
     for index, (insn, slot) in enumerate(zip(spec.insns, spec.insns.raw_offsets(), strict=True)):
-        for kind, name, value_offset in _reference(insn):
+        for kind, name, value_offset in _reference(insn, types):
             yield {"insn": index, "offset": 8 * slot, "kind": kind, "name": name, "value_offset": value_offset}
 
 
-def _reference(insn: Insn) -> Iterator[tuple[str, str, int]]:
+def _reference(insn: Insn, types: Btf | None) -> Iterator[tuple[str, str, int]]:
     if insn.reference is not None:
         yield insn.reference.kind.value, insn.reference.name, insn.reference.offset
-    if insn.core is not None:
-        yield "core", insn.core.type.name, 0
+    if insn.core is not None and types is not None:
+        yield "core", types.by_id(insn.core.type_id).name, 0
 
 
 def _variable(variable: VariableSpec) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def _link(entry: Function, functions: Mapping[str, Function]) -> tuple[Instructi
         if function.type is not None:
             func_info.append(FuncInfo(len(insns), function.type))
         insns.extend(function.insns)
-    return insns, tuple(func_info)
+    return insns.linked(), tuple(func_info)
 
 
 def _reached(entry: Function, functions: Mapping[str, Function]) -> Iterator[Function]:

@@ -93,12 +93,12 @@ def _placement(datasec: Datasec, section: Section, offsets: Mapping[str, int]) -
 
 def _kconfig_placement(datasec: Datasec) -> Placement:
     """Lay out kernel settings one after another; there is no section that says where they lie."""
-    from ebpf.btf import size_of
+    from ebpf.btf import align_of, size_of
 
     end, placed = 0, {}
     for entry in datasec.entries:
         setting = variable_type(entry.type)
-        alignment = _alignment(setting)
+        alignment = align_of(setting)
         offset = -(-end // alignment) * alignment
         placed[entry.type.name] = offset
         end = offset + size_of(setting)
@@ -116,14 +116,3 @@ def variable_type(variable: Type) -> Type:
             f"{variable.name or 'an unnamed type'} is not a variable", section=".BTF", offset=variable.offset
         )
     return variable.target
-
-
-def _alignment(type_: Type) -> int:
-    """Return a setting's alignment: settings are numbers, enumerations and arrays of `char`."""
-    from ebpf.btf import Array, size_of, strip
-
-    type_ = strip(type_)
-    if isinstance(type_, Array):
-        type_ = strip(type_.target)
-    size = size_of(type_)
-    return size if size in (1, 2, 4) else 8
