@@ -168,6 +168,10 @@ class Map:
     def clear(self) -> None:
         """Drop all elements, when the map itself goes."""
 
+    def renew_lock(self) -> None:
+        """Take a new lock, in the child of a fork, where whoever held the old one does not exist."""
+        self.lock = threading.RLock()
+
     # Values.
 
     def export(self, view: memoryview) -> bytes:

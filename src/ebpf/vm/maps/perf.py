@@ -40,11 +40,6 @@ class PerfRing:
         self._tail = 0
         self._lost = 0
 
-    def renew_lock(self) -> None:
-        """Take a new lock, in the child of a fork."""
-        self.space = threading.Condition(threading.RLock())
-        self.listeners = []
-
     def output(self, data: bytes) -> int:
         """Write a sample; a full ring counts it as lost."""
         if len(data) > _MAX_SAMPLE:
@@ -145,6 +140,10 @@ class PerfEventArrayMap(Map):
 
     def next_key(self, key: bytes | None) -> bytes | int:
         return self.index_after(key)
+
+    def renew_lock(self) -> None:
+        super().renew_lock()
+        self.rings.clear()  # they are read in the parent
 
     def clear(self) -> None:
         with self.lock:

@@ -20,8 +20,9 @@ class ProgramArrayMap(SlotArrayMap):
         self.owner: ProgramType | None = None
 
     def program(self, index: int) -> Program | None:
-        """Return the program in a slot, or None."""
-        found: Program | None = self.held(index)
+        """Return the program in a slot, or None. What a slot holds is the kernel's object around it."""
+        held = self.held(index)
+        found: Program | None = None if held is None else held.program
         return found
 
     def accepts(self, type_: ProgramType) -> bool:

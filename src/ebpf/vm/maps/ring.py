@@ -59,8 +59,7 @@ class RingBufferMap(Map):
         self._consumer = 0
 
     def renew_lock(self) -> None:
-        """Take a new lock, in the child of a fork."""
-        self.lock = threading.RLock()
+        super().renew_lock()
         self.space = threading.Condition(self.lock)
         self.listeners = []
         self.readers = 0

@@ -1,0 +1,40 @@
+"""Copying from and to the caller's buffers, with EFAULT where Linux would meet an unmapped page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.errno import EFAULT
+from ebpf.vm.fault import Rejected
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+def take(buffer: Buffer | None, size: int, what: str) -> bytes:
+    """Copy `size` bytes in."""
+    if buffer is None and size:
+        raise Rejected(EFAULT, f"{what} is missing")
+    data = bytes(memoryview(buffer or b"").cast("B")[:size])
+    if len(data) < size:
+        raise Rejected(EFAULT, f"{what} holds {len(data)} bytes, {size} are needed")
+    return data
+
+
+def put(buffer: Buffer | None, data: bytes, what: str, *, at: int = 0) -> None:
+    """Copy bytes out. Raises TypeError for a buffer that can't be written."""
+    if not data:
+        return
+    if buffer is None:
+        raise Rejected(EFAULT, f"{what} is missing")
+    view = memoryview(buffer).cast("B")
+    if view.readonly:
+        raise TypeError(f"{what} is written to: expected a bytearray or a writable memoryview, got read-only memory")
+    if len(view) < at + len(data):
+        raise Rejected(EFAULT, f"{what} holds {len(view)} bytes, {at + len(data)} are needed")
+    view[at : at + len(data)] = data
+
+
+def given(buffer: Buffer | None) -> bool:
+    """Whether there is a buffer at all: an empty one is a null pointer."""
+    return buffer is not None and memoryview(buffer).nbytes > 0

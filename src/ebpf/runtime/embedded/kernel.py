@@ -1,0 +1,296 @@
+"""The embedded runtime: a user-space kernel that answers bpf() in this process.
+
+What Linux commands it has, and what the others answer:
+
+- TASK_FD_QUERY, ITER_CREATE, TOKEN_CREATE, PROG_STREAM_READ_BY_FD, PROG_ASSOC_STRUCT_OPS and numbers that are no
+  command: EINVAL, what a kernel says that does not know the command.
+- Map and program types that need sockets, cgroups, tasks or tracing: EINVAL at MAP_CREATE and PROG_LOAD.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ebpf.abi.linux.errno import EINVAL, NAMES
+from ebpf.abi.types import Cmd
+from ebpf.errors import ClosedError, NotSupportedError
+from ebpf.runtime.attrs import RECORDS, EnableStats
+from ebpf.runtime.base import Limits
+from ebpf.runtime.embedded import btf, ids, info
+from ebpf.runtime.embedded.attachments import AttachCommands
+from ebpf.runtime.embedded.batch import BatchCommands
+from ebpf.runtime.embedded.linkobjects import LinkObject
+from ebpf.runtime.embedded.links import LinkCommands
+from ebpf.runtime.embedded.mapio import EmbeddedMapIO
+from ebpf.runtime.embedded.mapped import MappedArray
+from ebpf.runtime.embedded.maps import MapCommands
+from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Statistics
+from ebpf.runtime.embedded.pins import PinCommands
+from ebpf.runtime.embedded.programs import ProgramCommands
+from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings
+from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
+from ebpf.runtime.embedded.state import State
+from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.handle import Handle
+from ebpf.runtime.hooks import Hook, PacketsHook
+from ebpf.runtime.members import Attr
+from ebpf.runtime.packets import feed
+from ebpf.vm.fault import Rejected
+
+if TYPE_CHECKING:
+    from ebpf.btf import Btf
+    from ebpf.runtime.base import (
+        MapFacts,
+        MapIO,
+        MappedMemory,
+        Pins,
+        ProgramFacts,
+        RingMemory,
+        Runner,
+        RunResult,
+        Waiter,
+    )
+
+log = logging.getLogger("ebpf")
+
+ENGINES = ("auto", "reference")
+_RUN_TIME = 0
+"""BPF_STATS_RUN_TIME."""
+
+_Command = Callable[[Any], int]
+_kernels: weakref.WeakSet[EmbeddedRuntime] = weakref.WeakSet()
+
+
+class EmbeddedRuntime:
+    """A kernel of its own; several stand side by side in one process. Threads may share it; the creator closes it.
+
+    `personality` is "linux". `cpus` is the number of virtual CPUs: a run owns one from entry to exit, and per-CPU
+    values have that many copies; 1 makes results repeatable. `seed` makes bpf_get_prandom_u32 and hash seeds
+    repeatable, `clock` is a function that gives the nanoseconds of every clock. `limits` says what is given out
+    before ENOMEM, EMFILE, E2BIG or a budget fault. `pin_dir` is a directory of the host for pins; without one they
+    live in memory. `extensions` and `store` must stay empty. After fork() the child has an independent copy: no
+    reader and no source of packets goes on there.
+    """
+
+    def __init__(
+        self,
+        *,
+        personality: str = "linux",
+        cpus: int = 1,
+        seed: int | None = None,
+        clock: Callable[[], int] | None = None,
+        limits: Limits | None = None,
+        extensions: Sequence[object] = (),
+        store: object = None,
+        pin_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if personality != "linux" or extensions or store is not None:
+            raise NotSupportedError(
+                "extensions and the windows personality", runtime="embedded", alternative="use the linux personality"
+            )
+        if not 1 <= cpus <= 256:
+            raise ValueError(f"cpus is 1 to 256, got {cpus}")
+        self.reason = "asked for"
+        self.state = State(cpus=cpus, seed=seed, clock=clock, limits=limits or Limits())
+        self.maps = MapCommands(self.state)
+        self.runs = RunCommands(self.state)
+        self._links = LinkCommands(self.state)
+        self._pins = PinCommands(self.state, pin_dir=pin_dir)
+        self._commands = self._table()
+        _kernels.add(self)
+
+    @property
+    def name(self) -> str:
+        return "embedded"
+
+    @property
+    def personality(self) -> str:
+        return "linux"
+
+    @property
+    def cpus(self) -> int:
+        return self.state.cpu_count
+
+    @property
+    def limits(self) -> Limits | None:
+        return self.state.limits
+
+    @property
+    def pins(self) -> Pins:
+        return self._pins
+
+    def _table(self) -> dict[Cmd, _Command]:
+        state, maps, links = self.state, self.maps, self._links
+        batch, programs = BatchCommands(state, maps), ProgramCommands(state)
+        attachments = AttachCommands(state, links)
+        table: dict[Cmd, _Command] = {
+            Cmd.MAP_CREATE: maps.create,
+            Cmd.MAP_LOOKUP_ELEM: maps.lookup,
+            Cmd.MAP_UPDATE_ELEM: maps.update,
+            Cmd.MAP_DELETE_ELEM: maps.delete,
+            Cmd.MAP_GET_NEXT_KEY: maps.next_key,
+            Cmd.MAP_LOOKUP_AND_DELETE_ELEM: maps.take,
+            Cmd.MAP_FREEZE: maps.freeze,
+            Cmd.MAP_LOOKUP_BATCH: batch.lookup,
+            Cmd.MAP_LOOKUP_AND_DELETE_BATCH: batch.take,
+            Cmd.MAP_UPDATE_BATCH: batch.update,
+            Cmd.MAP_DELETE_BATCH: batch.delete,
+            Cmd.PROG_LOAD: programs.load,
+            Cmd.PROG_BIND_MAP: programs.bind_map,
+            Cmd.PROG_TEST_RUN: self.runs.test,
+            Cmd.PROG_ATTACH: attachments.attach,
+            Cmd.PROG_DETACH: attachments.detach,
+            Cmd.PROG_QUERY: attachments.query,
+            Cmd.OBJ_PIN: self._pins.pin,
+            Cmd.OBJ_GET: self._pins.get,
+            Cmd.OBJ_GET_INFO_BY_FD: lambda attr: info.answer(state, attr),
+            Cmd.RAW_TRACEPOINT_OPEN: links.open_raw_tracepoint,
+            Cmd.BTF_LOAD: lambda attr: btf.load(state, attr),
+            Cmd.LINK_CREATE: links.create,
+            Cmd.LINK_UPDATE: links.update,
+            Cmd.LINK_DETACH: links.detach,
+            Cmd.ENABLE_STATS: self._enable_stats,
+        }
+        for kind, name in ((ProgramObject, "PROG"), (MapObject, "MAP"), (BtfObject, "BTF"), (LinkObject, "LINK")):
+            table[Cmd[f"{name}_GET_NEXT_ID"]] = self._next_id(kind)
+            table[Cmd[f"{name}_GET_FD_BY_ID"]] = self._open_id(kind)
+        return table
+
+    def _next_id(self, kind: type[KernelObject]) -> _Command:
+        return lambda attr: ids.next_id(self.state, kind, attr)
+
+    def _open_id(self, kind: type[KernelObject]) -> _Command:
+        return lambda attr: ids.open_id(self.state, kind, attr)
+
+    def bpf(self, cmd: Cmd, attr: Attr) -> int:
+        """Answer the call; return >= 0 or raise SystemCallError with Linux's errno.
+
+        ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
+        """
+        started = time.perf_counter_ns() if log.isEnabledFor(logging.DEBUG) else 0
+        try:
+            result = self._answer(cmd, attr)
+        except Rejected as error:
+            if started:
+                _log_call(cmd, attr, NAMES.get(error.errno, str(error.errno)), started)
+            raise system_call_error(cmd, error.errno, message=error.message) from None
+        if started:
+            _log_call(cmd, attr, str(result), started)
+        return result
+
+    def _answer(self, cmd: Cmd, attr: Attr) -> int:
+        if self.state.closed:
+            raise ClosedError("the embedded kernel was closed")
+        command = self._commands.get(cmd)
+        if command is None:
+            raise Rejected(EINVAL, f"the embedded kernel has no command {getattr(cmd, 'name', cmd)}")
+        if not isinstance(attr, RECORDS[cmd]):
+            raise TypeError(f"{cmd.name} takes a {RECORDS[cmd].__name__}, got {type(attr).__name__}")
+        attr.check_lengths(cmd)
+        return command(attr)
+
+    def _enable_stats(self, attr: EnableStats) -> int:
+        if attr.type != _RUN_TIME:
+            raise Rejected(EINVAL, f"there are no statistics of type {attr.type}")
+        obj = self.state.registry.add(Statistics(lambda: self._count_statistics(-1)))
+        self._count_statistics(1)
+        return self.state.open_new(obj)
+
+    def _count_statistics(self, change: int) -> None:
+        with self.state.registry.lock:
+            self.state.statistics += change
+
+    def own(self, fd: int) -> Handle:
+        """Take ownership of a number that bpf() returned."""
+        return Handle(self.state.handles.close, fd, what="embedded handle")
+
+    def map_io(self, map_: MapFacts) -> MapIO:
+        return EmbeddedMapIO(self, map_)
+
+    def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
+        """Return a runner; `engine` is "auto" or "reference", which checks every access even of `trusted` programs."""
+        if engine not in ENGINES:
+            raise NotSupportedError(f"engine {engine!r}", runtime="embedded", alternative="use engine='reference'")
+        return EmbeddedRunner(self, program)
+
+    def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
+        with map_.handle.borrow() as fd:
+            try:
+                file, obj = self.state.handles.map_file(fd)
+                return MappedArray(self.state.registry, file, obj, size, writable=writable)
+            except Rejected as error:
+                raise system_call_error("mmap", error.errno, message=error.message) from None
+
+    def open_ring(self, map_: MapFacts, *, cpu: int | None = None, size: int | None = None) -> RingMemory:
+        """Open a ring buffer, or make the perf ring of `cpu` with at least `size` bytes of data."""
+        with map_.handle.borrow() as fd:
+            try:
+                return open_ring(self.state, self.state.handles.map_file(fd)[1], cpu=cpu, size=size)
+            except Rejected as error:
+                raise system_call_error("open_ring", error.errno, message=error.message) from None
+
+    def waiter(self, rings: Sequence[RingMemory], map_: MapFacts) -> Waiter:
+        return EmbeddedWaiter(rings)
+
+    def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
+        """Attach to a source of packets; other hooks need a kernel with events (NotSupportedError)."""
+        if not isinstance(hook, PacketsHook):
+            raise NotSupportedError(
+                type(hook).__name__, runtime="embedded", alternative="feed packets, or use the linux runtime"
+            )
+        runner = EmbeddedRunner(self, program)
+        return feed(hook, self._lossless(runner) if hook.lossless else runner.run)
+
+    def _lossless(self, runner: EmbeddedRunner) -> Callable[[bytes], RunResult]:
+        """Make runs wait for ring space; the thread of the source is marked, others are not affected."""
+
+        def run(packet: bytes) -> RunResult:
+            self.state.lossless.waits = True
+            return runner.run(packet)
+
+        return run
+
+    def kernel_btf(self, module: str | None = None) -> Btf:
+        raise NotSupportedError(
+            "BTF of the kernel itself", runtime="embedded", alternative="it has no types of its own"
+        )
+
+    def trace(self) -> Sequence[str]:
+        """Return what programs printed with trace_printk since the last call, a line each."""
+        return self.state.take_trace()
+
+    def close(self) -> None:
+        """End the kernel: handles and pins go, waiting producers drop their records. Further calls do nothing."""
+        if self.state.closed:
+            return
+        self.state.closed = True
+        self._pins.release_all()
+        self.state.handles.close_all()
+        for ring in list(open_rings):
+            ring.wake_producers()
+
+    def __repr__(self) -> str:
+        return f"<runtime embedded: {self.reason}>"
+
+
+def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
+    name = getattr(cmd, "name", cmd)
+    log.debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
+
+
+def _after_fork_in_child() -> None:
+    # The threads that held locks, ran programs or read rings are the parent's.
+    for kernel in list(_kernels):
+        kernel.state.renew_locks()
+    for ring in list(open_rings):
+        ring.abandon()
+    open_rings.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

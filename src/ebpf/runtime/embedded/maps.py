@@ -1,0 +1,272 @@
+"""MAP_CREATE, the element commands and MAP_FREEZE (kernel/bpf/syscall.c).
+
+The order of the checks is the kernel's, because it decides which errno a call with several mistakes gets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.errno import EBADF, EBUSY, EINVAL, ENOMEM, EPERM
+from ebpf.abi.types import MapFlag, MapType, UpdateFlag
+from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.handles import OpenFile, access
+from ebpf.runtime.embedded.maptypes import describe_types
+from ebpf.runtime.embedded.objects import MapObject, ProgramObject
+from ebpf.vm.fault import Rejected
+from ebpf.vm.maps import (
+    KINDS,
+    ArrayOfMapsMap,
+    BloomFilterMap,
+    HashOfMapsMap,
+    Map,
+    MapShape,
+    ProgramArrayMap,
+    RingBufferMap,
+    check_shape,
+    check_template,
+    create_map,
+)
+from ebpf.vm.maps.base import FILE_FLAGS
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ebpf.runtime.attrs import MapCreate, MapElem
+    from ebpf.runtime.embedded.state import State
+
+_LOCK = int(UpdateFlag.LOCK)
+_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._")
+_OVERHEAD = 256
+"""Bytes that a map takes beside its elements."""
+
+
+def object_name(raw: bytes) -> str:
+    """Check and decode an object's name (bpf_obj_name_cpy): letters, digits, dot and underscore."""
+    name = bytes(raw).partition(b"\0")[0]
+    if not _NAME.issuperset(name) or len(name) > 15:
+        raise Rejected(EINVAL, f"name {name!r} is not made of up to 15 letters, digits, dots and underscores")
+    return name.decode("ascii")
+
+
+def check(error: int, what: str) -> None:
+    """Raise for a negative errno."""
+    if error < 0:
+        raise Rejected(-error, what)
+
+
+class MapCommands:
+    """The commands that work on one map and one element."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    # Creation.
+
+    def create(self, attr: MapCreate) -> int:
+        """MAP_CREATE."""
+        readable, writable = access(attr.map_flags)
+        shape = self._shape(attr)
+        template = self._template(attr) if shape.type in (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS) else None
+        name = object_name(attr.map_name)
+        types = describe_types(self._state, attr, shape)
+        shape = MapShape(
+            shape.type, shape.key_size, shape.value_size, shape.max_entries, shape.flags & ~FILE_FLAGS,
+            map_extra=shape.map_extra, name=name, numa_node=attr.numa_node, lock_offset=types.lock_offset,
+        )  # fmt: skip
+        cost = _OVERHEAD + KINDS[shape.type].make.cost(shape, cpus=self._state.cpu_count)
+        self._state.charge(cost, "map")
+        obj = MapObject(self._make(shape, template), free=self._free)
+        obj.cost = cost
+        obj.btf, obj.key_type, obj.value_type = types.btf, types.key, types.value
+        if obj.btf is not None:
+            self._state.registry.retain(obj.btf)
+        self._state.registry.add(obj)
+        obj.map.id = obj.id
+        return self._state.open_new(obj, readable=readable, writable=writable)
+
+    def _shape(self, attr: MapCreate) -> MapShape:
+        kind = MapType(attr.number("map_type", runtime="embedded"))
+        if attr.map_flags & MapFlag.TOKEN_FD:
+            raise Rejected(EBADF, "there are no tokens in the embedded kernel")
+        if attr.btf_vmlinux_value_type_id or (attr.btf_key_type_id and not attr.btf_value_type_id):
+            raise Rejected(EINVAL, "a key type needs a value type, and struct_ops maps do not exist here")
+        if attr.map_extra and kind not in (MapType.BLOOM_FILTER, MapType.ARENA):
+            raise Rejected(EINVAL, f"map_extra means nothing to a {kind.label} map")
+        if attr.map_flags & MapFlag.NUMA_NODE and attr.numa_node:
+            raise Rejected(EINVAL, f"there is no NUMA node {attr.numa_node}, only 0")
+        if attr.map_ifindex or attr.excl_prog_hash_size:
+            raise Rejected(EINVAL, "the embedded kernel offloads no maps and gives none to one program alone")
+        shape = MapShape(
+            kind, attr.key_size, attr.value_size, attr.max_entries, attr.map_flags, map_extra=attr.map_extra
+        )
+        sizes = f"key_size={shape.key_size} value_size={shape.value_size} max_entries={shape.max_entries}"
+        check(check_shape(shape), f"a {kind.label} map can't have {sizes} map_flags={shape.flags:#x}")
+        return shape
+
+    def _template(self, attr: MapCreate) -> MapShape:
+        _, inner = self._state.handles.map_file(attr.inner_map_fd)
+        check(check_template(inner.map.shape), f"a {inner.map.type.label} map can't be inside another")
+        return inner.map.shape
+
+    def _make(self, shape: MapShape, template: MapShape | None) -> Map:
+        state = self._state
+        try:
+            map_ = create_map(shape, cpus=state.cpu_count, seed=state.seed_of(shape), template=template)
+        except (MemoryError, OverflowError):
+            raise Rejected(ENOMEM, "this machine has not that much memory") from None
+        map_.charge = state.try_charge
+        if isinstance(map_, RingBufferMap):
+            map_.on_full = state.wait_for_space
+        if isinstance(map_, ProgramArrayMap):
+            map_.retain, map_.release = state.registry.retain, state.registry.release
+        elif isinstance(map_, ArrayOfMapsMap | HashOfMapsMap):
+            map_.retain, map_.release = state.retain_map, state.release_map
+        return map_
+
+    def _free(self, obj: MapObject) -> None:
+        self._state.refund(obj.cost)
+        if obj.btf is not None:
+            self._state.registry.release(obj.btf)
+
+    # Elements, as the system call gives them.
+
+    def lookup(self, attr: MapElem) -> int:
+        """MAP_LOOKUP_ELEM."""
+        if attr.flags & ~_LOCK:
+            raise Rejected(EINVAL, f"flags {attr.flags:#x} mean nothing to a look-up")
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        put(attr.value, self.read(file, obj, attr.key, attr.flags, attr.value), "value")
+        return 0
+
+    def update(self, attr: MapElem) -> int:
+        """MAP_UPDATE_ELEM."""
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        self.write(file, obj, attr.key, attr.value, attr.flags)
+        return 0
+
+    def delete(self, attr: MapElem) -> int:
+        """MAP_DELETE_ELEM."""
+        if attr.flags or given(attr.value):
+            raise Rejected(EINVAL, "a deletion takes a key only")
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        self.remove(file, obj, attr.key)
+        return 0
+
+    def next_key(self, attr: MapElem) -> int:
+        """MAP_GET_NEXT_KEY."""
+        if attr.flags:
+            raise Rejected(EINVAL, "the command takes no flags")
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        put(attr.value, self.key_after(file, obj, attr.key), "next_key")
+        return 0
+
+    def take(self, attr: MapElem) -> int:
+        """MAP_LOOKUP_AND_DELETE_ELEM."""
+        if attr.flags & ~_LOCK:
+            raise Rejected(EINVAL, f"flags {attr.flags:#x} mean nothing to a look-up")
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        put(attr.value, self.pop(file, obj, attr.key, attr.flags), "value")
+        return 0
+
+    def freeze(self, attr: MapElem) -> int:
+        """MAP_FREEZE: no more writes by the system call."""
+        if given(attr.key) or given(attr.value) or attr.flags:
+            raise Rejected(EINVAL, "the command takes a map only")
+        file, obj = self._state.handles.map_file(attr.map_fd)
+        self.need_write(file, obj)
+        if obj.writable_mappings:
+            raise Rejected(EBUSY, "the map is mapped for writing")
+        obj.map.frozen = True
+        return 0
+
+    # Elements, for everyone who has the map at hand. Each raises Rejected.
+
+    def read(self, file: OpenFile, obj: MapObject, key: Buffer | None, flags: int, value: Buffer | None) -> bytes:
+        """Return a value in the form of the system call."""
+        self.need_read(file)
+        self._check_lock(obj.map, flags)
+        raw = key_of(obj.map, key)
+        wanted = take(value, obj.map.value_size, "value") if isinstance(obj.map, BloomFilterMap) else b""
+        return _bytes(obj.map.read(raw, flags, wanted), obj.map, "look up")
+
+    def write(self, file: OpenFile, obj: MapObject, key: Buffer | None, value: Buffer | None, flags: int) -> None:
+        """Insert or replace a value in the form of the system call."""
+        self.need_write(file, obj)
+        self._check_lock(obj.map, flags)
+        raw = key_of(obj.map, key)
+        self.put_value(obj.map, raw, take(value, obj.map.system_value_size, "value"), flags)
+
+    def remove(self, file: OpenFile, obj: MapObject, key: Buffer | None) -> None:
+        """Delete an element."""
+        self.need_write(file, obj)
+        check(obj.map.delete(key_of(obj.map, key)), f"delete from {obj.map!r}")
+
+    def key_after(self, file: OpenFile, obj: MapObject, key: Buffer | None) -> bytes:
+        """Return the next key."""
+        self.need_read(file)
+        raw = key_of(obj.map, key) if given(key) else None
+        return _bytes(obj.map.next_key(raw), obj.map, "find the next key of")
+
+    def pop(self, file: OpenFile, obj: MapObject, key: Buffer | None, flags: int) -> bytes:
+        """Return a value and delete its element."""
+        self.need_read(file)
+        self.need_write(file, obj)
+        self._check_lock(obj.map, flags)
+        return _bytes(obj.map.take(key_of(obj.map, key), flags), obj.map, "take from")
+
+    def put_value(self, map_: Map, key: bytes, value: bytes, flags: int) -> None:
+        """Store a value; a descriptor becomes the object that it stands for."""
+        number = int.from_bytes(value[:4], "little")
+        if isinstance(map_, ProgramArrayMap):
+            check(map_.check_hold(key, flags), f"update {map_!r}")
+            error = map_.hold(key, self._program_for(map_, number), flags)
+        elif isinstance(map_, ArrayOfMapsMap | HashOfMapsMap):
+            check(map_.check_hold(key, flags), f"update {map_!r}")
+            error = map_.hold(key, self._inner_for(map_, number), flags)
+        else:
+            error = map_.write(key, value, flags)
+        check(error, f"update {map_!r}")
+
+    def _program_for(self, map_: ProgramArrayMap, number: int) -> ProgramObject:
+        program = self._state.handles.program(number)
+        if not map_.accepts(program.program.type):
+            raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.program.type.label}")
+        return program
+
+    def _inner_for(self, map_: ArrayOfMapsMap | HashOfMapsMap, number: int) -> Map:
+        _, inner = self._state.handles.map_file(number)
+        if not map_.accepts(inner.map):
+            raise Rejected(EINVAL, f"{inner.map!r} differs from the inner map that {map_!r} was made with")
+        return inner.map
+
+    def need_read(self, file: OpenFile) -> None:
+        """Check that the descriptor may read."""
+        if not file.readable:
+            raise Rejected(EPERM, "the map was opened for writing only (BPF_F_WRONLY)")
+
+    def need_write(self, file: OpenFile, obj: MapObject) -> None:
+        """Check that the descriptor may write and that the map is not frozen."""
+        if not file.writable:
+            raise Rejected(EPERM, "the map was opened for reading only (BPF_F_RDONLY)")
+        if obj.map.frozen:
+            raise Rejected(EPERM, "the map is frozen")
+
+    def _check_lock(self, map_: Map, flags: int) -> None:
+        if flags & _LOCK and map_.lock_offset is None:
+            raise Rejected(EINVAL, "BPF_F_LOCK needs a bpf_spin_lock in the value")
+
+
+def key_of(map_: Map, key: Buffer | None) -> bytes:
+    """Copy a key in; maps without keys want none."""
+    if map_.key_size:
+        return take(key, map_.key_size, "key")
+    if given(key):
+        raise Rejected(EINVAL, f"{map_!r} has no keys")
+    return b""
+
+
+def _bytes(result: bytes | int, map_: Map, what: str) -> bytes:
+    if isinstance(result, int):
+        raise Rejected(-result, f"{what} {map_!r}")
+    return result

@@ -1,0 +1,192 @@
+"""PROG_LOAD and PROG_BIND_MAP (kernel/bpf/syscall.c bpf_prog_load)."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
+from ebpf.abi.linux.errno import E2BIG, EFAULT, EINVAL
+from ebpf.abi.types import AttachType, ProgramFlag, ProgramType
+from ebpf.errors import BtfError
+from ebpf.runtime.embedded.buffers import take
+from ebpf.runtime.embedded.log import Log
+from ebpf.runtime.embedded.maps import object_name
+from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
+from ebpf.runtime.members import text_of
+from ebpf.vm.fault import Rejected
+from ebpf.vm.maps import Map, ProgramArrayMap
+from ebpf.vm.program import LoadRequest, Program, load_program
+
+if TYPE_CHECKING:
+    from ebpf.btf import Btf
+    from ebpf.runtime.attrs import ProgBindMap, ProgLoad
+    from ebpf.runtime.embedded.state import State
+
+_KNOWN_FLAGS = (
+    ProgramFlag.STRICT_ALIGNMENT | ProgramFlag.ANY_ALIGNMENT | ProgramFlag.TEST_STATE_FREQ | ProgramFlag.SLEEPABLE
+    | ProgramFlag.TEST_RND_HI32 | ProgramFlag.XDP_HAS_FRAGS | ProgramFlag.XDP_DEV_BOUND_ONLY
+    | ProgramFlag.TEST_REG_INVARIANTS
+)  # fmt: skip
+_ATTACH_TYPES: dict[ProgramType, frozenset[int]] = {
+    ProgramType.CGROUP_SKB: frozenset({AttachType.CGROUP_INET_INGRESS, AttachType.CGROUP_INET_EGRESS}),
+    ProgramType.SYSCALL: frozenset({0}),
+}
+"""What bpf_prog_load_check_attach allows; types that are not listed take anything."""
+_MAX_RECORD = 252
+_FUNC_INFO = 8
+_LINE_INFO = 16
+
+
+class ProgramCommands:
+    """Loading programs."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def load(self, attr: ProgLoad) -> int:
+        """PROG_LOAD."""
+        kind = self._check(attr)
+        log = Log(attr.log_level, attr.log_size, attr.log_buf)
+        try:
+            obj = self._load(attr, kind, log)
+            refusal = None
+        except Rejected as error:
+            obj, refusal = None, error
+        attr.log_true_size, full = log.finish()
+        if full is not None or obj is None:
+            if obj is not None:
+                obj.destroy()
+            raise full or refusal  # type: ignore[misc]  # one of them is set
+        self._state.registry.add(obj)
+        return self._state.open_new(obj)
+
+    def bind_map(self, attr: ProgBindMap) -> int:
+        """PROG_BIND_MAP: the program keeps the map alive."""
+        if attr.flags:
+            raise Rejected(EINVAL, "the command takes no flags")
+        program = self._state.handles.program(attr.prog_fd)
+        _, obj = self._state.handles.map_file(attr.map_fd)
+        with program.lock:
+            if obj not in program.holds:
+                self._state.registry.retain(obj)
+                program.holds.append(obj)
+        return 0
+
+    def _check(self, attr: ProgLoad) -> ProgramType:
+        kind = ProgramType(attr.number("prog_type", runtime="embedded"))
+        attach = attr.number("expected_attach_type", runtime="embedded")
+        if attr.prog_flags & ~_KNOWN_FLAGS:
+            raise Rejected(EINVAL, f"prog_flags {attr.prog_flags:#x} are not known")
+        if attr.license is None:
+            raise Rejected(EFAULT, "the license is missing")
+        if not 0 < attr.insn_cnt <= self._state.limits.insns:
+            raise Rejected(E2BIG, f"a program has 1 to {self._state.limits.insns} instructions, not {attr.insn_cnt}")
+        if attach not in _ATTACH_TYPES.get(kind, frozenset({attach})):
+            raise Rejected(EINVAL, f"a {kind.label} program can't be loaded for {AttachType(attach).name}")
+        if attr.prog_ifindex:
+            raise Rejected(EINVAL, "there are no devices to offload programs to")
+        if kind not in CONTEXTS and kind not in PLAIN_CONTEXTS:
+            raise Rejected(EINVAL, f"the embedded kernel has no programs of type {kind.label}")
+        return kind
+
+    def _load(self, attr: ProgLoad, kind: ProgramType, log: Log) -> ProgramObject:
+        name = object_name(attr.prog_name)
+        insns = take(attr.insns, attr.insn_cnt * 8, "insns")
+        btf = self._state.handles.btf(attr.prog_btf_fd) if attr.func_info_cnt or attr.line_info_cnt else None
+        func_info = _records(attr.func_info, attr.func_info_cnt, attr.func_info_rec_size, _FUNC_INFO, "func_info")
+        line_info = _records(attr.line_info, attr.line_info_cnt, attr.line_info_rec_size, _LINE_INFO, "line_info")
+        _check_order(line_info, attr.insn_cnt)
+        attach = attr.number("expected_attach_type", runtime="embedded")
+        request = LoadRequest(
+            type=kind,
+            insns=insns,
+            attach_type=AttachType(attach) if attach or kind in _ATTACH_TYPES else None,
+            license=text_of(attr.license),
+            flags=attr.prog_flags,
+            name=name,
+            map_by_fd=self._map,
+            map_by_index=lambda index: self._map_at(attr, index),
+            source_line=_source_lines(btf.btf, line_info) if btf is not None else _no_source,
+            limit=self._state.limits.insns,
+        )
+        program = load_program(request, log.add)
+        self._check_arrays(program)
+        obj = ProgramObject(program, holds=self._held(attr, program, btf), release=self._state.registry.release)
+        obj.btf, obj.func_info, obj.line_info = btf, func_info, line_info
+        obj.load_time = self._state.boot_ns()
+        obj.uid = self._state.uid_gid() & 0xFFFFFFFF
+        return obj
+
+    def _map(self, number: int) -> Map | None:
+        try:
+            return self._state.handles.map_file(number)[1].map
+        except Rejected:
+            return None
+
+    def _map_at(self, attr: ProgLoad, index: int) -> Map | None:
+        if attr.fd_array is None:
+            return None
+        entry = memoryview(attr.fd_array).cast("B")[index * 4 : index * 4 + 4]
+        return self._map(int.from_bytes(entry, "little")) if len(entry) == 4 else None
+
+    def _check_arrays(self, program: Program) -> None:
+        for map_ in program.maps:
+            if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
+                raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
+
+    def _held(self, attr: ProgLoad, program: Program, btf: BtfObject | None) -> list[KernelObject]:
+        """Retain what the program keeps alive: its maps, those of a counted fd_array, its types."""
+        registry = self._state.registry
+        maps = list(program.maps)
+        maps += [m for i in range(attr.fd_array_cnt) if (m := self._map_at(attr, i)) is not None]
+        found = [registry.find(MapObject, number) for number in dict.fromkeys(map_.id for map_ in maps)]
+        held: list[KernelObject] = [obj for obj in found if obj is not None]
+        if btf is not None:
+            held.append(btf)
+        for obj in held:
+            registry.retain(obj)
+        return held
+
+
+def _records(buffer: object, count: int, size: int, least: int, what: str) -> list[bytes]:
+    """Cut func_info or line_info into records; what is beyond the part that this kernel knows must be zero."""
+    if not count:
+        return []
+    if size < least or size > _MAX_RECORD or size % 4:
+        raise Rejected(EINVAL, f"{what}_rec_size is {size}, expected {least} to {_MAX_RECORD}")
+    data = take(buffer, count * size, what)  # type: ignore[arg-type]  # members of the record are buffers or None
+    records = [data[at : at + size] for at in range(0, len(data), size)]
+    if any(any(record[least:]) for record in records):
+        raise Rejected(E2BIG, f"{what} has members that this kernel does not know")
+    return [record[:least] for record in records]
+
+
+def _check_order(line_info: list[bytes], insn_count: int) -> None:
+    slots = [int.from_bytes(record[:4], "little") for record in line_info]
+    if any(a >= b for a, b in pairwise(slots)) or any(slot >= insn_count for slot in slots):
+        raise Rejected(EINVAL, "line_info is not in the order of the instructions")
+
+
+def _source_lines(btf: Btf, line_info: list[bytes]) -> Callable[[int], str | None]:
+    rows = [struct.unpack("=IIII", record) for record in line_info]
+    slots = [row[0] for row in rows]
+
+    def source(slot: int) -> str | None:
+        at = bisect_right(slots, slot) - 1
+        if at < 0:
+            return None
+        _, file, text, position = rows[at]
+        try:
+            return f"{btf.string(file)}:{position >> 10}: {btf.string(text).strip()}"
+        except BtfError:
+            return None
+
+    return source
+
+
+def _no_source(_slot: int) -> str | None:
+    return None

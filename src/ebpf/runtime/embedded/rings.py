@@ -1,0 +1,171 @@
+"""Reading rings: memory, perf rings per CPU, and waiting without polling."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.errors import ClosedError
+from ebpf.runtime.embedded.objects import MapObject, Registry
+from ebpf.vm.fault import Rejected
+from ebpf.vm.maps import PerfEventArrayMap, PerfRing, RingBufferMap
+from ebpf.vm.maps.base import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from ebpf.runtime.base import RingMemory
+    from ebpf.runtime.embedded.state import State
+
+DEFAULT_PERF_SIZE = 64 * 1024
+"""Bytes of one CPU's perf ring unless asked otherwise."""
+
+open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
+"""Every ring of this process, for the child of a fork, where none has a producer."""
+
+
+class EmbeddedRing:
+    """A ring as its reader sees it. Threads may share it; close() once, afterwards every call raises ClosedError."""
+
+    def __init__(
+        self, registry: Registry, ring: RingBufferMap | PerfRing, obj: MapObject, *, cpu: int | None = None
+    ) -> None:
+        self.size = ring.size
+        self.data = ring.data.toreadonly()
+        """Of a ring buffer twice `size`, so that no record wraps; of a perf ring `size`."""
+        self._ring = ring
+        self._registry = registry
+        self._map = obj
+        self._cpu = cpu
+        self._closed = False
+        with ring.space:
+            ring.readers += 1
+        registry.retain(obj)  # as a mapping keeps a map of the kernel alive
+        open_rings.add(self)
+
+    @property
+    def ring(self) -> RingBufferMap | PerfRing:
+        """The ring itself."""
+        return self._ring
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed
+
+    def producer(self) -> int:
+        """Position after the last record."""
+        self._check()
+        return self._ring.producer()
+
+    def consumer(self) -> int:
+        """Position of the next unread record."""
+        self._check()
+        return self._ring.consumer()
+
+    def set_consumer(self, position: int) -> None:
+        """Give everything before `position` back to the producers."""
+        self._check()
+        self._ring.set_consumer(position)
+
+    def close(self) -> None:
+        """Stop reading: producers that wait for space go on, a perf ring leaves its slot."""
+        with self._ring.space:
+            if self._closed:
+                return
+            self._closed = True
+            self._ring.readers -= 1
+            self._ring.space.notify_all()
+        map_ = self._map.map
+        if isinstance(map_, PerfEventArrayMap) and self._cpu is not None and map_.rings.get(self._cpu) is self._ring:
+            map_.place(self._cpu, None)
+        for wake in list(self._ring.listeners):
+            wake()
+        self._registry.release(self._map)
+
+    def wake_producers(self) -> None:
+        """Let producers that wait for space look again whether to go on."""
+        with self._ring.space:
+            self._ring.space.notify_all()
+
+    def abandon(self) -> None:
+        """Become closed in the child of a fork."""
+        self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ClosedError("the ring was closed; open it again")
+
+
+def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None) -> EmbeddedRing:
+    """Open a ring buffer, or make the perf ring of a CPU and put it into its slot."""
+    map_ = obj.map
+    if isinstance(map_, RingBufferMap):
+        return EmbeddedRing(state.registry, map_, obj)
+    if not isinstance(map_, PerfEventArrayMap) or cpu is None:
+        needs = "a CPU" if isinstance(map_, PerfEventArrayMap) else "a ring buffer or perf event array"
+        raise ValueError(f"a ring needs {needs}, got a map of type {map_.type.name}")
+    if cpu >= state.cpu_count:
+        raise Rejected(EINVAL, f"there is no CPU {cpu}, only {state.cpu_count}")
+    if cpu >= map_.max_entries:
+        raise Rejected(E2BIG, f"{map_!r} has {map_.max_entries} slots, none for CPU {cpu}")
+    pages = max(1, -(-(size or DEFAULT_PERF_SIZE) // PAGE_SIZE))
+    ring = PerfRing(PAGE_SIZE << (pages - 1).bit_length(), cpu=cpu, identity=state.random_u32())
+    ring.on_full = state.wait_for_space
+    map_.place(cpu, ring)
+    return EmbeddedRing(state.registry, ring, obj, cpu=cpu)
+
+
+class EmbeddedWaiter:
+    """Waits on a condition that producers notify. Threads may share it; close() ends every wait."""
+
+    def __init__(self, rings: Sequence[RingMemory]) -> None:
+        self._rings = [ring for ring in rings if isinstance(ring, EmbeddedRing)]
+        self._condition = threading.Condition()
+        self._woken = False
+        self._closed = False
+        self._notify = self._on_data
+        for ring in self._rings:
+            ring.ring.listeners.append(self._notify)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._condition:
+            if self._closed:
+                raise ClosedError("the waiter was closed")
+            while not (self._woken or self._closed or self._ready()):
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._condition.wait(left)
+            self._woken = False
+            return True
+
+    def wake(self) -> None:
+        """End the wait of a thread, or the next one; does nothing after close()."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def fileno(self) -> int | None:
+        """Return None: there is nothing to select on, use a thread."""
+        return None
+
+    def close(self) -> None:
+        """End all waits; each returns True. Further waits raise ClosedError."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+        for ring in self._rings:
+            if self._notify in ring.ring.listeners:
+                ring.ring.listeners.remove(self._notify)
+
+    def _on_data(self) -> None:
+        with self._condition:
+            self._condition.notify_all()
+
+    def _ready(self) -> bool:
+        return any(ring.closed or ring.ring.ready() for ring in self._rings)

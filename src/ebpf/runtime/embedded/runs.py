@@ -1,0 +1,147 @@
+"""PROG_TEST_RUN and every other run of a program: virtual CPU, statistics, results (net/bpf/test_run.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.errno import EFAULT, ENOSPC
+from ebpf.abi.types import Cmd, ProgramType
+from ebpf.runtime.base import Redirect, RunResult
+from ebpf.runtime.defaults import BpfRunner
+from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.objects import ProgramObject
+from ebpf.runtime.errors import system_call_error
+from ebpf.vm.fault import Rejected
+from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from ebpf.runtime.attrs import ProgTestRun
+    from ebpf.runtime.base import ProgramFacts
+    from ebpf.runtime.embedded.kernel import EmbeddedRuntime
+    from ebpf.runtime.embedded.state import State
+
+_CONTEXT_IN_PLACE = ProgramType.SYSCALL
+"""The type whose context is given back in the buffer that it came in."""
+_NO_OUTPUT = frozenset({ProgramType.RAW_TRACEPOINT, ProgramType.SYSCALL})
+
+
+class RunCommands:
+    """Running programs. Threads may share it; each run has a virtual CPU of its own."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def test(self, attr: ProgTestRun) -> int:
+        """PROG_TEST_RUN. A buffer that is too small is filled, and the answer is ENOSPC with everything else set."""
+        program = self._state.handles.program(attr.prog_fd)
+        request = TestRequest(
+            data=take(attr.data_in, attr.data_size_in, "data_in"),
+            ctx=take(attr.ctx_in, attr.ctx_size_in, "ctx_in") if given(attr.ctx_in) else None,
+            repeat=attr.repeat,
+            flags=attr.flags,
+            cpu=attr.cpu,
+            batch_size=attr.batch_size,
+            wants_data=given(attr.data_out) or attr.data_size_out > 0,
+            wants_ctx=given(attr.ctx_out) or attr.ctx_size_out > 0,
+            wants_duration=attr.duration > 0,
+        )
+        result = self.run(program, request)
+        attr.retval = result.retval
+        if program.program.type in _NO_OUTPUT:
+            self._give_back(attr, program, result)
+            return 0
+        attr.duration = result.duration_ns
+        full = _fill(attr.data_out, result.data, attr.data_size_out, "data_out")
+        attr.data_size_out = len(result.data)
+        if given(attr.ctx_out) and result.ctx:
+            full = _fill(attr.ctx_out, result.ctx, attr.ctx_size_out, "ctx_out") or full
+            attr.ctx_size_out = len(result.ctx)
+        if full:
+            raise Rejected(ENOSPC, "data_out or ctx_out is too small; the sizes that are needed are filled in")
+        return 0
+
+    def run(self, program: ProgramObject, request: TestRequest) -> TestRun:
+        """Run a program on a virtual CPU. Raises Rejected and ProgramFault."""
+        state = self._state
+        # A CPU that does not exist is refused by the run itself, with the errno of its program type.
+        wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
+        with state.cpus.enter(program, cpu=wanted) as cpu:
+            if cpu is None:
+                with program.lock:
+                    program.recursion_misses += 1
+                return TestRun(0, data=request.data)
+            result = test_run(
+                program.program, state, request, on_cpu=cpu, cpus=state.cpu_count, budget=state.limits.budget
+            )
+        if state.statistics:
+            repeats = max(request.repeat, 1)
+            program.count_run(repeats, result.duration_ns * repeats)
+        return result
+
+    def _give_back(self, attr: ProgTestRun, program: ProgramObject, result: TestRun) -> None:
+        if program.program.type is not _CONTEXT_IN_PLACE or not result.ctx:
+            return
+        if memoryview(attr.ctx_in or b"").readonly:
+            raise Rejected(EFAULT, "ctx_in is written to: expected a bytearray")
+        put(attr.ctx_in, result.ctx, "ctx_in")
+
+
+class EmbeddedRunner(BpfRunner):
+    """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
+
+    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts) -> None:
+        super().__init__(runtime, program)
+        self._kernel = runtime
+
+    def run(
+        self,
+        data: Buffer = b"",
+        *,
+        ctx: Buffer | None = None,
+        repeat: int = 1,
+        cpu: int | None = None,
+        flags: int = 0,
+    ) -> RunResult:
+        attr = self._attr(data, ctx, repeat, cpu, flags)
+        request = TestRequest(
+            data=bytes(data),
+            ctx=None if ctx is None else bytes(ctx),
+            repeat=attr.repeat,
+            flags=attr.flags,
+            cpu=attr.cpu,
+            wants_data=self._form.data,
+            wants_ctx=self._form.ctx_out and ctx is not None,
+        )
+        with self._program.handle.borrow() as fd:
+            try:
+                program = self._kernel.state.handles.program(fd)
+                result = self._kernel.runs.run(program, request)
+                return _public(attr, result, room=self._form.ctx_out)
+            except Rejected as error:
+                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+
+
+def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:
+    """Cut the result as the buffers of BpfRunner would."""
+    if (attr.data_out is not None and len(result.data) > attr.data_size_out) or (
+        room and attr.ctx_out is not None and len(result.ctx) > attr.ctx_size_out
+    ):
+        raise Rejected(ENOSPC, "the packet or the context has grown beyond the room for it")
+    redirect = result.redirect
+    return RunResult(
+        retval=result.retval,
+        data=result.data if attr.data_out is not None else b"",
+        ctx=result.ctx if attr.ctx_in is not None else b"",
+        duration_ns=result.duration_ns if attr.data_out is not None else 0,
+        redirect=None if redirect is None else Redirect(redirect.helper, redirect.target, redirect.key, redirect.flags),
+    )
+
+
+def _fill(buffer: Buffer | None, data: bytes, room: int, what: str) -> bool:
+    """Copy as much as the caller has room for (0: all of it); return whether it did not fit."""
+    part = data[:room] if room else data
+    if given(buffer):
+        put(buffer, part, what)
+    return len(part) < len(data)

@@ -1,0 +1,188 @@
+"""What the parts of the embedded kernel share: objects, handles, memory account, clock, random numbers, trace."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ebpf.abi.linux.errno import ENOMEM
+from ebpf.abi.types import MapFlag
+from ebpf.runtime.base import Limits
+from ebpf.runtime.embedded.cpus import Cpus
+from ebpf.runtime.embedded.handles import HandleTable
+from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
+from ebpf.vm.fault import Rejected
+from ebpf.vm.maps import Map, MapShape, PerfRing, ProgramArrayMap, RingBufferMap
+
+if TYPE_CHECKING:
+    from ebpf.vm.program import Program
+
+TRACE_LINES = 100_000
+"""How many lines of trace_printk are kept until somebody reads them."""
+
+
+class State:
+    """The embedded kernel's own state; also what programs see of the kernel (`ebpf.vm.machine.Kernel`).
+
+    `clock` gives nanoseconds for all clocks, `seed` makes random numbers and hash seeds repeatable. Threads may share
+    it; its lock is never held while foreign code runs.
+    """
+
+    def __init__(self, *, cpus: int, seed: int | None, clock: Callable[[], int] | None, limits: Limits) -> None:
+        self.limits = limits
+        self.cpu_count = cpus
+        self.cpus = Cpus(cpus)
+        self.registry = Registry()
+        self.handles = HandleTable(self.registry, limit=limits.handles)
+        self.booted = time.monotonic_ns()
+        self.statistics = 0
+        self.closed = False
+        self.lossless = threading.local()
+        self._clock = clock
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._memory = 0
+        self._trace: deque[str] = deque(maxlen=TRACE_LINES)
+
+    def renew_locks(self) -> None:
+        """Take new locks and CPUs, in the child of a fork."""
+        self._lock = threading.Lock()
+        self.registry.lock = threading.RLock()
+        self.lossless = threading.local()
+        self.cpus = Cpus(self.cpu_count)
+        for obj in self.registry.all(MapObject):
+            obj.map.renew_lock()
+            obj.writable_mappings = 0
+        for program in self.registry.all(ProgramObject):
+            program.lock = threading.Lock()
+
+    # Memory account.
+
+    def try_charge(self, size: int) -> bool:
+        """Take bytes from the limit (negative: give them back); False when there are not that many."""
+        with self._lock:
+            if self._memory + size > self.limits.memory:
+                return False
+            self._memory += size
+            return True
+
+    def charge(self, size: int, what: str) -> None:
+        """Take bytes from the limit. Raises Rejected (ENOMEM)."""
+        if not self.try_charge(size):
+            raise Rejected(ENOMEM, f"a {what} of {size} bytes exceeds the limit; raise Limits.memory")
+
+    def refund(self, size: int) -> None:
+        """Give bytes back."""
+        self.try_charge(-size)
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes that maps and programs take."""
+        return self._memory
+
+    # Objects.
+
+    def open_new(self, obj: KernelObject, *, readable: bool = True, writable: bool = True) -> int:
+        """Open the first handle of a new object; without one the object ends."""
+        self.registry.retain(obj)
+        try:
+            return self.handles.open(obj, readable=readable, writable=writable)
+        finally:
+            self.registry.release(obj)
+
+    def retain_map(self, map_: Map) -> None:
+        """Count a map that another map holds."""
+        obj = self.registry.find(MapObject, map_.id)
+        if obj is not None:
+            self.registry.retain(obj)
+
+    def release_map(self, map_: Map) -> None:
+        """Undo `retain_map`."""
+        obj = self.registry.find(MapObject, map_.id)
+        if obj is not None:
+            self.registry.release(obj)
+
+    def seed_of(self, shape: MapShape) -> int:
+        """Return the hash seed of a new map."""
+        return 0 if shape.flags & MapFlag.ZERO_SEED else self.random_u32()
+
+    def wait_for_space(self, ring: RingBufferMap | PerfRing) -> bool:
+        """Wait until the reader of a full ring has read something, for runs that may not lose records.
+
+        False (drop the record) for other runs, without a reader, and once the kernel is closing.
+        """
+        if not getattr(self.lossless, "waits", False):
+            return False
+        with ring.space:
+            before = ring.consumer()
+            while ring.consumer() == before:
+                if not ring.readers or self.closed:
+                    return False
+                ring.space.wait()
+        return True
+
+    # What programs see.
+
+    def ktime_ns(self) -> int:
+        """Monotonic nanoseconds."""
+        return self._clock() if self._clock is not None else time.monotonic_ns()
+
+    def boot_ns(self) -> int:
+        """Nanoseconds since boot, suspended time included where the system knows it."""
+        if self._clock is not None or sys.platform != "linux":
+            return self.ktime_ns()
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+    def tai_ns(self) -> int:
+        """Nanoseconds of international atomic time where the system knows it, else of real time."""
+        if self._clock is not None:
+            return self._clock()
+        if sys.platform == "linux":
+            return time.clock_gettime_ns(time.CLOCK_TAI)
+        return time.time_ns()
+
+    def random_u32(self) -> int:
+        """Next pseudo-random number."""
+        with self._lock:
+            return self._random.getrandbits(32)
+
+    def pid_tgid(self) -> int:
+        """Process id in the upper, thread id in the lower 32 bits."""
+        return os.getpid() << 32 | threading.get_native_id() & 0xFFFFFFFF
+
+    def uid_gid(self) -> int:
+        """Group id in the upper, user id in the lower 32 bits; 0 where the system has none."""
+        if sys.platform == "win32":
+            return 0
+        return os.getgid() << 32 | os.getuid()
+
+    def comm(self) -> bytes:
+        """Name of the current thread as the system knows it, else of the program."""
+        try:
+            with open(f"/proc/self/task/{threading.get_native_id()}/comm", "rb") as file:
+                return file.read().rstrip(b"\n")[:15]
+        except OSError:
+            return os.fsencode(os.path.basename(sys.executable or "python"))[:15]
+
+    def trace(self, text: str) -> None:
+        """Keep a line of trace_printk."""
+        self._trace.append(text)
+
+    def take_trace(self) -> list[str]:
+        """Return the lines since the last call."""
+        lines = []
+        while self._trace:
+            lines.append(self._trace.popleft())
+        return lines
+
+    def program_of(self, prog_array: Map, index: int) -> Program | None:
+        """Return the program in a slot of a program array."""
+        if not isinstance(prog_array, ProgramArrayMap):
+            return None
+        return prog_array.program(index)
