@@ -9,7 +9,7 @@ from ebpf.abi.tagged import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.fields import NO_LABELS, Labels, format_fields
-from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
+from ebpf.asm.insn import Insn, Reference, ReferenceKind
 
 _OFFSETS = {kind: range(1 << 32 if kind == ReferenceKind.KCONFIG else 1) for kind, _ in syntax.REFERENCES.values()}
 """Offsets that a reference may have in text."""
@@ -29,14 +29,14 @@ def disassemble(
     names = frozenset(labels.values())
     lines: list[str] = []
     slot = 0
-    line: SourceLine | None = None
+    line: str | None = None
     for insn in listed:
         if insn.symbol is not None:
             repeated = labels.get(slot) != insn.symbol
             lines.append(f"# {syntax.quote(insn.symbol)}:" if repeated else f"{syntax.quote(insn.symbol)}:")
-        if source and insn.source is not None and insn.source != line:
-            line = insn.source
-            lines.append("; " + " ".join(str(line).split()))
+        if source and insn.source is not None and str(insn.source) != line:
+            line = str(insn.source)
+            lines.append("; " + " ".join(line.split()))
         after = slot + insn.slots
         named = _reference(insn, names)
         text = named or format_fields(insn, Labels(labels, after))

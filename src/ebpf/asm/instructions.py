@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
@@ -126,22 +126,35 @@ class Instructions(list[Insn]):
 
         return disassemble(self)
 
-    def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Iterable[Insn]:
+    def linked(self) -> Instructions:
+        """Return the list with the distances of its own functions filled in; the references stay.
+
+        `encode` does the same. Raises AsmError if a symbol is defined twice.
+        """
         if not any(insn.reference for insn in self):
-            return self
+            return self.copy()
         symbols = self.symbols()
         offsets = self.raw_offsets()
-        resolved = []
+        result = self.copy()
         for index, insn in enumerate(self):
             reference = insn.reference
-            if reference is None:
-                pass
-            elif reference.kind in _LOCAL and reference.name in symbols:
-                insn = link(insn, offsets[symbols[reference.name]] - offsets[index] - 1)
-            elif resolve is not None:
-                insn = _resolve(resolve, insn, index)
-            resolved.append(insn)
-        return resolved
+            if reference is not None and reference.kind in _LOCAL and reference.name in symbols:
+                result[index] = link(insn, offsets[symbols[reference.name]] - offsets[index] - 1)
+        return result
+
+    def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Iterable[Insn]:
+        linked = self.linked()
+        if resolve is None:
+            return linked
+        symbols = self.symbols()
+        return [
+            insn if _is_settled(insn, symbols) else _resolve(resolve, insn, index) for index, insn in enumerate(linked)
+        ]
+
+
+def _is_settled(insn: Insn, symbols: Container[str]) -> bool:
+    reference = insn.reference
+    return reference is None or (reference.kind in _LOCAL and reference.name in symbols)
 
 
 def link(insn: Insn, distance: int) -> Insn:

@@ -147,6 +147,11 @@ def test_functions_are_resolved_by_symbol_at_each_encode() -> None:
     assert (decoded[1].src, decoded[1].imm) == (BPF_PSEUDO_CALL, 3)
     assert (decoded[2].src, decoded[2].imm) == (BPF_PSEUDO_FUNC, 0xFFFFFFFD)
 
+    linked = program.linked()
+    assert linked == decoded
+    assert [insn.reference for insn in linked] == [insn.reference for insn in program]
+    assert program[1] == call
+
     program.insert(2, Insn(LDIMM64))
     decoded = Instructions.decode(program.encode())
     assert (decoded[1].imm, decoded[3].imm) == (5, 0xFFFFFFFB)

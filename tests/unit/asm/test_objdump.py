@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ebpf.asm import Insn, Instructions, assemble
+from ebpf.abi.tagged import Platform
+from ebpf.asm import Insn, Instructions, assemble, disassemble
 from ebpf.asm.instructions import ByteOrder
 from ebpf.asm.opcodes import BPF_ALU, BPF_ALU64, BPF_END, BPF_MEMSX, CALLX, GOTOL, MAY_GOTO
+from ebpf.spec import CollectionSpec
 
 OBJECTS = sorted((Path(__file__).parents[2] / "objects").glob("*.o"))
 _LINE = re.compile(r"\s*[0-9]+:\s((?:[0-9a-f]{2} )+[0-9a-f]{2})\s+(\S.*)")
@@ -69,3 +71,15 @@ def test_same_text_as_llvm(path: Path) -> None:
             assert assemble(_LABEL.sub("", theirs)).encode(order) == data
         compared += 1
     assert compared > 0
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=lambda path: path.name)
+def test_programs_of_objects_survive_as_text(path: Path) -> None:
+    spec = CollectionSpec.from_file(path)
+    assert spec.programs
+    for program in spec.programs.values():
+        insns = program.insns
+        again = assemble(disassemble(insns, offsets=True, source=True, helpers=Platform.LINUX))
+        assert again == assemble(str(insns)) == insns
+        assert again.encode(spec.byte_order) == insns.encode(spec.byte_order)
+        assert [insn.reference for insn in again] == [insn.reference for insn in insns]
