@@ -63,7 +63,8 @@ def test_same_text_as_llvm(path: Path) -> None:
     compared = 0
     for data, theirs in _listing(tool, path):
         (insn,) = Instructions.decode(data, order)
-        if version < 19 and _is_version_4(insn):
+        # LLVM 14 shows version 4 of the instruction set as if it were version 3, and does not know all of that.
+        if version < 19 and (_is_version_4(insn) or theirs == "<unknown>"):
             continue
         assert _normal(str(insn)) == _normal(theirs), data.hex(" ")
         # Their spelling is input as well, the labels in angle brackets and the unmarked local calls apart.
