@@ -41,6 +41,8 @@ def asm_command(
 
     The text is in the kernel's syntax: `r0 = *(u32 *)(r1 + 4)`, `if r0 s> 5 goto out`, `call bpf_ktime_get_ns`.
     """
+    if as_json and (output or form):
+        raise click.UsageError("--json goes to standard output and has a form of its own: leave out -o and --format")
     try:
         text = _read(file).decode()
     except UnicodeDecodeError as error:

@@ -61,6 +61,10 @@ def test_json() -> None:
     assert json.loads(CliRunner().invoke(disasm_command, ["--json"], input=HEX).output)["insns"][2]["text"] == "call 5"
 
 
+def test_json_has_no_other_form() -> None:
+    assert CliRunner().invoke(asm_command, ["--json", "--format", "raw"], input="exit").exit_code == 2
+
+
 def test_windows_helpers() -> None:
     result = CliRunner().invoke(asm_command, ["--platform", "windows"], input="call bpf_ringbuf_output")
     assert result.output == "85 00 00 00 0b 00 00 00\n"
