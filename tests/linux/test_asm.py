@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.linux.raw import load
 
 from ebpf.asm import Instructions, assemble
+from tests.linux.raw import load
 
 SOCKET_FILTER = 1
 EVERY_INSTRUCTION = 2

@@ -9,12 +9,12 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.asm.strategies import programs
 
 from ebpf.asm import Insn, Instructions, Reference, ReferenceKind
 from ebpf.asm.instructions import ByteOrder
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, CALL, EXIT, LDIMM64
 from ebpf.errors import AsmError
+from tests.unit.asm.strategies import programs
 
 ORDERS: tuple[ByteOrder, ...] = ("little", "big")
 

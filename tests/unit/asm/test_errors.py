@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.asm.cases import CASES, SPELLINGS
 
 from ebpf.asm import assemble
 from ebpf.errors import AsmError
+from tests.unit.asm.cases import CASES, SPELLINGS
 
 ERRORS = [
     ("r1 = ", 1, 5, "expected a value, found the end of the line"),

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.asm.cases import CASES, SPELLINGS
-from tests.unit.asm.strategies import insns, programs
 
 from ebpf.abi.tagged import Platform
 from ebpf.asm import Insn, Instructions, Reference, ReferenceKind, SourceLine, assemble, disassemble
 from ebpf.asm.opcodes import CALL, EXIT, LDIMM64
+from tests.unit.asm.cases import CASES, SPELLINGS
+from tests.unit.asm.strategies import insns, programs
 
 
 @pytest.mark.parametrize(("data", "text"), CASES, ids=[text for _, text in CASES])
