@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SYSCALL_NUMBER = {"x86_64": 321, "aarch64": 280}
-PROG_LOAD, PROG_TEST_RUN = 5, 10
+MAP_CREATE, PROG_LOAD, PROG_TEST_RUN, OBJ_GET_INFO_BY_FD = 0, 5, 10, 15
 SYSCALL_PROGRAM, SLEEPABLE = 31, 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -57,3 +57,28 @@ def run_with_context(fd: int, context: bytes) -> bytes:
     result, _ = bpf(PROG_TEST_RUN, attr + bytes(4))
     assert result == 0, f"errno {-result}"
     return buffer.raw
+
+
+def run_with_packet(fd: int, packet: bytes) -> int:
+    """Run a program on a packet; return its 32-bit result."""
+    buffer = ctypes.create_string_buffer(packet, len(packet))
+    attr = struct.pack("<IIIIQQIIIIQQIII", fd, 0, len(packet), 0, ctypes.addressof(buffer), *[0] * 10)
+    result, after = bpf(PROG_TEST_RUN, attr + bytes(4))
+    assert result == 0, f"errno {-result}"
+    retval: int = struct.unpack_from("<I", after, 4)[0]
+    return retval
+
+
+def array_map(value_size: int) -> int:
+    """Create an array map of one element; the caller closes the descriptor."""
+    result, _ = bpf(MAP_CREATE, struct.pack("<IIIII", 2, 4, value_size, 1, 0) + bytes(52))
+    assert result >= 0, f"errno {-result}"
+    return result
+
+
+def program_tag(fd: int) -> bytes:
+    """Return the tag that the kernel gave to a program."""
+    info = ctypes.create_string_buffer(64)
+    result, _ = bpf(OBJ_GET_INFO_BY_FD, struct.pack("<IIQ", fd, len(info), ctypes.addressof(info)) + bytes(8))
+    assert result == 0, f"errno {-result}"
+    return info.raw[8:16]

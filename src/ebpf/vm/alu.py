@@ -9,6 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ebpf.asm.opcodes import (
+    BPF_ADD,
+    BPF_AND,
+    BPF_ARSH,
+    BPF_DIV,
+    BPF_JEQ,
+    BPF_JGE,
+    BPF_JGT,
+    BPF_JLE,
+    BPF_JLT,
+    BPF_JNE,
+    BPF_JSET,
+    BPF_JSGE,
+    BPF_JSGT,
+    BPF_JSLE,
+    BPF_JSLT,
+    BPF_LSH,
+    BPF_MOD,
+    BPF_MOV,
+    BPF_MUL,
+    BPF_OR,
+    BPF_RSH,
+    BPF_SUB,
+    BPF_XOR,
+)
+
 Operation: TypeAlias = Callable[[int, int], int]
 Test: TypeAlias = Callable[[int, int], bool]
 
@@ -49,75 +75,75 @@ def _signed_modulo(a: int, b: int) -> int:
 
 
 ALU64: dict[int, Operation] = {
-    0x00: lambda a, b: (a + b) & M64,
-    0x10: lambda a, b: (a - b) & M64,
-    0x20: lambda a, b: (a * b) & M64,
-    0x30: _divide,
-    0x40: lambda a, b: a | b,
-    0x50: lambda a, b: a & b,
-    0x60: lambda a, b: (a << (b & 63)) & M64,
-    0x70: lambda a, b: a >> (b & 63),
-    0x90: _modulo,
-    0xA0: lambda a, b: a ^ b,
-    0xB0: lambda a, b: b,
-    0xC0: lambda a, b: (signed(a, 64) >> (b & 63)) & M64,
+    BPF_ADD: lambda a, b: (a + b) & M64,
+    BPF_SUB: lambda a, b: (a - b) & M64,
+    BPF_MUL: lambda a, b: (a * b) & M64,
+    BPF_DIV: _divide,
+    BPF_OR: lambda a, b: a | b,
+    BPF_AND: lambda a, b: a & b,
+    BPF_LSH: lambda a, b: (a << (b & 63)) & M64,
+    BPF_RSH: lambda a, b: a >> (b & 63),
+    BPF_MOD: _modulo,
+    BPF_XOR: lambda a, b: a ^ b,
+    BPF_MOV: lambda a, b: b,
+    BPF_ARSH: lambda a, b: (signed(a, 64) >> (b & 63)) & M64,
 }
 """Upper four bits of a BPF_ALU64 opcode → operation. Shift counts are masked."""
 
 ALU32: dict[int, Operation] = {
-    0x00: lambda a, b: (a + b) & M32,
-    0x10: lambda a, b: (a - b) & M32,
-    0x20: lambda a, b: (a * b) & M32,
-    0x30: lambda a, b: _divide(a & M32, b & M32),
-    0x40: lambda a, b: (a | b) & M32,
-    0x50: lambda a, b: a & b & M32,
-    0x60: lambda a, b: (a << (b & 31)) & M32,
-    0x70: lambda a, b: (a & M32) >> (b & 31),
-    0x90: lambda a, b: _modulo(a & M32, b & M32),
-    0xA0: lambda a, b: (a ^ b) & M32,
-    0xB0: lambda a, b: b & M32,
-    0xC0: lambda a, b: (signed(a, 32) >> (b & 31)) & M32,
+    BPF_ADD: lambda a, b: (a + b) & M32,
+    BPF_SUB: lambda a, b: (a - b) & M32,
+    BPF_MUL: lambda a, b: (a * b) & M32,
+    BPF_DIV: lambda a, b: _divide(a & M32, b & M32),
+    BPF_OR: lambda a, b: (a | b) & M32,
+    BPF_AND: lambda a, b: a & b & M32,
+    BPF_LSH: lambda a, b: (a << (b & 31)) & M32,
+    BPF_RSH: lambda a, b: (a & M32) >> (b & 31),
+    BPF_MOD: lambda a, b: _modulo(a & M32, b & M32),
+    BPF_XOR: lambda a, b: (a ^ b) & M32,
+    BPF_MOV: lambda a, b: b & M32,
+    BPF_ARSH: lambda a, b: (signed(a, 32) >> (b & 31)) & M32,
 }
 """The same for BPF_ALU."""
 
 SIGNED64: dict[int, Operation] = {
-    0x30: lambda a, b: _signed_divide(signed(a, 64), signed(b, 64)) & M64,
-    0x90: lambda a, b: _signed_modulo(signed(a, 64), signed(b, 64)) & M64,
+    BPF_DIV: lambda a, b: _signed_divide(signed(a, 64), signed(b, 64)) & M64,
+    BPF_MOD: lambda a, b: _signed_modulo(signed(a, 64), signed(b, 64)) & M64,
 }
 """Division and modulo with offset 1 (ISA v4)."""
 
 SIGNED32: dict[int, Operation] = {
-    0x30: lambda a, b: _signed_divide(signed(a, 32), signed(b, 32)) & M32,
-    0x90: lambda a, b: _signed_modulo(signed(a, 32), signed(b, 32)) & M32,
+    BPF_DIV: lambda a, b: _signed_divide(signed(a, 32), signed(b, 32)) & M32,
+    BPF_MOD: lambda a, b: _signed_modulo(signed(a, 32), signed(b, 32)) & M32,
 }
 
 JUMP64: dict[int, Test] = {
-    0x10: lambda a, b: a == b,
-    0x20: lambda a, b: a > b,
-    0x30: lambda a, b: a >= b,
-    0x40: lambda a, b: bool(a & b),
-    0x50: lambda a, b: a != b,
-    0x60: lambda a, b: signed(a, 64) > signed(b, 64),
-    0x70: lambda a, b: signed(a, 64) >= signed(b, 64),
-    0xA0: lambda a, b: a < b,
-    0xB0: lambda a, b: a <= b,
-    0xC0: lambda a, b: signed(a, 64) < signed(b, 64),
-    0xD0: lambda a, b: signed(a, 64) <= signed(b, 64),
+    BPF_JEQ: lambda a, b: a == b,
+    BPF_JGT: lambda a, b: a > b,
+    BPF_JGE: lambda a, b: a >= b,
+    BPF_JSET: lambda a, b: bool(a & b),
+    BPF_JNE: lambda a, b: a != b,
+    BPF_JSGT: lambda a, b: signed(a, 64) > signed(b, 64),
+    BPF_JSGE: lambda a, b: signed(a, 64) >= signed(b, 64),
+    BPF_JLT: lambda a, b: a < b,
+    BPF_JLE: lambda a, b: a <= b,
+    BPF_JSLT: lambda a, b: signed(a, 64) < signed(b, 64),
+    BPF_JSLE: lambda a, b: signed(a, 64) <= signed(b, 64),
 }
 """Upper four bits of a BPF_JMP opcode → condition."""
 
 JUMP32: dict[int, Test] = {
-    0x10: lambda a, b: a & M32 == b & M32,
-    0x20: lambda a, b: a & M32 > b & M32,
-    0x30: lambda a, b: a & M32 >= b & M32,
-    0x40: lambda a, b: bool(a & b & M32),
-    0x50: lambda a, b: a & M32 != b & M32,
-    0x60: lambda a, b: signed(a, 32) > signed(b, 32),
-    0x70: lambda a, b: signed(a, 32) >= signed(b, 32),
-    0xA0: lambda a, b: a & M32 < b & M32,
-    0xB0: lambda a, b: a & M32 <= b & M32,
-    0xC0: lambda a, b: signed(a, 32) < signed(b, 32),
-    0xD0: lambda a, b: signed(a, 32) <= signed(b, 32),
+    BPF_JEQ: lambda a, b: a & M32 == b & M32,
+    BPF_JGT: lambda a, b: a & M32 > b & M32,
+    BPF_JGE: lambda a, b: a & M32 >= b & M32,
+    BPF_JSET: lambda a, b: bool(a & b & M32),
+    BPF_JNE: lambda a, b: a & M32 != b & M32,
+    BPF_JSGT: lambda a, b: signed(a, 32) > signed(b, 32),
+    BPF_JSGE: lambda a, b: signed(a, 32) >= signed(b, 32),
+    BPF_JLT: lambda a, b: a & M32 < b & M32,
+    BPF_JLE: lambda a, b: a & M32 <= b & M32,
+    BPF_JSLT: lambda a, b: signed(a, 32) < signed(b, 32),
+    BPF_JSLE: lambda a, b: signed(a, 32) <= signed(b, 32),
 }
 """The same for BPF_JMP32: only the low halves count."""
 

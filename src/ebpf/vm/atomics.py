@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebpf.asm.opcodes import (
+    BPF_ADD,
+    BPF_AND,
+    BPF_CMPXCHG,
+    BPF_FETCH,
+    BPF_LOAD_ACQ,
+    BPF_OR,
+    BPF_STORE_REL,
+    BPF_XCHG,
+    BPF_XOR,
+)
 from ebpf.vm.alu import M64
 from ebpf.vm.fault import Fault
 from ebpf.vm.memory import ATOMIC
@@ -14,42 +25,36 @@ if TYPE_CHECKING:
     from ebpf.vm.reference import Machine
     from ebpf.vm.steps import Registers, Step
 
-FETCH = 0x01
-XCHG = 0xE1
-CMPXCHG = 0xF1
-LOAD_ACQUIRE = 0x100
-STORE_RELEASE = 0x110
-
 _CHANGES: dict[int, Callable[[int, int], int]] = {
-    0x00: lambda old, value: old + value,
-    0x40: lambda old, value: old | value,
-    0x50: lambda old, value: old & value,
-    0xA0: lambda old, value: old ^ value,
-    0xE0: lambda old, value: value,
+    BPF_ADD: lambda old, value: old + value,
+    BPF_OR: lambda old, value: old | value,
+    BPF_AND: lambda old, value: old & value,
+    BPF_XOR: lambda old, value: old ^ value,
+    BPF_XCHG & ~BPF_FETCH: lambda old, value: value,
 }
 """Operation without its fetch bit → new value of the memory."""
 
 OPERATIONS = frozenset(
-    {op | fetch for op in (0x00, 0x40, 0x50, 0xA0) for fetch in (0, FETCH)}
-    | {XCHG, CMPXCHG, LOAD_ACQUIRE, STORE_RELEASE}
+    {op | fetch for op in (BPF_ADD, BPF_OR, BPF_AND, BPF_XOR) for fetch in (0, BPF_FETCH)}
+    | {BPF_XCHG, BPF_CMPXCHG, BPF_LOAD_ACQ, BPF_STORE_REL}
 )
 """All operations that the `imm` of an atomic instruction may name."""
 
 
 def atomic_step(slot: Slot, size: int, after: int) -> Step:
     """Return the step of a BPF_STX | BPF_ATOMIC instruction."""
-    if slot.imm == LOAD_ACQUIRE:
+    if slot.imm == BPF_LOAD_ACQ:
         return _load_acquire(slot, size, after)
-    if slot.imm == STORE_RELEASE:
+    if slot.imm == BPF_STORE_REL:
         return _store_release(slot, size, after)
-    if slot.imm == CMPXCHG:
+    if slot.imm == BPF_CMPXCHG:
         return _compare_exchange(slot, size, after)
     return _change(slot, size, after)
 
 
 def _change(slot: Slot, size: int, after: int) -> Step:
-    dst, src, off, fetch = slot.dst, slot.src, slot.off, slot.imm & FETCH
-    change, mask = _CHANGES[slot.imm & ~FETCH], (1 << 8 * size) - 1
+    dst, src, off, fetch = slot.dst, slot.src, slot.off, slot.imm & BPF_FETCH
+    change, mask = _CHANGES[slot.imm & ~BPF_FETCH], (1 << 8 * size) - 1
 
     def step(r: Registers, m: Machine) -> int:
         address = aligned(r[dst] + off, size)

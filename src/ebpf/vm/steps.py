@@ -9,6 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpf.abi.helpers import Helper
+from ebpf.asm.opcodes import (
+    BPF_ADDR_SPACE_CAST,
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_ATOMIC,
+    BPF_B,
+    BPF_CALL,
+    BPF_DW,
+    BPF_END,
+    BPF_EXIT,
+    BPF_H,
+    BPF_IND,
+    BPF_JA,
+    BPF_JCOND,
+    BPF_JMP,
+    BPF_JMP32,
+    BPF_LD,
+    BPF_LDX,
+    BPF_MEMSX,
+    BPF_MOV,
+    BPF_NEG,
+    BPF_PSEUDO_CALL,
+    BPF_PSEUDO_MAP_IDX,
+    BPF_PSEUDO_MAP_IDX_VALUE,
+    BPF_ST,
+    BPF_STX,
+    BPF_SUB,
+    BPF_TO_LE,
+    BPF_W,
+    BPF_X,
+    LDIMM64,
+)
 from ebpf.vm.alu import (
     ALU32,
     ALU64,
@@ -35,12 +68,8 @@ if TYPE_CHECKING:
 Registers: TypeAlias = list[int]
 Step: TypeAlias = "Callable[[Registers, Machine], int]"
 
-SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
+SIZES = {BPF_W: 4, BPF_H: 2, BPF_B: 1, BPF_DW: 8}
 """Size bits of a load or store opcode → bytes."""
-
-TAIL_CALL = 12
-_MOVE = 0xB0
-_FROM_REGISTER = 0x08
 
 
 def compile_steps(program: Program) -> list[Step]:
@@ -51,15 +80,15 @@ def compile_steps(program: Program) -> list[Step]:
 
 def _alu(slots: tuple[Slot, ...], at: int) -> Step:
     slot = slots[at]
-    wide = slot.opcode & 7 == 7
+    wide = slot.opcode & 7 == BPF_ALU64
     kind = slot.opcode & 0xF0
-    if kind == 0xD0:
+    if kind == BPF_END:
         return _byte_swap(slot, at + 1)
-    if kind == 0x80:
-        return _operate(ALU64[0x10] if wide else ALU32[0x10], slot, at + 1, negate=True)
-    if kind == _MOVE and slot.opcode & _FROM_REGISTER and slot.off:
+    if kind == BPF_NEG:
+        return _operate((ALU64 if wide else ALU32)[BPF_SUB], slot, at + 1, negate=True)
+    if kind == BPF_MOV and slot.opcode & BPF_X and slot.off:
         return _extend(slot, at + 1)
-    if kind == _MOVE and wide:
+    if kind == BPF_MOV and wide:
         return _move(slot, at + 1)
     table = (SIGNED64 if wide else SIGNED32) if slot.off == 1 else (ALU64 if wide else ALU32)
     return _operate(table[kind], slot, at + 1)
@@ -82,7 +111,7 @@ def _operate(operation: Operation, slot: Slot, after: int, *, negate: bool = Fal
 
     if negate:
         return from_zero
-    return with_register if slot.opcode & _FROM_REGISTER else with_constant
+    return with_register if slot.opcode & BPF_X else with_constant
 
 
 def _move(slot: Slot, after: int) -> Step:
@@ -96,14 +125,14 @@ def _move(slot: Slot, after: int) -> Step:
         r[dst] = constant
         return after
 
-    return from_register if slot.opcode & _FROM_REGISTER else from_constant
+    return from_register if slot.opcode & BPF_X else from_constant
 
 
 def _extend(slot: Slot, after: int) -> Step:
     dst, src, bits = slot.dst, slot.src, slot.off
-    if bits == 1:
+    if bits == BPF_ADDR_SPACE_CAST:
         return _unavailable("addr_space_cast needs an arena")
-    mask = M64 if slot.opcode & 7 == 7 else M32
+    mask = M64 if slot.opcode & 7 == BPF_ALU64 else M32
 
     def extend(r: Registers, m: Machine) -> int:
         r[dst] = signed(r[src], bits) & mask
@@ -115,7 +144,7 @@ def _extend(slot: Slot, after: int) -> Step:
 def _byte_swap(slot: Slot, after: int) -> Step:
     dst, bits = slot.dst, slot.imm
     # BPF_ALU64 swaps always, BPF_ALU converts from or to little endian (source bit clear) or big endian (set).
-    convert = swap if slot.opcode in (0xD7, 0xDC) else truncate
+    convert = truncate if slot.opcode == BPF_ALU | BPF_END | BPF_TO_LE else swap
 
     def change_order(r: Registers, m: Machine) -> int:
         r[dst] = convert(r[dst], bits)
@@ -126,15 +155,15 @@ def _byte_swap(slot: Slot, after: int) -> Step:
 
 def _jump(slots: tuple[Slot, ...], at: int) -> Step:
     slot = slots[at]
-    wide = slot.opcode & 7 == 5
+    wide = slot.opcode & 7 == BPF_JMP
     kind = slot.opcode & 0xF0
-    if kind == 0x00:
+    if kind == BPF_JA:
         return _goto(at + 1 + (slot.off if wide else slot.imm))
-    if kind == 0x80 and wide:
+    if kind == BPF_CALL and wide:
         return _call(slot, at)
-    if kind == 0x90 and wide:
+    if kind == BPF_EXIT and wide:
         return _exit
-    if kind == 0xE0 and wide:
+    if kind == BPF_JCOND and wide:
         return _may_goto(at + 1 + slot.off, at + 1)
     return _branch((JUMP64 if wide else JUMP32)[kind], slot, at + 1)
 
@@ -156,7 +185,7 @@ def _branch(test: Test, slot: Slot, after: int) -> Step:
     def on_constant(r: Registers, m: Machine) -> int:
         return target if test(r[dst], constant) else after
 
-    return on_register if slot.opcode & _FROM_REGISTER else on_constant
+    return on_register if slot.opcode & BPF_X else on_constant
 
 
 def _may_goto(target: int, after: int) -> Step:
@@ -172,13 +201,13 @@ def _exit(r: Registers, m: Machine) -> int:
 
 
 def _call(slot: Slot, at: int) -> Step:
-    if slot.opcode & _FROM_REGISTER:
+    if slot.opcode & BPF_X:
         return _call_helper_in_register(slot.dst or slot.imm, at + 1)
-    if slot.src == 1:
+    if slot.src == BPF_PSEUDO_CALL:
         return _call_function(at + 1 + slot.imm, at + 1)
     if slot.src != 0:
         return _unavailable("functions of the kernel can't be called here")
-    return _tail_call(at + 1) if slot.imm == TAIL_CALL else _call_helper(slot.imm, at + 1)
+    return _tail_call(at + 1) if slot.imm == Helper.TAIL_CALL else _call_helper(slot.imm, at + 1)
 
 
 def _call_function(target: int, after: int) -> Step:
@@ -232,12 +261,12 @@ def _load(slots: tuple[Slot, ...], at: int) -> Step:
         r[dst] = signed(r[dst], 8 * size) & M64
         return after
 
-    return load_signed if slot.opcode & 0xE0 == 0x80 else load
+    return load_signed if slot.opcode & 0xE0 == BPF_MEMSX else load
 
 
 def _store(slots: tuple[Slot, ...], at: int) -> Step:
     slot, after = slots[at], at + 1
-    if slot.opcode & 0xE0 == 0xC0:
+    if slot.opcode & 0xE0 == BPF_ATOMIC:
         return atomic_step(slot, SIZES[slot.opcode & 0x18], after)
     size = SIZES[slot.opcode & 0x18]
     dst, src, off = slot.dst, slot.src, slot.off
@@ -258,14 +287,14 @@ def _store(slots: tuple[Slot, ...], at: int) -> Step:
     def store_constant(r: Registers, m: Machine) -> int:
         return put((r[dst] + off) & M64, constant, m)
 
-    return store_register if slot.opcode & 7 == 3 else store_constant
+    return store_register if slot.opcode & 7 == BPF_STX else store_constant
 
 
 def _load_immediate(slots: tuple[Slot, ...], at: int) -> Step:
     slot, after = slots[at], at + 2
     if slot.opcode == 0x00:
         return _unavailable("this is the second half of a 64-bit immediate load")
-    if slot.opcode != 0x18:
+    if slot.opcode != LDIMM64:
         return _load_packet(slot, at + 1)
     dst, low, high = slot.dst, slot.imm & M32, slots[at + 1].imm & M32
 
@@ -281,14 +310,15 @@ def _load_immediate(slots: tuple[Slot, ...], at: int) -> Step:
         r[dst] = m.map_value_address(low) + high
         return after
 
-    # Source 4 is a function of the program: the lowered immediate is its slot, which is what Run.call takes.
+    # With source BPF_PSEUDO_FUNC the lowered immediate is the function's slot, which is what Run.call takes.
     value = high << 32 | low
-    return {0: constant, 4: constant, 5: map_pointer, 6: map_value}[slot.src]
+    loads = {BPF_PSEUDO_MAP_IDX: map_pointer, BPF_PSEUDO_MAP_IDX_VALUE: map_value}
+    return loads.get(slot.src, constant)
 
 
 def _load_packet(slot: Slot, after: int) -> Step:
     # Legacy BPF_ABS and BPF_IND: r6 is the context, data is big endian, outside of the packet the function returns 0.
-    size, offset, indirect = SIZES[slot.opcode & 0x18], slot.imm, slot.opcode & 0xE0 == 0x40
+    size, offset, indirect = SIZES[slot.opcode & 0x18], slot.imm, slot.opcode & 0xE0 == BPF_IND
     src = slot.src
 
     def load(r: Registers, m: Machine) -> int:
@@ -310,12 +340,12 @@ def _unavailable(reason: str) -> Step:
 
 
 _STEP_OF_CLASS: dict[int, Callable[[tuple[Slot, ...], int], Step]] = {
-    0: _load_immediate,
-    1: _load,
-    2: _store,
-    3: _store,
-    4: _alu,
-    5: _jump,
-    6: _jump,
-    7: _alu,
+    BPF_LD: _load_immediate,
+    BPF_LDX: _load,
+    BPF_ST: _store,
+    BPF_STX: _store,
+    BPF_ALU: _alu,
+    BPF_JMP: _jump,
+    BPF_JMP32: _jump,
+    BPF_ALU64: _alu,
 }

@@ -1,0 +1,67 @@
+"""Program tags and legacy packet loads, as the kernel has them."""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+import pytest
+
+from ebpf.abi.types import MapType, ProgramType
+from ebpf.vm import testrun
+from ebpf.vm.machine import Kernel
+from ebpf.vm.maps import MapShape, create_map
+from ebpf.vm.program import LoadRequest, load_program
+from tests.isa.case import EXIT, slot, wide
+from tests.linux.raw import array_map, loaded, program_tag, run_with_packet
+
+# Ethernet, IPv4 and UDP headers, then 22 bytes
+PACKET = bytes.fromhex(
+    "020000000002 020000000001 0800 4500003200010000401166b70a0000010a000002 04d2162e001e0000"
+) + bytes(range(0x80, 0x96))
+
+
+def test_tag() -> None:
+    code = slot(0xB7, imm=5) + wide(1, 0x9_0000_0003) + slot(0xB7) + EXIT
+    with loaded(code, int(ProgramType.SOCKET_FILTER)) as fd:
+        theirs = program_tag(fd)
+    assert load_program(LoadRequest(type=ProgramType.SOCKET_FILTER, insns=code), print).tag == theirs
+
+
+def test_tag_leaves_map_numbers_out() -> None:
+    map_fd = array_map(16)
+    code = slot(0x18, 1, 2, imm=map_fd) + slot(0, imm=8) + slot(0xB7) + EXIT
+    try:
+        with loaded(code, int(ProgramType.SOCKET_FILTER)) as fd:
+            theirs = program_tag(fd)
+    finally:
+        os.close(map_fd)
+    map_ = create_map(MapShape(MapType.ARRAY, 4, 16, 1))
+    request = LoadRequest(type=ProgramType.SOCKET_FILTER, insns=code, map_by_fd={map_fd: map_}.get)
+    assert load_program(request, print).tag == theirs
+
+
+LEGACY = [0x30, 0x28, 0x20]
+OFFSETS = [0, 1, 12, 14, 23, 40, 60, 61, 62, 63, 64, -1, -0x1000, -0x100000, -0xFFFF0, -0x100000 + 9, -0x100000 + 60]
+OFFSETS += [-0x200000, -0x200000 + 12, -0x200000 + 70, -0x200001, 0x7FFFFFFF, -0x80000000]
+
+
+@pytest.mark.parametrize("type_", [ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS], ids=lambda type_: type_.label)
+@pytest.mark.parametrize("indirect", [False, True], ids=["abs", "ind"])
+@pytest.mark.parametrize("opcode", LEGACY)
+def test_legacy_loads(type_: ProgramType, indirect: bool, opcode: int) -> None:
+    differ = []
+    for offset in OFFSETS:
+        # 0x55 tells a program that went on from one that ended; a function shows what it ends.
+        load = slot(opcode, imm=offset)
+        if indirect:
+            load = slot(0xB7, 7, imm=offset - 3) + slot(opcode + 0x20, 0, 7, 0, 3)
+        code = slot(0xBF, 6, 1) + load + slot(0x67, imm=8) + slot(0x47, imm=0x55) + EXIT
+        with loaded(code, int(type_)) as fd:
+            theirs = run_with_packet(fd, PACKET)
+        program = load_program(LoadRequest(type=type_, insns=code), print)
+        request = testrun.TestRequest(data=PACKET, repeat=1)
+        ours = testrun.test_run(program, cast("Kernel", None), request, on_cpu=0, cpus=1, budget=1000).retval
+        if ours != theirs:
+            differ.append((offset, hex(ours), hex(theirs)))
+    assert not differ
