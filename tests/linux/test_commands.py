@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.linux.making import KERNEL, a_map, a_program, mounted, u32, u64
 
 from ebpf.abi.linux.errno import EBADF, EINVAL, ENOENT, EOPNOTSUPP
 from ebpf.abi.types import AttachType, Cmd, LinkType, MapFlag, MapType, ProgramType
@@ -37,6 +36,7 @@ from ebpf.runtime.attrs import (
 )
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.info import btf_info, link_info, map_info, program_info
+from tests.linux.making import KERNEL, a_map, a_program, mounted, u32, u64
 
 Case = Callable[[Path], None]
 CASES: dict[Cmd, Case] = {}

@@ -9,12 +9,12 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.linux.making import KERNEL, a_map, u32, u64
 
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import ClosedError, KeyNotFoundError, SystemCallError
 from ebpf.runtime.defaults import BpfMapIO
 from ebpf.runtime.linux.mapio import LinuxMapIO
+from tests.linux.making import KERNEL, a_map, u32, u64
 
 
 @pytest.fixture(params=[LinuxMapIO, BpfMapIO], ids=["prepared", "default"])

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.linux.making import KERNEL, RETURN_ZERO, a_map, a_program, mounted, u32
 
 from ebpf.abi.types import Cmd, LinkType, MapType, ProgramType
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.runtime import PacketsHook, RunResult, Runtime, SocketFilterHook, TracepointHook
 from ebpf.runtime.attrs import LinkCreate
 from ebpf.runtime.info import link_info
+from tests.linux.making import KERNEL, RETURN_ZERO, a_map, a_program, mounted, u32
 
 COUNT = """
 r6 = 0

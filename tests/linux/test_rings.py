@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.linux.making import KERNEL, a_map, a_program
 
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ClosedError, SystemCallError
 from ebpf.runtime import MapFacts, RingMemory
+from tests.linux.making import KERNEL, a_map, a_program
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

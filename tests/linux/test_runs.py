@@ -8,13 +8,13 @@ import struct
 import time
 
 import pytest
-from tests.linux.making import KERNEL, RETURN_ZERO, a_program, code, u64
 
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import ProgLoad
 from ebpf.runtime.linux import call
 from ebpf.runtime.load import load_program, log_of
+from tests.linux.making import KERNEL, RETURN_ZERO, a_program, code, u64
 
 WRITE_PACKET = """
 r2 = *(u32 *)(r1 + 0)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.linux.making import KERNEL, a_map, mounted, u32, u64
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType
 from ebpf.btf import Btf
@@ -19,6 +18,7 @@ from ebpf.runtime import MapFacts, Runtime, choose
 from ebpf.runtime.attrs import ObjPin
 from ebpf.runtime.info import map_info
 from ebpf.runtime.linux import call, recovery, system
+from tests.linux.making import KERNEL, a_map, mounted, u32, u64
 
 PAGE = mmap.PAGESIZE
 
@@ -205,6 +205,59 @@ def test_a_limit_is_raised_only_where_the_kernel_charges_it(monkeypatch: pytest.
     assert len(raised) == 1
 
 
+_EVERYTHING_OPEN = """
+import os, ebpf.runtime
+from ebpf.abi.types import Cmd, MapType, ProgramType
+from ebpf.runtime import MapFacts
+from ebpf.runtime.attrs import MapCreate, ProgLoad, RawTracepointOpen
+k = ebpf.runtime.linux()
+def facts(kind, **sizes):
+    return MapFacts(k.own(k.bpf(Cmd.MAP_CREATE, MapCreate(map_type=kind, **sizes))), kind, *sizes.values())
+ring_map = facts(MapType.RINGBUF, key_size=0, value_size=0, max_entries=4096)
+table = facts(MapType.HASH, key_size=4, value_size=4, max_entries=4)
+ring = k.open_ring(ring_map)
+waiter = k.waiter([ring], ring_map)
+view = ring.data[:8]
+insns = bytes.fromhex("b7000000000000009500000000000000")
+program = k.own(k.bpf(Cmd.PROG_LOAD, ProgLoad(prog_type=ProgramType.RAW_TRACEPOINT, insns=insns, insn_cnt=2, license=b"GPL")))
+with program.borrow() as fd:
+    link = k.own(k.bpf(Cmd.RAW_TRACEPOINT_OPEN, RawTracepointOpen(name=b"sys_enter", prog_fd=fd)))
+io = k.map_io(table)
+io.update(bytes(4), bytes(4))
+"""
+
+
+def _python(text: str) -> subprocess.CompletedProcess[str]:
+    options = ["-X", "dev", "-W", "error"]
+    return subprocess.run([sys.executable, *options, "-c", text], capture_output=True, text=True, timeout=60)
+
+
+def test_the_interpreter_exits_with_everything_open() -> None:
+    done = _python(_EVERYTHING_OPEN)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_forked_child_closes_without_hurting() -> None:
+    done = _python(
+        _EVERYTHING_OPEN
+        + """
+pid = os.fork()
+if pid == 0:
+    for thing in (waiter, ring, link, program, table.handle, ring_map.handle):
+        thing.close()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert io.lookup(bytes(4)) == bytes(4)
+assert waiter.wait(0) is False and ring.producer() == 0
+from ebpf.runtime.info import link_info
+assert link_info(k, link).prog_id
+for thing in (waiter, ring, link, program, table.handle, ring_map.handle):
+    thing.close()
+"""
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 _UNPRIVILEGED = """
 import os, sys
 import ebpf.runtime, ebpf.runtime.linux.kernel, ebpf.runtime.linux.privileges, ebpf.runtime.current
@@ -220,7 +273,7 @@ except ebpf.errors.MissingPrivilegeError as error:
     print(error.capability, error.sysctl, str(error))
 try:
     insns = bytes.fromhex("b7000000000000009500000000000000")
-    kernel.bpf(Cmd.PROG_LOAD, ProgLoad(prog_type=6, insns=insns, insn_cnt=2))
+    kernel.bpf(Cmd.PROG_LOAD, ProgLoad(prog_type=6, insns=insns, insn_cnt=2, license=b"GPL"))
 except ebpf.errors.MissingPrivilegeError as error:
     print(error.capability)
 """

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.linux.errno import EPERM
+from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
-from ebpf.abi.types import MapType, ProgramType
+from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
 from ebpf.runtime.base import Runtime
 
@@ -139,13 +139,13 @@ def _kernel_refusal(programs: list[ProgramSpec]) -> SystemCallError | NotSupport
     foreign = [program for program in programs if program.type.platform is not Platform.LINUX]
     if foreign:
         return NotSupportedError(f"program type {foreign[0].type.name}", runtime="linux")
-    refusal = _probe_map(kernel)
-    for program in programs:
-        refusal = refusal or _probe(kernel, program)
-        # Only a missing privilege speaks against the kernel here; the load will say what else it does not like.
-        if refusal is not None and refusal.errno != EPERM:
-            refusal = None
-    return refusal
+    # Whatever keeps it from making a map (no bpf() at all, a seccomp filter) speaks against the kernel; of a program
+    # only a missing privilege does: the load will say what else is wrong with it.
+    refusals = [_probe_map(kernel)]
+    if refusals == [None]:
+        refusals = [_probe(kernel, program) for program in programs]
+        refusals = [refusal for refusal in refusals if refusal is not None and refusal.errno in (EPERM, EACCES)]
+    return refusals[0] if refusals else None
 
 
 def _probe_map(kernel: Runtime) -> SystemCallError | None:
@@ -158,10 +158,6 @@ def _probe_map(kernel: Runtime) -> SystemCallError | None:
         return refusal
     kernel.own(fd).close()
     return None
-
-
-# Their attach points are functions of the kernel: a program without one is refused whoever asks.
-_NEEDS_TARGET = frozenset({ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT, ProgramType.STRUCT_OPS})
 
 
 def _probe(runtime: Runtime, program: ProgramSpec) -> SystemCallError | None:
@@ -179,8 +175,7 @@ def _probe(runtime: Runtime, program: ProgramSpec) -> SystemCallError | None:
     try:
         fd = runtime.bpf(Cmd.PROG_LOAD, attr)
     except SystemCallError as refusal:
-        needs_target = program.type in _NEEDS_TARGET and runtime.name == "linux" and refusal.errno != EPERM
-        return None if needs_target else refusal
+        return refusal
     runtime.own(fd).close()
     return None
 

@@ -6,6 +6,7 @@ The answering side (`encode_info`, `answer_info`) is for runtimes that are kerne
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _CODES = {4: "I", 8: "Q"}
 _STRING_ROOM = 4096
+# Where compilers put the first bit-field of a u32.
+_FIRST_BIT = 1 if sys.byteorder == "little" else 1 << 31
 Value = int | str | bytes
 
 
@@ -139,7 +142,7 @@ def program_info(runtime: Runtime, program: Handle, *, arrays: Iterable[str] = (
         tag=info.raw("tag"),
         load_time=info.number("load_time"),
         uid=info.number("created_by_uid"),
-        gpl_compatible=bool(info.number("gpl_compatible") & 1),
+        gpl_compatible=bool(info.number("gpl_compatible") & _FIRST_BIT),
         ifindex=info.number("ifindex"),
         btf_id=info.number("btf_id"),
         attach_btf_obj_id=info.number("attach_btf_obj_id"),
