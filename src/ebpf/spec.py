@@ -227,10 +227,12 @@ class CollectionSpec:
     def copy(self) -> CollectionSpec:
         """Return a deep copy; variables of the copy write into the copy's maps, BTF types are shared."""
         maps = {name: spec.copy() for name, spec in self.maps.items()}
+        copies = {id(spec): maps[name] for name, spec in self.maps.items()}
         variables = {}
         for name, variable in self.variables.items():
             variables[name] = copy.copy(variable)
-            variables[name].map = maps[variable.map.name]
+            # A map that was taken out of the spec keeps its variables: they are of no use to a load, but no error.
+            variables[name].map = copies.get(id(variable.map)) or variable.map.copy()
         return CollectionSpec(
             maps=maps,
             programs={name: spec.copy() for name, spec in self.programs.items()},
