@@ -175,6 +175,9 @@ def _internal(field: ContextField, slot: Slot) -> Slot:
     offset = field.internal_offset + slot.off - field.offset
     if not _is_number(field):
         return slot._replace(opcode=slot.opcode & ~BPF_DW | BPF_DW, off=offset)
+    if slot.opcode & 7 == BPF_LDX and SIZES[slot.opcode & 0x18] >= field.internal_size:
+        # Linux shifts only what is narrower than its own field: any half of a u16 field reads as all of it.
+        offset = field.internal_offset
     if slot.opcode & 7 == BPF_LDX or field.kind == CB:
         return slot._replace(off=offset)
     # A store of the whole field keeps what the kernel's field, which may be narrower, can hold.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from struct import unpack_from
 
 from ebpf.abi.linux.contexts import SK_BUFF_SIZE
-from ebpf.abi.linux.errno import EBADMSG, ENODEV, ENOMEM
+from ebpf.abi.linux.errno import EBADMSG, ENODEV
 from ebpf.abi.types import ProgramType
 from ebpf.vm.context import skb as sk_buff
 from ebpf.vm.context.skb import CB, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, HEADROOM, LOCAL_IP6, REMOTE_IP6, SkbContext
-from ebpf.vm.context.xdp import HARD_END, PAGE_SIZE
+from ebpf.vm.context.xdp import HARD_END
 from ebpf.vm.helpers.checksum import fold, partial
 from ebpf.vm.helpers.skb_shape import ethernet_protocol
 from ebpf.vm.testrun import CHECKSUM_COMPLETE, Bench, TestRequest, TestRun, context_input, refuse
@@ -17,7 +17,6 @@ from ebpf.vm.testrun import CHECKSUM_COMPLETE, Bench, TestRequest, TestRun, cont
 LOOPBACK = 1
 """The only interface of the embedded kernel. Its address and its broadcast address are zero."""
 MAX_LINEAR = HARD_END - HEADROOM
-MAX_FRAGMENTS = 17
 _HOST, _MULTICAST, _OTHER_HOST = 0, 2, 3
 _AF_INET, _AF_INET6 = 2, 10
 _GSO_MAX_SIZE = 65536
@@ -27,8 +26,7 @@ _WITH_LINK_HEADER = (ProgramType.SCHED_CLS, ProgramType.SCHED_ACT)
 _IP_HEADERS = {ETH_P_IP: 20, ETH_P_IPV6: 40}
 
 # Public fields that the caller may set, by byte offset; everything else has to be zero.
-_SETTABLE = (slice(8, 12), slice(32, 44), CB, slice(80, 84), slice(152, 168), slice(176, 180), slice(184, 192))
-_DATA, _DATA_END, _DATA_META = 76, 80, 140
+_SETTABLE = (slice(8, 12), slice(32, 44), CB, slice(152, 168), slice(176, 180), slice(184, 192))
 
 
 def run_skb(bench: Bench, request: TestRequest) -> TestRun:
@@ -37,12 +35,13 @@ def run_skb(bench: Bench, request: TestRequest) -> TestRun:
         raise refuse("unknown flags, cpu or batch_size")
     if len(request.data) < ETH_HLEN:
         raise refuse(f"a packet has at least {ETH_HLEN} bytes")
+    if len(request.data) > MAX_LINEAR:
+        raise refuse(f"a packet has at most {MAX_LINEAR} bytes")
     given = context_input(request, SK_BUFF_SIZE)
     skb = _receive(request, given)
     link_layer = bench.program.type in _WITH_LINK_HEADER
     if link_layer:
         skb.data -= ETH_HLEN
-        skb.linear += ETH_HLEN
     skb.writable = link_layer
     _apply(skb, given)
     if request.flags & CHECKSUM_COMPLETE:
@@ -51,7 +50,7 @@ def run_skb(bench: Bench, request: TestRequest) -> TestRun:
     retval = bench.run(skb, request.repeat)
     if not link_layer:
         skb.push_head(ETH_HLEN)
-    if request.flags & CHECKSUM_COMPLETE and skb.ip_summed == sk_buff.CHECKSUM_COMPLETE:
+    if request.flags & CHECKSUM_COMPLETE:
         _verify(skb)
     cloned = skb.redirect is not None and skb.redirect.helper == "clone_redirect"
     redirect = skb.redirect if cloned or (link_layer and retval == _REDIRECT) else None
@@ -60,9 +59,7 @@ def run_skb(bench: Bench, request: TestRequest) -> TestRun:
 
 def _receive(request: TestRequest, given: bytearray | None) -> SkbContext:
     """Make a socket buffer of the frame, as a driver does; its data starts at the network header."""
-    skb = SkbContext(request.data, linear=_linear_size(request, given))
-    if len(request.data) > skb.linear + MAX_FRAGMENTS * PAGE_SIZE:
-        raise refuse("the packet has too many fragments", ENOMEM)
+    skb = SkbContext(request.data)
     interface = 0 if given is None else unpack_from("<I", given, 40)[0]
     if interface > LOOPBACK:
         raise refuse(f"there is no interface {interface}", ENODEV)
@@ -76,23 +73,12 @@ def _receive(request: TestRequest, given: bytearray | None) -> SkbContext:
     return skb
 
 
-def _linear_size(request: TestRequest, given: bytearray | None) -> int:
-    size = len(request.data)
-    linear = size
-    if given is not None:
-        data, data_end, data_meta = (unpack_from("<I", given, at)[0] for at in (_DATA, _DATA_END, _DATA_META))
-        if data or data_meta or data_end > size:
-            raise refuse("the context needs data and data_meta 0, data_end at most the size of the data")
-        linear = max(ETH_HLEN, data_end) if data_end else size
-    return min(linear, MAX_LINEAR)
-
-
 def _set_addresses(skb: SkbContext) -> None:
     """Fill in what programs see of the socket: addresses taken from the packet."""
     header_size = _IP_HEADERS.get(skb["protocol"])
     if header_size is None:
         return
-    if skb.linear < header_size:
+    if len(skb) < header_size:
         raise refuse("the packet is too short for its IP header")
     header = skb.read(0, header_size)
     if header_size == 20:
@@ -105,9 +91,9 @@ def _set_addresses(skb: SkbContext) -> None:
 
 def _apply(skb: SkbContext, given: bytearray | None) -> None:
     """Take over the fields of the caller's context."""
-    skb["wire_len"] = len(skb)
     if given is None:
         return
+    skb["wire_len"] = len(skb)
     rest = bytearray(given)
     for part in _SETTABLE:
         rest[part] = bytes(part.stop - part.start)

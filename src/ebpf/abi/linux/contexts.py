@@ -3,6 +3,7 @@
 Follows `struct __sk_buff` and `struct xdp_md` of include/uapi/linux/bpf.h and the *_is_valid_access functions of
 net/core/filter.c. The internal context keeps every scalar at its public offset, zero-extended to its public size, so
 that a narrow load needs no shift; pointers, 32 bits wide in public, lie as 64 bits behind the public structure.
+A narrow load that is not narrower than the kernel's own field (`internal_size`) reads all of it, wherever it begins.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ _SK_BUFF: dict[str, tuple[int, int, int, int, str]] = {
     "local_ip6_1": (120, 4, 120, 4, EXACT),
     "local_ip6_2": (124, 4, 124, 4, EXACT),
     "local_ip6_3": (128, 4, 128, 4, EXACT),
-    "remote_port": (132, 4, 132, 4, SCALAR),
-    "local_port": (136, 4, 136, 4, SCALAR),
+    "remote_port": (132, 4, 132, 2, SCALAR),
+    "local_port": (136, 4, 136, 2, SCALAR),
     "data_meta": (140, 4, 208, 8, PACKET_META),
     "tstamp": (152, 8, 152, 8, EXACT),
     "wire_len": (160, 4, 160, 4, SCALAR),

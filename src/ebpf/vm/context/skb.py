@@ -62,17 +62,15 @@ CHECKSUM_COMPLETE = 2
 class SkbContext:
     """A socket buffer. `data`, `mac_header` and `network_header` are offsets into `head`, whose rest is the packet.
 
-    The first `linear` bytes of the packet are what programs reach directly; helpers reach all of it. `writable` says
-    whether programs may write there. `ip_summed`, `csum` and `csum_level` are the checksum state. `redirect` is what
-    the last redirect helper asked for.
+    All of the packet is linear. `writable` says whether programs may write it directly. `ip_summed`, `csum` and
+    `csum_level` are the checksum state. `redirect` is what the last redirect helper asked for.
     """
 
     translated = True
 
-    def __init__(self, packet: bytes, *, linear: int | None = None) -> None:
+    def __init__(self, packet: bytes) -> None:
         self.head = bytearray(HEADROOM) + packet
         self.data = HEADROOM
-        self.linear = len(packet) if linear is None else linear
         self.mac_header = self.network_header = HEADROOM
         self.writable = True
         self.ip_summed = CHECKSUM_NONE
@@ -101,9 +99,8 @@ class SkbContext:
         if self._packet:
             self._memory.remove(self._packet)
         base = self._packet = self._memory.add(self.head, "packet", writable=self.writable)
-        end = self.data + self.linear
-        self._memory.limit(base, self.data, end)
-        pack_into("<QQQ", self.fields, _POINTERS, base + self.data, base + end, base + self.data)
+        self._memory.limit(base, self.data, len(self.head))
+        pack_into("<QQQ", self.fields, _POINTERS, base + self.data, base + len(self.head), base + self.data)
 
     # Fields.
 
@@ -145,11 +142,8 @@ class SkbContext:
         memoryview(self.head)[at : at + len(content)] = content
 
     def pull(self, size: int) -> int:
-        """Make the first `size` bytes linear; -ENOMEM if the packet is shorter."""
-        if size > len(self):
-            return -ENOMEM
-        self.linear = max(self.linear, size)
-        return 0
+        """Make sure of the first `size` bytes; -ENOMEM if the packet is shorter."""
+        return -ENOMEM if size > len(self) else 0
 
     def push_head(self, size: int) -> None:
         """Prepend `size` zero bytes; header offsets keep pointing at the same bytes."""
@@ -160,18 +154,15 @@ class SkbContext:
             self.mac_header += missing
             self.network_header += missing
         self.data -= size
-        self.linear += size
         memoryview(self.head)[self.data : self.data + size] = bytes(size)
 
     def pull_head(self, size: int) -> None:
         """Drop the first `size` bytes, which stay as headroom."""
         self.data += size
-        self.linear -= size
 
     def resize(self, length: int) -> None:
-        """Cut the packet, or lengthen it with zeros; the result is linear."""
+        """Cut the packet, or lengthen it with zeros."""
         self._replace(self.head[: self.data + length].ljust(self.data + length, b"\0"))
-        self.linear = length
 
     def insert(self, offset: int, size: int) -> None:
         """Make room of `size` zero bytes at `offset`: what was before it moves to the front (bpf_skb_generic_push)."""
@@ -202,5 +193,5 @@ class SkbContext:
             at = self.mac_header + offset - _LINK_HEADERS
         else:
             return None
-        inside = at >= 0 and at + size <= self.data + self.linear
+        inside = at >= 0 and at + size <= len(self.head)
         return bytes(self.head[at : at + size]) if inside else None

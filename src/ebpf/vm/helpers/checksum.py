@@ -63,8 +63,6 @@ def block_add(total: int, block: int, offset: int) -> int:
 
 
 def _difference(run: Run, old: memoryview, old_size: int, new: memoryview, new_size: int, seed: int) -> int:
-    if (old_size | new_size) & 3:
-        return -EINVAL
     total = seed & _M32
     if old_size and new_size:
         total = subtract(partial(new.tobytes(), total), partial(old.tobytes()))

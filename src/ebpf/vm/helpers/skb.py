@@ -41,7 +41,7 @@ def _load_relative(run: Run, skb: SkbContext, offset: int, buffer: memoryview, s
     if offset > _MAX_RELATIVE or start & _M32 >= len(headers):
         return _clear(buffer)
     at = headers[start & _M32] + offset - skb.data
-    if at + size > skb.linear:
+    if at + size > len(skb):
         return _clear(buffer)
     buffer[:] = skb.head[skb.data + at : skb.data + at + size]
     return 0
@@ -97,7 +97,7 @@ def _set_congestion(run: Run, skb: SkbContext) -> int:
     """Set ECN to "congestion experienced" where the sender understands it (INET_ECN_set_ce)."""
     size = {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(skb["protocol"])
     at = skb.network_offset
-    if size is None or skb.linear < size or at + size > skb.linear:
+    if size is None or at + size > len(skb):
         return 0
     header = bytearray(skb.head[skb.data + at : skb.data + at + size])
     changed = _congest_v4(header) if size == 20 else _congest_v6(header, skb)

@@ -49,29 +49,18 @@ def ethernet_protocol(header: bytes, following: bytes) -> int:
 
 
 def _pull(run: Run, skb: SkbContext, size: int) -> int:
-    return skb.pull(size & _M32 or skb.linear)
+    return skb.pull(size & _M32 or len(skb))
 
 
 def _change_tail(run: Run, skb: SkbContext, length: int, flags: int) -> int:
     length &= _M32
     if flags or length > MAX_LENGTH or length < max(skb.network_offset, 0):
         return -EINVAL
-    old = skb.packet()[length:]
-    grown = length > len(skb)
-    # Growing keeps no checksum of the whole; trimming takes out what is cut off.
-    if skb.ip_summed == CHECKSUM_COMPLETE and (grown or old):
-        _forget_tail(skb, old, length)
+    if skb.ip_summed == CHECKSUM_COMPLETE and length != len(skb):
+        skb.ip_summed = CHECKSUM_NONE
     skb.resize(length)
     _reset_segments(skb)
     return 0
-
-
-def _forget_tail(skb: SkbContext, cut: bytes, length: int) -> None:
-    if cut:
-        block = partial(b"\0" + cut if length & 1 else cut)
-        skb.csum = subtract(skb.csum, block)
-    else:
-        skb.ip_summed = CHECKSUM_NONE
 
 
 def _reset_segments(skb: SkbContext) -> None:
