@@ -216,14 +216,21 @@ def facts(kind, **sizes):
 ring_map = facts(MapType.RINGBUF, key_size=0, value_size=0, max_entries=4096)
 table = facts(MapType.HASH, key_size=4, value_size=4, max_entries=4)
 ring = k.open_ring(ring_map)
-waiter = k.waiter([ring], ring_map)
+perf_map = facts(MapType.PERF_EVENT_ARRAY, key_size=4, value_size=4, max_entries=k.cpus)
+perf = k.open_ring(perf_map, cpu=0)
+slot = k.map_io(MapFacts(perf_map.handle, MapType.ARRAY, 4, 4, k.cpus))
+waiter = k.waiter([ring, perf], ring_map)
 view = ring.data[:8]
 insns = bytes.fromhex("b7000000000000009500000000000000")
-program = k.own(k.bpf(Cmd.PROG_LOAD, ProgLoad(prog_type=ProgramType.RAW_TRACEPOINT, insns=insns, insn_cnt=2, license=b"GPL")))
+attr = ProgLoad(prog_type=ProgramType.RAW_TRACEPOINT, insns=insns, insn_cnt=2, license=b"GPL")
+program = k.own(k.bpf(Cmd.PROG_LOAD, attr))
 with program.borrow() as fd:
     link = k.own(k.bpf(Cmd.RAW_TRACEPOINT_OPEN, RawTracepointOpen(name=b"sys_enter", prog_fd=fd)))
 io = k.map_io(table)
 io.update(bytes(4), bytes(4))
+def close_all():
+    for thing in (waiter, ring, perf, link, program, table.handle, ring_map.handle, perf_map.handle):
+        thing.close()
 """
 
 
@@ -243,16 +250,15 @@ def test_a_forked_child_closes_without_hurting() -> None:
         + """
 pid = os.fork()
 if pid == 0:
-    for thing in (waiter, ring, link, program, table.handle, ring_map.handle):
-        thing.close()
+    close_all()
     os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 assert io.lookup(bytes(4)) == bytes(4)
 assert waiter.wait(0) is False and ring.producer() == 0
 from ebpf.runtime.info import link_info
 assert link_info(k, link).prog_id
-for thing in (waiter, ring, link, program, table.handle, ring_map.handle):
-    thing.close()
+slot.delete(bytes(4))  # raises when the child emptied the slot
+close_all()
 """
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

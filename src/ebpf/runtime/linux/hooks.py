@@ -85,8 +85,12 @@ def attach_socket_filter(program: ProgramFacts, hook: SocketFilterHook) -> Handl
         privilege = explain("setsockopt") if error.errno == EPERM else None
         raise system_call_error("setsockopt", error.errno or 0, privilege=privilege) from error
 
+    process = os.getpid()
+
     def close(_: int) -> None:
         with sock:
+            if process != os.getpid():
+                return  # a forked child shares the socket with its parent, who keeps the filter
             try:
                 sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_BPF, 0)
             except FileNotFoundError:

@@ -46,6 +46,7 @@ class _Ring:
         self._head = self._tail = memoryview(b"")
         self._closing = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     def producer(self) -> int:
         """Return how many bytes were ever written."""
@@ -78,7 +79,9 @@ class _Ring:
             if self._closed:
                 return
             self._closed = True
-        self._detach()
+        # A forked child shares the event with its parent, who still reads.
+        if self._process == os.getpid():
+            self._detach()
         for view in self._views:
             view.release()
         for memory in self._maps:

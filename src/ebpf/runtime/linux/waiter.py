@@ -20,12 +20,14 @@ class EpollWaiter:
     _epoll: Any  # select.epoll, which exists on Linux only
     _event: int
     _handle: Handle
+    _process: int
 
     def __init__(self, rings: Sequence[_Ring]) -> None:
         if sys.platform != "linux":
             raise NotSupportedError("waiting for rings", runtime=sys.platform)
         import select
 
+        self._process = os.getpid()
         self._epoll = select.epoll()
         self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._handle = Handle(self._close, self._epoll.fileno(), what="waiter")
@@ -59,7 +61,9 @@ class EpollWaiter:
             with self._handle.borrow():
                 # Marked first: a waiter that is woken leaves the event alone then, so that the others wake too.
                 self._handle.close()
-                self._write()
+                # A forked child shares the event with its parent, whose waits go on.
+                if self._process == os.getpid():
+                    self._write()
         except ClosedError:
             return
 
