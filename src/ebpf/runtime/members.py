@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, dataclass_transform
 
 from ebpf.abi.linux.errno import EFAULT
@@ -43,13 +44,11 @@ class Member:
     length: tuple[str | int, ...] = ()
     name: str = ""
     end: int = field(init=False)
+    default: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.end = self.offset + self.size
-
-    @property
-    def default(self) -> Any:
-        return {"int": 0, "name": b""}.get(self.kind)
+        self.default = {"int": 0, "name": b""}.get(self.kind)
 
     def is_written(self, cmd: Cmd) -> bool:
         return self.written if isinstance(self.written, bool) else cmd in self.written
@@ -207,11 +206,9 @@ class Attr(metaclass=RecordType):
         """
         self.check_lengths(cmd)
         packed = Packed(bytearray(UNION_SIZE), 0, [])
-        size = 0
+        size = max((member.end for member in _outputs(type(self), cmd)), default=4)
         for name, member in self.MEMBERS.items():
             value = getattr(self, name)
-            if member.is_written(cmd) and member.kind == "int":
-                size = max(size, member.end)
             if _unset(value):
                 continue
             if member.kind == "nested":
@@ -219,7 +216,7 @@ class Attr(metaclass=RecordType):
                 continue
             self._pack_member(cmd, member, value, packed, platform, runtime)
             size = max(size, member.end)
-        return packed._replace(size=max(size, 4))
+        return packed._replace(size=size)
 
     def _pack_member(
         self, cmd: Cmd, member: Member, value: Any, packed: Packed, platform: Platform, runtime: str
@@ -250,9 +247,14 @@ class Attr(metaclass=RecordType):
 
     def unpack(self, cmd: Cmd, buffer: Buffer) -> None:
         """Write what the kernel left in a packed record back into the members that it writes."""
-        for name, member in self.MEMBERS.items():
-            if member.kind == "int" and member.is_written(cmd):
-                setattr(self, name, struct.unpack_from(f"={member.code}", buffer, member.offset)[0])
+        for member in _outputs(type(self), cmd):
+            setattr(self, member.name, struct.unpack_from(f"={member.code}", buffer, member.offset)[0])
+
+
+@cache
+def _outputs(record: type[Attr], cmd: Cmd) -> tuple[Member, ...]:
+    """Return the numbers in a record that the kernel writes."""
+    return tuple(member for member in record.MEMBERS.values() if member.kind == "int" and member.is_written(cmd))
 
 
 def _unset(value: Any) -> bool:
