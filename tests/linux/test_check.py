@@ -6,17 +6,17 @@ import os
 import random
 
 import pytest
-from tests.isa import context_flow, malformed
-from tests.isa.case import EXIT, slot
-from tests.isa.context_flow import Passing
-from tests.isa.malformed import ZERO, Malformed
-from tests.linux.raw import SLEEPABLE, load
 
 from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
 from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import LoadRequest, load_program
+from tests.isa import context_flow, malformed
+from tests.isa.case import EXIT, slot
+from tests.isa.context_flow import Passing
+from tests.isa.malformed import ZERO, Malformed
+from tests.linux.raw import SLEEPABLE, load
 
 
 def kernel_errno(code: bytes, type_: ProgramType, license: str = "GPL") -> tuple[int, str]:

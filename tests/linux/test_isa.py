@@ -7,11 +7,11 @@ import struct
 from itertools import groupby
 
 import pytest
+
+from ebpf.vm.conformance import run_instructions
 from tests.isa import arithmetic, calls, jumps, memory
 from tests.isa.case import EXIT, LOAD_OPERANDS, M64, Case, program, slot, words
 from tests.linux.raw import SLEEPABLE, SYSCALL_PROGRAM, loaded, run_with_context
-
-from ebpf.vm.conformance import run_instructions
 
 CASES = [case for table in (arithmetic, jumps, memory, calls) for case in table.CASES if case.kernel]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.testrun import xdp
 from tests.testrun.bothways import Case, on_kernel, on_vm
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.isa import malformed
-from tests.isa.case import EXIT, slot
-from tests.isa.malformed import END, ZERO, Malformed
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.abi.types import ProgramType
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import LoadRequest, load_program
+from tests.isa import malformed
+from tests.isa.case import EXIT, slot
+from tests.isa.malformed import END, ZERO, Malformed
 
 
 def errno_of(code: bytes, log: list[str], **options: object) -> int:

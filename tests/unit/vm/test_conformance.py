@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-from tests.isa.case import EXIT, slot
 
 from ebpf.cli.vm import command
 from ebpf.errors import AsmError, NotSupportedError, ProgramFault
 from ebpf.vm.conformance import parse_hex, run_instructions
+from tests.isa.case import EXIT, slot
 
 ANSWER = "b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00"
 

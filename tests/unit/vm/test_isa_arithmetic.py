@@ -8,10 +8,10 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.isa import arithmetic
-from tests.isa.case import Case
 
 from ebpf.vm.conformance import run_instructions
+from tests.isa import arithmetic
+from tests.isa.case import Case
 
 WORDS = st.one_of(
     st.integers(0, 2**64 - 1),

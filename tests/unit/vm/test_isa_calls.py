@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.isa import calls
-from tests.isa.case import Case
 
 from ebpf.vm.conformance import run_instructions
+from tests.isa import calls
+from tests.isa.case import Case
 
 
 @pytest.mark.parametrize("case", calls.CASES, ids=str)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.isa import context_flow
-from tests.isa.case import EXIT, slot
-from tests.isa.context_flow import Passing
 
 from ebpf.abi.linux.errno import E2BIG, EBADF, EINVAL, ENOTSUPP
 from ebpf.abi.types import AttachType, MapType, ProgramType
@@ -14,6 +11,9 @@ from ebpf.vm.check import spelled
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, Slot, load_program
+from tests.isa import context_flow
+from tests.isa.case import EXIT, slot
+from tests.isa.context_flow import Passing
 
 
 def load(text: str, type_: ProgramType = ProgramType.XDP, **options: object) -> Program:

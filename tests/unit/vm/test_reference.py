@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from tests.isa.case import EXIT, slot
 
 import ebpf.vm.reference as reference
 from ebpf.abi.types import MapType, ProgramType
@@ -22,6 +21,7 @@ from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from ebpf.vm.reference import execute
+from tests.isa.case import EXIT, slot
 
 MAP = create_map(MapShape(MapType.ARRAY, 4, 16, 1, name="values"))
 
