@@ -282,16 +282,22 @@ try:
     kernel.bpf(Cmd.PROG_LOAD, ProgLoad(prog_type=6, insns=insns, insn_cnt=2, license=b"GPL"))
 except ebpf.errors.MissingPrivilegeError as error:
     print(error.capability)
+from ebpf.runtime.linux import perf
+try:
+    perf.open_event(perf.TYPE_SOFTWARE, perf.COUNT_SW_BPF_OUTPUT, cpu=0)
+except ebpf.errors.MissingPrivilegeError as error:
+    print(error.capability, error.sysctl)
 """
 
 
 def test_a_missing_privilege_is_explained() -> None:
     done = subprocess.run([sys.executable, "-c", _UNPRIVILEGED], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
-    first, second = done.stdout.splitlines()
+    first, second, third = done.stdout.splitlines()
     assert first.startswith("CAP_BPF ")
     assert "run as root or give the process CAP_BPF" in first
     assert second == "CAP_BPF, CAP_NET_ADMIN"
+    assert third.startswith("CAP_PERFMON kernel.perf_event_paranoid=")
 
 
 def test_root_is_given_the_kernel() -> None:

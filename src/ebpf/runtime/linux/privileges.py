@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.attrs import ProgLoad
+from ebpf.abi.types import AttachType, Cmd, ProgramType
+from ebpf.runtime.attrs import LinkCreate, ProgLoad
 from ebpf.runtime.errors import Privilege
 from ebpf.runtime.members import Attr
 
@@ -27,6 +27,12 @@ _ADMIN = frozenset({
     Cmd.PROG_GET_NEXT_ID, Cmd.MAP_GET_NEXT_ID, Cmd.BTF_GET_NEXT_ID, Cmd.LINK_GET_NEXT_ID, Cmd.PROG_GET_FD_BY_ID,
     Cmd.MAP_GET_FD_BY_ID, Cmd.BTF_GET_FD_BY_ID, Cmd.LINK_GET_FD_BY_ID, Cmd.ENABLE_STATS, Cmd.TASK_FD_QUERY,
 })  # fmt: skip
+_TRACING_LINKS = frozenset({
+    AttachType.TRACE_RAW_TP, AttachType.TRACE_FENTRY, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN,
+    AttachType.LSM_MAC, AttachType.TRACE_ITER, AttachType.PERF_EVENT, AttachType.TRACE_KPROBE_MULTI,
+    AttachType.TRACE_UPROBE_MULTI, AttachType.TRACE_KPROBE_SESSION, AttachType.TRACE_UPROBE_SESSION,
+    AttachType.TRACE_FSESSION,
+})  # fmt: skip
 _NET_CALLS = frozenset({Cmd.PROG_QUERY, Cmd.PROG_ATTACH, Cmd.PROG_DETACH, Cmd.LINK_CREATE})
 
 
@@ -47,6 +53,8 @@ def needed_capabilities(cmd: Cmd | str, attr: Attr | None) -> tuple[str, ...]:
     """Return the capabilities that the call asks for (Linux 5.8 and newer; CAP_SYS_ADMIN before)."""
     if cmd in _ADMIN:
         return ("CAP_SYS_ADMIN",)
+    if isinstance(attr, LinkCreate) and attr.attach_type in _TRACING_LINKS:
+        return ("CAP_PERFMON",)
     if cmd in _NET_CALLS:
         return ("CAP_NET_ADMIN",)
     if cmd == "perf_event_open":
@@ -63,7 +71,7 @@ def explain(cmd: Cmd | str, attr: Attr | None = None) -> Privilege:
     effective = effective_capabilities()
     missing = [name for name in needed_capabilities(cmd, attr) if not has_capability(name, effective)]
     if missing:
-        return _without(missing)
+        return _without(missing, "perf_event_paranoid" if cmd == "perf_event_open" else "unprivileged_bpf_disabled")
     if _in_user_namespace():
         return Privilege(
             "capabilities inside a user namespace do not count: use a BPF token or run outside of it",
@@ -75,11 +83,10 @@ def explain(cmd: Cmd | str, attr: Attr | None = None) -> Privilege:
     return Privilege("this process has the capabilities, so a security module or seccomp filter may forbid it")
 
 
-def _without(missing: list[str]) -> Privilege:
-    names = " and ".join(missing)
-    disabled = _read("/proc/sys/kernel/unprivileged_bpf_disabled").strip()
-    sysctl = f"kernel.unprivileged_bpf_disabled={disabled}" if disabled not in ("", "0") else None
-    remedy = f"run as root or give the process {names}"
+def _without(missing: list[str], setting: str) -> Privilege:
+    value = _read(f"/proc/sys/kernel/{setting}").strip()
+    sysctl = f"kernel.{setting}={value}" if value not in ("", "0") else None
+    remedy = f"run as root or give the process {' and '.join(missing)}"
     return Privilege(remedy + (f" ({sysctl})" if sysctl else ""), capability=", ".join(missing), sysctl=sysctl)
 
 

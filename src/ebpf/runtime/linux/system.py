@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 
 from ebpf.btf import Btf
@@ -23,6 +24,8 @@ def parse_cpu_list(text: str) -> list[int]:
 @cache
 def possible_cpus() -> tuple[int, ...]:
     """Return the CPUs that may ever come online: those that per-CPU values have room for."""
+    if sys.platform != "linux":
+        raise NotSupportedError("counting the CPUs of Linux", runtime=sys.platform)
     with open("/sys/devices/system/cpu/possible", encoding="ascii") as file:
         return tuple(parse_cpu_list(file.read()))
 
