@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EBADF, EBUSY, EINVAL, ENOMEM, EPERM
+from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access
@@ -88,7 +88,7 @@ class MapCommands:
     def _shape(self, attr: MapCreate) -> MapShape:
         kind = MapType(attr.number("map_type", runtime="embedded"))
         if attr.map_flags & MapFlag.TOKEN_FD:
-            raise Rejected(EBADF, "there are no tokens in the embedded kernel")
+            raise Rejected(EINVAL, "there are no tokens in the embedded kernel")
         if attr.btf_vmlinux_value_type_id or (attr.btf_key_type_id and not attr.btf_value_type_id):
             raise Rejected(EINVAL, "a key type needs a value type, and struct_ops maps do not exist here")
         if attr.map_extra and kind not in (MapType.BLOOM_FILTER, MapType.ARENA):
