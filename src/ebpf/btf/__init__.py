@@ -11,6 +11,7 @@ Bytes in, bytes out: nothing here opens a file or asks the kernel. What is damag
 from __future__ import annotations
 
 from ebpf.btf.blob import Btf
+from ebpf.btf.codec import Codec
 from ebpf.btf.ext import (
     CoreKind,
     CoreRelocation,
@@ -53,6 +54,7 @@ from ebpf.btf.types import (
 __all__ = [
     "Array",
     "Btf",
+    "Codec",
     "Const",
     "CoreKind",
     "CoreRelocation",

@@ -31,6 +31,7 @@ class Btf:
 
     `base` is the blob that a split one (a kernel module's) continues: ids and string offsets go on from there.
     `byte_order` is "little" or "big". `raw` is the whole blob. `words` are the type records as 32-bit numbers.
+    `codecs` is where `Codec` keeps what it has compiled.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Btf:
         "_types",
         "base",
         "byte_order",
+        "codecs",
         "raw",
         "words",
     )
@@ -60,6 +62,7 @@ class Btf:
         self._string_at = 0 if base is None else base.strings_end
         self._offsets = self._walk()
         self._types: dict[int, Type] = {}
+        self.codecs: dict[tuple[Any, ...], Any] = {}
         # Thousands of records may share one huge string: it is decoded once.
         self._long: dict[int, str] = {}
         self._names: dict[bytes, int | list[int]] | None = None
