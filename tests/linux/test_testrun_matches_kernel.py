@@ -4,10 +4,43 @@ from __future__ import annotations
 
 import pytest
 
-from tests.testrun import xdp
+from ebpf.errors import ProgramFault
+from tests.testrun import plain, skb_bytes, skb_fields, skb_shape, text, xdp
 from tests.testrun.bothways import Case, on_kernel, on_vm
 
 
 @pytest.mark.parametrize("case", xdp.CASES, ids=str)
 def test_xdp(case: Case) -> None:
+    assert on_vm(case) == on_kernel(case)
+
+
+@pytest.mark.parametrize("case", skb_fields.CASES, ids=str)
+def test_fields_of_socket_buffers(case: Case) -> None:
+    assert on_vm(case) == on_kernel(case)
+
+
+@pytest.mark.parametrize("case", skb_bytes.CASES, ids=str)
+def test_bytes_of_socket_buffers(case: Case) -> None:
+    assert on_vm(case) == on_kernel(case)
+
+
+@pytest.mark.parametrize("case", skb_shape.CASES, ids=str)
+def test_shape_of_socket_buffers(case: Case) -> None:
+    assert on_vm(case) == on_kernel(case)
+
+
+@pytest.mark.parametrize("case", text.CASES, ids=str)
+def test_text(case: Case) -> None:
+    assert on_vm(case) == on_kernel(case)
+
+
+@pytest.mark.parametrize("case", text.REFUSED, ids=str)
+def test_format_that_the_verifier_refuses(case: Case) -> None:
+    assert on_kernel(case).at_load
+    with pytest.raises(ProgramFault, match="invalid format"):
+        on_vm(case)
+
+
+@pytest.mark.parametrize("case", plain.CASES, ids=str)
+def test_without_packet(case: Case) -> None:
     assert on_vm(case) == on_kernel(case)

@@ -14,7 +14,9 @@ def ethernet(payload: bytes, kind: int, *, to: bytes = bytes(6)) -> bytes:
 
 
 IP4 = bytes.fromhex("4500 002e 1234 4000 4011 0000 0a000001 0a000002 1388 0035 001a beef".replace(" ", "")) + bytes(18)
-IP6 = bytes.fromhex("6000 0000 0012 1140 20010db8000000000000000000000001 20010db8000000000000000000000002".replace(" ", ""))
+IP6 = bytes.fromhex(
+    "6000 0000 0012 1140 20010db8000000000000000000000001 20010db8000000000000000000000002".replace(" ", "")
+)
 IP6 += bytes.fromhex("13880035001abeef") + b"hello, you"
 UDP4 = ethernet(IP4, 0x800)
 UDP6 = ethernet(IP6, 0x86DD)

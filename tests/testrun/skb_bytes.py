@@ -20,7 +20,21 @@ LOADS = [
     )
     for type_ in (FILTER, TC, CGROUP)
     for length in (14, 64)
-    for offset, size in ((0, 1), (0, 14), (0, 15), (13, 1), (14, 1), (50, 14), (50, 15), (63, 1), (64, 1), (36, 14), (36, 15), (-1, 1), (0x7FFFFFFF, 1))
+    for offset, size in (
+        (0, 1),
+        (0, 14),
+        (0, 15),
+        (13, 1),
+        (14, 1),
+        (50, 14),
+        (50, 15),
+        (63, 1),
+        (64, 1),
+        (36, 14),
+        (36, 15),
+        (-1, 1),
+        (0x7FFFFFFF, 1),
+    )
 ]
 LOADS += [
     skb(
@@ -43,7 +57,26 @@ LEGACY = [
     )
     for type_ in (FILTER, TC)
     for size, unit in ((1, "u8"), (2, "u16"), (4, "u32"))
-    for offset in (0, 12, 42, 43, 44, 45, 46, 56, 58, 59, 60, 70000, -0x100000, -0x100000 + 9, -0x100000 + 46, -0x200000, -0x200000 + 12, -0x200000 + 60)
+    for offset in (
+        0,
+        12,
+        42,
+        43,
+        44,
+        45,
+        46,
+        56,
+        58,
+        59,
+        60,
+        70000,
+        -0x100000,
+        -0x100000 + 9,
+        -0x100000 + 46,
+        -0x200000,
+        -0x200000 + 12,
+        -0x200000 + 60,
+    )
 ]
 LEGACY += [
     skb(
@@ -122,7 +155,11 @@ REPLACES = [
     )
 ]  # fmt: skip
 REPLACES += [
-    skb(f"l{layer}_csum_replace at {offset}", TC, f"r2 = {offset}; r3 = 1; r4 = 2; r5 = 2; call bpf_l{layer}_csum_replace; {KEEP}")
+    skb(
+        f"l{layer}_csum_replace at {offset}",
+        TC,
+        f"r2 = {offset}; r3 = 1; r4 = 2; r5 = 2; call bpf_l{layer}_csum_replace; {KEEP}",
+    )
     for layer in (3, 4)
     for offset in (0, 1, 62, 63, 64, 65534, 65535, 65536, -2)
 ]
@@ -135,7 +172,19 @@ LEVELS = [
         + "\n".join(f"r1 = r6; r2 = {level}; call bpf_csum_level; r7 *= 100; r7 += r0" for level in levels)
         + f"\nr0 = r7; {KEEP}",
     )
-    for levels in ((0,), (1, 0), (1, 1, 0), (1, 1, 1, 1, 1, 0), (1, 2, 0), (1, 1, 2, 0), (2, 0), (3, 0), (1, 1, 3, 0), (4,), (1, 3, 1, 0))
+    for levels in (
+        (0,),
+        (1, 0),
+        (1, 1, 0),
+        (1, 1, 1, 1, 1, 0),
+        (1, 2, 0),
+        (1, 1, 2, 0),
+        (2, 0),
+        (3, 0),
+        (1, 1, 3, 0),
+        (4,),
+        (1, 3, 1, 0),
+    )
 ]
 
 # With the flag for CHECKSUM_COMPLETE the kernel checks what the program left of the packet's sum.
@@ -225,7 +274,12 @@ METADATA = [
     }.items()
 ]
 ECN = [
-    skb(f"ecn of {tos:#x} {type_.name}", type_, f"call bpf_skb_ecn_set_ce; {KEEP}", data=data[:14] + bytes((data[14], tos)) + data[16:])
+    skb(
+        f"ecn of {tos:#x} {type_.name}",
+        type_,
+        f"call bpf_skb_ecn_set_ce; {KEEP}",
+        data=data[:14] + bytes((data[14], tos)) + data[16:],
+    )
     for type_ in (TC, CGROUP)
     for data in (UDP4,)
     for tos in range(0, 256, 17)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from itertools import product
 from struct import pack_into
 
-from tests.testrun.bothways import Case
-from tests.testrun.packets import KINDS, UDP4, pattern
-
 from ebpf.abi.linux.contexts import OBJECT, POINTER_KINDS, ContextField, layout_of
 from ebpf.abi.types import AttachType, ProgramType
+from tests.testrun.bothways import Case
+from tests.testrun.packets import KINDS, UDP4, pattern
 
 FILTER, TC, ACT, CGROUP = (
     ProgramType.SOCKET_FILTER,
@@ -115,7 +114,9 @@ WRITES = [
     for type_ in TYPES
     for field in fields_of(type_)
     if field.writable
-    for at, size in ([(field.offset, field.size)] if field.name != "cb" else [(49, 1), (50, 2), (52, 4), (56, 8), (64, 4)])
+    for at, size in (
+        [(field.offset, field.size)] if field.name != "cb" else [(49, 1), (50, 2), (52, 4), (56, 8), (64, 4)]
+    )
     for value in (0, 5, 0x8877665544332211)
     if (field.name, value) != ("queue_mapping", 0x8877665544332211)
 ]
@@ -141,11 +142,26 @@ GIVEN = [
 ]  # fmt: skip
 GIVEN += [
     skb(f"{len(given)} bytes of context", TC, data=UDP4, ctx=given, wants_ctx=True)
-    for given in (b"", b"\0", ctx(mark=3)[:12], ctx(mark=3)[:9], ctx() + bytes(64), ctx() + b"\1", ctx(hwtstamp=1) + bytes(7) + b"\1")
+    for given in (
+        b"",
+        b"\0",
+        ctx(mark=3)[:12],
+        ctx(mark=3)[:9],
+        ctx() + bytes(64),
+        ctx() + b"\1",
+        ctx(hwtstamp=1) + bytes(7) + b"\1",
+    )
 ]
 GIVEN += [skb("ctx_out without ctx_in", type_, data=UDP4, wants_ctx=True) for type_ in TYPES]
 GIVEN += [
-    skb("changes come back", type_, f"*(u32 *)(r1 + 32) = 5; *(u32 *)(r1 + 48) = 6; {RETURN}", data=UDP4, ctx=FULL, wants_ctx=True)
+    skb(
+        "changes come back",
+        type_,
+        f"*(u32 *)(r1 + 32) = 5; *(u32 *)(r1 + 48) = 6; {RETURN}",
+        data=UDP4,
+        ctx=FULL,
+        wants_ctx=True,
+    )
     for type_ in (TC, CGROUP)
 ]
 
@@ -161,7 +177,14 @@ SIZES += [
     for size in sizes
 ]
 LENGTHS = [
-    skb(f"linear {end} of {size}", type_, f"r6 = r1\n{show([(0, 4), (160, 4)])}\n{RETURN}", data=pattern(size), ctx=ctx(data_end=end), wants_ctx=True)
+    skb(
+        f"linear {end} of {size}",
+        type_,
+        f"r6 = r1\n{show([(0, 4), (160, 4)])}\n{RETURN}",
+        data=pattern(size),
+        ctx=ctx(data_end=end),
+        wants_ctx=True,
+    )
     for type_ in (TC,)
     for end, size in ((0, 60), (14, 60), (20, 60), (60, 60), (3712, 5000), (4000, 5000), (100, 9000))
 ]

@@ -49,21 +49,60 @@ def shaped(name: str, calls: str, data: bytes, **options: object):  # type: igno
 
 
 TAILS = [
-    shaped(f"change_tail({length}, {flags}) of {kind}", f"r2 = {length}; r3 = {flags}; call bpf_skb_change_tail", KINDS[kind])
+    shaped(
+        f"change_tail({length}, {flags}) of {kind}",
+        f"r2 = {length}; r3 = {flags}; call bpf_skb_change_tail",
+        KINDS[kind],
+    )
     for kind in ("udp4", "arp")
-    for length, flags in ((0, 0), (13, 0), (14, 0), (15, 0), (33, 0), (59, 0), (60, 0), (61, 0), (80, 0), (16065, 0), (60, 1), (-1, 0))
+    for length, flags in (
+        (0, 0),
+        (13, 0),
+        (14, 0),
+        (15, 0),
+        (33, 0),
+        (59, 0),
+        (60, 0),
+        (61, 0),
+        (80, 0),
+        (16065, 0),
+        (60, 1),
+        (-1, 0),
+    )
 ]
-TAILS += [shaped("change_tail of gso", "r2 = 50; r3 = 0; call bpf_skb_change_tail", UDP4, ctx=ctx(gso_size=100, gso_segs=3))]
 TAILS += [
-    shaped(f"there and back {length}", f"r2 = {length}; r3 = 0; call bpf_skb_change_tail; r1 = r6; r2 = 60; r3 = 0; call bpf_skb_change_tail", UDP4)
+    shaped("change_tail of gso", "r2 = 50; r3 = 0; call bpf_skb_change_tail", UDP4, ctx=ctx(gso_size=100, gso_segs=3))
+]
+TAILS += [
+    shaped(
+        f"there and back {length}",
+        f"r2 = {length}; r3 = 0; call bpf_skb_change_tail; r1 = r6; r2 = 60; r3 = 0; call bpf_skb_change_tail",
+        UDP4,
+    )
     for length in (70, 3000, 16064)
 ]
 HEADS = [
-    shaped(f"change_head({size}, {flags}) of {kind}", f"r2 = {size}; r3 = {flags}; call bpf_skb_change_head", KINDS[kind])
+    shaped(
+        f"change_head({size}, {flags}) of {kind}", f"r2 = {size}; r3 = {flags}; call bpf_skb_change_head", KINDS[kind]
+    )
     for kind in ("udp4", "arp")
-    for size, flags in ((0, 0), (1, 0), (14, 0), (64, 0), (65, 0), (200, 0), (16004, 0), (16005, 0), (8, 1), (-1, 0), (0x7FFFFFFF, 0))
+    for size, flags in (
+        (0, 0),
+        (1, 0),
+        (14, 0),
+        (64, 0),
+        (65, 0),
+        (200, 0),
+        (16004, 0),
+        (16005, 0),
+        (8, 1),
+        (-1, 0),
+        (0x7FFFFFFF, 0),
+    )
 ]
-HEADS += [shaped("change_head of gso", "r2 = 16; r3 = 0; call bpf_skb_change_head", UDP4, ctx=ctx(gso_size=100, gso_segs=3))]
+HEADS += [
+    shaped("change_head of gso", "r2 = 16; r3 = 0; call bpf_skb_change_head", UDP4, ctx=ctx(gso_size=100, gso_segs=3))
+]
 
 _PUSH = "r1 = r6; r2 = {proto:#x}; r3 = {tci:#x}; call bpf_skb_vlan_push"
 _POP = "r1 = r6; call bpf_skb_vlan_pop"
@@ -83,14 +122,27 @@ VLANS += [
 ]  # fmt: skip
 
 PROTOCOLS = [
-    shaped(f"change_proto({proto:#x}, {flags}) of {kind}", f"r2 = {proto:#x}; r3 = {flags}; call bpf_skb_change_proto", KINDS[kind], ctx=given)
+    shaped(
+        f"change_proto({proto:#x}, {flags}) of {kind}",
+        f"r2 = {proto:#x}; r3 = {flags}; call bpf_skb_change_proto",
+        KINDS[kind],
+        ctx=given,
+    )
     for kind in ("udp4", "udp6", "vlan", "arp")
     for proto, flags in ((0x8, 0), (0xDD86, 0), (0x8, 1), (0x608, 0), (0x800, 0))
     for given in (None,)
 ]
 PROTOCOLS += [
-    shaped("there and back", "r2 = 0xdd86; r3 = 0; call bpf_skb_change_proto; r1 = r6; r2 = 8; r3 = 0; call bpf_skb_change_proto", UDP4),
-    shaped("protocol and tail", "r2 = 0xdd86; r3 = 0; call bpf_skb_change_proto; r1 = r6; r2 = 40; r3 = 0; call bpf_skb_change_tail", UDP4),
+    shaped(
+        "there and back",
+        "r2 = 0xdd86; r3 = 0; call bpf_skb_change_proto; r1 = r6; r2 = 8; r3 = 0; call bpf_skb_change_proto",
+        UDP4,
+    ),
+    shaped(
+        "protocol and tail",
+        "r2 = 0xdd86; r3 = 0; call bpf_skb_change_proto; r1 = r6; r2 = 40; r3 = 0; call bpf_skb_change_tail",
+        UDP4,
+    ),
 ]
 
 ROOMS = [
@@ -102,11 +154,29 @@ ROOMS = [
         (8, 1), (8, 0x20), (-8, 0x20), (8, 0x80), (-8, 0x80), (-8, 0x100), (-20, 0x100), (-8, 0x180), (8, 0x200), (-4096, 0),
     )
 ]  # fmt: skip
-ROOMS += [shaped(f"adjust_room mode {mode}", f"r2 = 8; r3 = {mode}; r4 = 0; r5 = 0; call bpf_skb_adjust_room", UDP4) for mode in (2, -1)]
-ROOMS += [shaped("room keeps the level", "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0x20; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level", UDP4)]
-ROOMS += [shaped("room resets the level", "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level", UDP4)]
+ROOMS += [
+    shaped(f"adjust_room mode {mode}", f"r2 = 8; r3 = {mode}; r4 = 0; r5 = 0; call bpf_skb_adjust_room", UDP4)
+    for mode in (2, -1)
+]
+ROOMS += [
+    shaped(
+        "room keeps the level",
+        "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0x20; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level",
+        UDP4,
+    )
+]
+ROOMS += [
+    shaped(
+        "room resets the level",
+        "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level",
+        UDP4,
+    )
+]
 
-PULLS = [shaped(f"pull_data({size}) of {length}", f"r2 = {size}; call bpf_skb_pull_data", pattern(length)) for length, size in product((14, 60), (0, 1, 14, 15, 60, 61, -1))]
+PULLS = [
+    shaped(f"pull_data({size}) of {length}", f"r2 = {size}; call bpf_skb_pull_data", pattern(length))
+    for length, size in product((14, 60), (0, 1, 14, 15, 60, 61, -1))
+]
 
 # Growing again and again, beyond the headroom.
 MANY = [

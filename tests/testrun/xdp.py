@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from struct import pack
 
-from tests.testrun.bothways import Case
-from tests.testrun.packets import UDP4, pattern
-
 from ebpf.abi.types import AttachType, MapType, ProgramType
 from ebpf.vm.maps import MapShape
+from tests.testrun.bothways import Case
+from tests.testrun.packets import UDP4, pattern
 
 XDP = ProgramType.XDP
 PASS = "r0 = 2; exit"
@@ -29,7 +28,9 @@ KEEP_BOUNDS = """
 """
 
 
-def md(data: int = 0, data_end: int = 0, data_meta: int = 0, ingress: int = 0, queue: int = 0, egress: int = 0) -> bytes:
+def md(
+    data: int = 0, data_end: int = 0, data_meta: int = 0, ingress: int = 0, queue: int = 0, egress: int = 0
+) -> bytes:
     """Pack a struct xdp_md."""
     return pack("<6I", data, data_end, data_meta, ingress, queue, egress)
 
@@ -46,7 +47,9 @@ def run(name: str, text: str = PASS, **options: object) -> Case:
     return Case(name=name, type=XDP, text=text, **options)  # type: ignore[arg-type]  # options of Case
 
 
-SIZES = [run(f"size {n}", data=pattern(n)) for n in (0, 1, 13, 14, 15, 60, 1500, 3519, 3520, 3521, 4096, 7616, 7617, 9000)]
+SIZES = [
+    run(f"size {n}", data=pattern(n)) for n in (0, 1, 13, 14, 15, 60, 1500, 3519, 3520, 3521, 4096, 7616, 7617, 9000)
+]
 SIZES += [run(f"size {n}", data=pattern(n)) for n in (3520 + 17 * 4096, 3520 + 17 * 4096 + 1)]
 
 ADJUST = [
@@ -60,7 +63,8 @@ ADJUST += [
     for delta in (0, 1, -1, -28, -46, -47, -80, -81, -1480, -1481, -3506, -3507, -5000, 16, 2616, 3460, 3461, 4096)
 ]
 ADJUST += [
-    adjust("meta", delta) for delta in (0, -4, -8, -32, -36, -64, -128, -212, -216, -220, -252, -256, -260, 4, 1, -1, -2)
+    adjust("meta", delta)
+    for delta in (0, -4, -8, -32, -36, -64, -128, -212, -216, -220, -252, -256, -260, 4, 1, -1, -2)
 ]
 ADJUST += [
     adjust(helper, delta, ctx=md(meta, 60))

@@ -15,9 +15,10 @@ from ebpf.abi.linux.errno import EINVAL
 MAX_ARGUMENTS = 12
 """MAX_BPRINTF_VARARGS."""
 
-_SPACE = frozenset(b" \t\n\v\f\r")
-_PUNCTUATION = frozenset(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum())
-_ALPHANUMERIC = frozenset(byte for byte in range(0x80) if chr(byte).isalnum())
+# The kernel's character classes are those of Latin-1.
+_SPACE = frozenset(b" \t\n\v\f\r\xa0")
+_PUNCTUATION = frozenset(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum()) | {*range(0xA1, 0xC0), 0xD7, 0xF7}
+_ALPHANUMERIC = frozenset(byte for byte in range(0x80) if chr(byte).isalnum()) | {*range(0xC0, 0x100)} - {0xD7, 0xF7}
 _DIGITS = frozenset(b"0123456789")
 _FLAGS = frozenset(b"0+- ")
 _INTEGERS = frozenset(b"diuxX")
@@ -43,7 +44,7 @@ def parse(text: bytes) -> list[Part] | int:
     literal = bytearray()
     at = 0
     while at < len(text):
-        if text[at] not in _SPACE and not 0x20 <= text[at] < 0x7F:
+        if text[at] < 0x20 and text[at] not in _SPACE or text[at] == 0x7F:
             return -EINVAL
         if text[at] != ord("%"):
             literal.append(text[at])
