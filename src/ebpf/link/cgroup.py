@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import AttachType, Cmd
-from ebpf.errors import NotSupportedError
 from ebpf.link.link import Link
 from ebpf.runtime import attrs
 
@@ -18,7 +17,7 @@ def cgroup(program: Program, target: str | os.PathLike[str], attach_type: Attach
     """Attach to a cgroup (version 2) by its directory (Linux 5.7); programs of its parents run too.
 
     `attach_type` defaults to what the program was loaded for; a CGROUP_SKB program may have none and needs it here.
-    The embedded runtime knows one cgroup, "/", which nothing but BPF_PROG_TEST_RUN feeds.
+    The embedded kernel has a cgroup of its own, "/"; directories name others, and no process is in any of them.
     """
     chosen = attach_type if attach_type is not None else program.attach_type
     if chosen is None:
@@ -36,8 +35,6 @@ def cgroup(program: Program, target: str | os.PathLike[str], attach_type: Attach
 
 
 def _open(program: Program, target: str | os.PathLike[str]) -> int:
-    if program.runtime.name != "embedded":
-        return os.open(target, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    if os.fspath(target) != "/":
-        raise NotSupportedError(f"cgroup {os.fspath(target)}", runtime="embedded", alternative="its only one is '/'")
-    return 0
+    if program.runtime.name == "embedded" and os.fspath(target) == "/":
+        return 0
+    return os.open(target, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

@@ -20,7 +20,9 @@ def interface_index(runtime: Runtime, target: str | int) -> int:
     if runtime.name == "embedded":
         if target not in _EMBEDDED:
             raise NotSupportedError(
-                f"interface {target!r}", runtime="embedded", alternative="its only one is 'lo'; link.packets() feeds files"
+                f"interface {target!r}",
+                runtime="embedded",
+                alternative="it has 'lo'; link.packets() feeds files",
             )
         return _EMBEDDED[target]
     try:

@@ -10,17 +10,17 @@ from ebpf.abi.linux.errno import EINVAL, EOPNOTSUPP
 from ebpf.abi.types import Cmd
 from ebpf.errors import SystemCallError
 from ebpf.objects import pins
-from ebpf.runtime.info import link_info
 from ebpf.objects.open import iter_handles, open_by_id
 from ebpf.runtime import attrs, select
+from ebpf.runtime.info import link_info
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from ebpf.objects import Program
-    from ebpf.runtime.info import LinkInfo
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.handle import Handle
+    from ebpf.runtime.info import LinkInfo
 
 _REPLACE = 4
 """BPF_F_REPLACE: only if the old program is the one named."""

@@ -89,5 +89,3 @@ class Links(Sequence["Link"]):
 
     def __repr__(self) -> str:
         return f"<Links {list(self._links)!r}>"
-
-

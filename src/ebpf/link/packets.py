@@ -41,8 +41,10 @@ def packets(
     packets that survive, as the program left them, with their original times: XDP PASS and TX; tc OK, UNSPEC and
     PIPE; cgroup_skb 1; for a socket filter the return value is the length that survives. Redirected packets don't.
 
-    With `lossless` the source waits for readers of the collection while their rings are more than half full. On linux
-    the packets go through PROG_TEST_RUN: redirects have no effect, and there is no device behind the context.
+    With `lossless` the source waits for readers of the collection that fall behind, so that no record is dropped. On
+    linux it waits while a ring is more than half full, and packets go through PROG_TEST_RUN: redirects have no
+    effect, and there is no device behind the context. Kernels refuse frames of more than about 3,700 bytes for all but
+    XDP programs (EINVAL, which ends the source).
 
     When the last source of a collection is exhausted, its readers drain and end. Raises NotSupportedError for other
     types of program, OSError and ObjectFileError for the file.
@@ -74,6 +76,8 @@ class PacketsLink(Link):
         self.verdicts: Counter[str] = Counter()
         self._program = program
         self._lossless = lossless
+        # The embedded kernel waits itself, when a record finds no room; another kernel drops the record.
+        self._paced = lossless and program.runtime.name != "embedded"
         self._capture = CaptureReader(source) if isinstance(source, (str, os.PathLike)) else None
         self._source = self._capture if self._capture is not None else _bare(source)  # type: ignore[arg-type]  # no path here
         self._in_flight: deque[Packet] = deque()
@@ -109,7 +113,8 @@ class PacketsLink(Link):
             self._end_source = self._program.sources.begin()
             hook = PacketsHook(self._feed(), sink=self._take, done=self._done, lossless=self._lossless)
             try:
-                self._handle = self.runtime.attach(self._program.facts, hook)
+                placeholder, self._handle = self._handle, self.runtime.attach(self._program.facts, hook)
+                placeholder.close()
             except BaseException as error:
                 self._done(error)
                 raise
@@ -172,7 +177,7 @@ class PacketsLink(Link):
             if len(packet.data) < SHORTEST:
                 self.skipped += 1
                 continue
-            if self._lossless:
+            if self._paced:
                 self._wait_for_room()
             self._in_flight.append(packet)
             yield packet.data

@@ -81,7 +81,8 @@ def attach_by_section(program: Program, *, target: Any = None) -> Link:
     if chosen is None:
         needs = way.needs or "the name of a tracepoint"
         raise ValueError(
-            f"program {program.name} (section {program.section!r}) needs {needs}: attach(targets={{{program.name!r}: …}})"
+            f"program {program.name} (section {program.section!r}) needs {needs}: "
+            f"give attach(targets={{{program.name!r}: …}})"
         )
     return way.attach(program, chosen)
 

@@ -16,9 +16,7 @@ _MODES = {"auto": 0, "generic": 1 << 1, "native": 1 << 2, "offload": 1 << 3}
 """XDP_FLAGS_*_MODE of linux/if_link.h."""
 
 
-def xdp(
-    program: Program, target: str | int, *, mode: Literal["auto", "generic", "native", "offload"] = "auto"
-) -> Link:
+def xdp(program: Program, target: str | int, *, mode: Literal["auto", "generic", "native", "offload"] = "auto") -> Link:
     """Attach to a network interface, by name or number (Linux 5.9); packets go through from then on.
 
     `mode` "generic" works on every interface, "native" runs in the driver, "offload" on the card; "auto" is native

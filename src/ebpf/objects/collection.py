@@ -65,7 +65,8 @@ class Collection:
         base = os.fspath(directory)
         self.runtime.pins.make_directory(base)
         with ExitStack() as undo:
-            for name, thing in (*self.maps.items(), *self.programs.items()):
+            things: dict[str, Map | Program] = {**self.maps, **self.programs}
+            for name, thing in things.items():
                 path = os.path.join(base, name)
                 thing.pin(path)
                 undo.callback(self.runtime.pins.remove, path)

@@ -43,7 +43,7 @@ _DROPPABLE = (EINVAL, ENOTSUPP)
 
 
 def effective_spec(spec: MapSpec, *, cpus: int) -> MapSpec:
-    """Return the spec as it will be created: what an object may leave open is filled in; the given one stays as it is."""
+    """Return the spec as it will be created, with what an object may leave open filled in; the given one stays."""
     changes: dict[str, object] = {}
     if spec.type in _NESTED:
         changes["value_size"] = 4

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ebpf.btf import Btf
-    from ebpf.runtime.info import MapInfo
     from ebpf.objects.reader import Reader
     from ebpf.runtime.base import MapIO, MappedMemory, Runtime
     from ebpf.runtime.handle import Handle
+    from ebpf.runtime.info import MapInfo
     from ebpf.spec import MapSpec
 
 
@@ -143,7 +143,8 @@ class Map:
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""
-        return f"<{type(self).__name__} {self.name!r} {self.type.label} {self.key_size}:{self.value_size}×{self.max_entries}{state}>"
+        shape = f"{self.key_size}:{self.value_size}×{self.max_entries}"
+        return f"<{type(self).__name__} {self.name!r} {self.type.label} {shape}{state}>"
 
     def __bool__(self) -> bool:
         """True if the map has a key (one get_next_key)."""

@@ -43,11 +43,15 @@ def refuse_unsupported(spec: CollectionSpec, runtime: Runtime) -> None:
     """Raise NotSupportedError or RelocationError for what an object needs and load can't give."""
     if spec.byte_order != sys.byteorder:
         raise NotSupportedError(
-            f"loading a {spec.byte_order}-endian object", runtime=runtime.name, alternative="compile it for this machine"
+            f"loading a {spec.byte_order}-endian object",
+            runtime=runtime.name,
+            alternative="compile it for this machine",
         )
     for name in needed_maps(spec):
         if spec.maps[name].type is MapType.STRUCT_OPS:
-            raise NotSupportedError(f"struct_ops map {name}", runtime=runtime.name, alternative="remove it from the spec")
+            raise NotSupportedError(
+                f"struct_ops map {name}", runtime=runtime.name, alternative="remove it from the spec"
+            )
     for program in spec.programs.values():
         if is_loaded(program):
             _refuse_program(program, spec)

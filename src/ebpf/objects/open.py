@@ -50,7 +50,7 @@ def iter_handles(runtime: Runtime, next_cmd: Cmd, open_cmd: Cmd) -> Iterator[Han
 
 
 def open_map(runtime: Runtime, handle: Handle) -> Map:
-    """Wrap an open map, with the types that the kernel has for it; takes the handle over. TypeError for another object."""
+    """Wrap an open map, with the types that the kernel has for it; takes the handle over."""
     from ebpf.objects.classes import class_of
     from ebpf.spec import MapSpec
 
@@ -101,5 +101,3 @@ def read_btf(runtime: Runtime, number: int) -> Btf:
 
 def _type(types: Btf | None, number: int) -> Type | None:
     return types.by_id(number) if types is not None and number else None
-
-

@@ -1,4 +1,4 @@
-"""Load one program: references to numbers, type and line information, PROG_LOAD (kernel/bpf/syscall.c `bpf_prog_load`)."""
+"""Load one program: references become numbers, types and lines are added (kernel/bpf/syscall.c `bpf_prog_load`)."""
 
 from __future__ import annotations
 

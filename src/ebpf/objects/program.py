@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ebpf.runtime.info import ProgramInfo
     from ebpf.objects.map import Map
     from ebpf.runtime.base import Runner, RunResult, Runtime
     from ebpf.runtime.handle import Handle
+    from ebpf.runtime.info import ProgramInfo
     from ebpf.spec import ProgramSpec
 
 
@@ -191,7 +191,9 @@ class Program:
             view = memoryview(packet).cast("B")
             result = run(view)
             if len(result.data) != len(view):
-                raise ValueError(f"the program left {len(result.data)} bytes of {len(view)}; use run() for such programs")
+                raise ValueError(
+                    f"the program left {len(result.data)} bytes of {len(view)}; use run() for such programs"
+                )
             view[:] = result.data
             return result.retval
 
@@ -231,5 +233,3 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r} {self.type.label}{' closed' if self.closed else ''}>"
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -9,16 +10,15 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from ebpf.btf import Codec, size_of
 from ebpf.errors import ClosedError, DeadlineExceeded
 from ebpf.objects import batch
-from ebpf.objects.batch import Batch
 from ebpf.objects.records import Cursor, RingCursor
 
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
 
     from ebpf.btf import Type
@@ -55,7 +55,7 @@ class Channel:
         """Cut off what a perf ring adds for alignment."""
         if len(record) < self.size:
             raise ValueError(
-                f"record of map {self.map.name} has {len(record)} bytes, its type has {self.size}; read it with raw=True"
+                f"record of map {self.map.name} has {len(record)} bytes, its type {self.size}; read it with raw=True"
             )
         return record[: self.size]
 
@@ -80,6 +80,11 @@ class _Resources:
         self.waiter.close()
         for channel in self.channels:
             channel.close()
+
+
+def _finish(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _waiter_for(channels: Sequence[Channel]) -> Waiter:
@@ -139,7 +144,7 @@ class Reader:
             raise ClosedError("no more records: every packet source of the collection is exhausted")
         return found[0]
 
-    def read_batch(self, max: int | None = None, *, timeout: float | None = None) -> Any:  # noqa: A002 - the word of the API
+    def read_batch(self, max: int | None = None, *, timeout: float | None = None) -> Any:
         """Return the records that are there, at most `max`, waiting up to `timeout` seconds for the first.
 
         A NumPy structured array where the record type is known, has a dtype and NumPy is installed; else a Batch.
@@ -199,21 +204,22 @@ class Reader:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        number = self._waiter.fileno()
-        if number is None:
-            await self._ready_in_thread()
-            return
-        ready: asyncio.Future[None] = loop.create_future()
-        try:
-            loop.add_reader(number, lambda: ready.done() or ready.set_result(None))
-        except NotImplementedError:  # the proactor loop of Windows watches no descriptors
-            await self._ready_in_thread()
-            return
-        try:
-            await ready
-        finally:
-            loop.remove_reader(number)
-        self._wait(0)
+        with contextlib.suppress(ClosedError), self._using():  # closing must not take the descriptor from the loop
+            number = self._waiter.fileno()
+            if number is None:
+                await self._ready_in_thread()
+                return
+            ready: asyncio.Future[None] = loop.create_future()
+            try:
+                loop.add_reader(number, _finish, ready)
+            except NotImplementedError:  # the proactor loop of Windows watches no descriptors
+                await self._ready_in_thread()
+                return
+            try:
+                await ready
+            finally:
+                loop.remove_reader(number)
+            self._wait(0)
 
     async def _ready_in_thread(self) -> None:
         import asyncio
@@ -308,7 +314,7 @@ class Reader:
         """Whether this is a forked child's copy: two consumers would free each other's records."""
         return self._process != os.getpid()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _using(self) -> Iterator[None]:
         """Keep the rings mapped during a call; the last user of a closed reader gives them back."""
         if self._inherited:  # asked before any lock: in the child another thread's lock stays held
@@ -434,5 +440,3 @@ class Reader:
             return None
         dtype = first.dtype
         return None if dtype is None else (numpy, dtype)
-
-

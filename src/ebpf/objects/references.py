@@ -5,6 +5,7 @@ User space writes file descriptors into them and reads ids back; the map keeps w
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,8 @@ class _References(Map):
         for _ in range(self.max_entries):
             if key is None:
                 return
-            try:
+            with contextlib.suppress(KeyNotFoundError):  # an empty slot, or deleted meanwhile
                 yield key, self.io.lookup(key)
-            except KeyNotFoundError:
-                pass  # an empty slot, or deleted meanwhile
             key = self.io.next_key(key)
 
     def __len__(self) -> int:

@@ -37,7 +37,9 @@ def explain(spec: ProgramSpec, error: SystemCallError) -> LoadError | SystemCall
         error.add_note(f"while loading program {spec.name}")
         return error
     if not log:
-        return LoadError(f"load program {spec.name} ({spec.type.label}): {error}{_hint(spec, error)}", program=spec.name)
+        return LoadError(
+            f"load program {spec.name} ({spec.type.label}): {error}{_hint(spec, error)}", program=spec.name
+        )
     summary = _summary(log)
     insn = _last_insn(log)
     source = _source(spec, insn) or _last_source(log)
@@ -55,7 +57,9 @@ def explain(spec: ProgramSpec, error: SystemCallError) -> LoadError | SystemCall
 
 def _hint(spec: ProgramSpec, error: SystemCallError) -> str:
     if error.linux_errno == EINVAL and spec.type in _NEED_TARGET:
-        return f"; programs of type {spec.type.label} need the BTF id of their target, which this version does not look up"
+        return (
+            f"; programs of type {spec.type.label} need the BTF id of their target, which this version does not look up"
+        )
     if error.linux_errno == EINVAL:
         return "; the kernel may not know this program type, attach type or a flag"
     if error.linux_errno == E2BIG:
@@ -92,7 +96,9 @@ def _source(spec: ProgramSpec, slot: int | None) -> str | None:
     """Return the source line of a slot, that of the nearest instruction before it that has one."""
     if slot is None:
         return None
-    found = [insn.source for start, insn in zip(slots(spec.insns), spec.insns, strict=True) if start <= slot and insn.source]
+    found = [
+        insn.source for start, insn in zip(slots(spec.insns), spec.insns, strict=True) if start <= slot and insn.source
+    ]
     return str(found[-1]) if found else None
 
 

@@ -13,9 +13,9 @@ from ebpf.errors import MapIncompatibleError, SystemCallError
 from ebpf.objects import pins
 from ebpf.objects.classes import class_of
 from ebpf.objects.create import effective_spec
-from ebpf.runtime.info import MapInfo, map_info
 from ebpf.objects.map import Map
 from ebpf.runtime.handle import Handle
+from ebpf.runtime.info import MapInfo, map_info
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
@@ -44,7 +44,9 @@ def check_compatible(spec: MapSpec, map_: Map | MapInfo, *, cpus: int) -> None:
             differences[field] = (mine, theirs)
     if differences:
         shown = ", ".join(f"{field} {mine!s}, the map has {theirs!s}" for field, (mine, theirs) in differences.items())
-        error = MapIncompatibleError(f"use an existing map for {spec.name}: the spec says {shown}", differences=differences)
+        error = MapIncompatibleError(
+            f"use an existing map for {spec.name}: the spec says {shown}", differences=differences
+        )
         error.map = spec.name
         raise error
 
@@ -52,7 +54,9 @@ def check_compatible(spec: MapSpec, map_: Map | MapInfo, *, cpus: int) -> None:
 def use_given(spec: MapSpec, given: Map, *, runtime: Runtime, sources: Sources) -> Map:
     """Return a second object for the caller's map: closing it leaves the caller's open, and the other way round."""
     if given.runtime is not runtime:
-        raise ValueError(f"map {given.name} given for {spec.name} is of runtime {given.runtime.name}, not {runtime.name}")
+        raise ValueError(
+            f"map {given.name} given for {spec.name} is of runtime {given.runtime.name}, not {runtime.name}"
+        )
     check_compatible(spec, given, cpus=runtime.cpus)
     spec = dataclasses.replace(effective_spec(spec, cpus=runtime.cpus), flags=given.flags)
     return type(given)(runtime, share(given.handle), spec, types=given.types, sources=sources)

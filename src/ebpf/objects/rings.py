@@ -47,7 +47,7 @@ class _Ring(Map):
 class RingBuffer(_Ring):
     """A ring buffer shared by all CPUs (`BPF_MAP_TYPE_RINGBUF`, Linux 5.8); `max_entries` is its size in bytes."""
 
-    def reader(self, *, type: Type | str | None = None, raw: bool = False) -> Reader:  # noqa: A002 - the word of the API
+    def reader(self, *, type: Type | str | None = None, raw: bool = False) -> Reader:
         """Read the records that programs write; one reader at a time sees all of them.
 
         `type` is a BTF type or the name of one in the object; without it a `record:NAME` declaration tag of the map
@@ -63,7 +63,7 @@ class PerfEventArray(_Ring):
     def reader(
         self,
         *,
-        type: Type | str | None = None,  # noqa: A002 - the word of the API
+        type: Type | str | None = None,
         raw: bool = False,
         size: int | None = None,
     ) -> Reader:

@@ -52,7 +52,9 @@ class Variable:
         if len(data) != self.size:
             raise ValueError(f"variable {self.name} takes {self.size} bytes, got {len(data)}")
         if self.read_only:
-            raise TypeError(f"variable {self.name} is constant once loaded ({self.section}); set it in the spec instead")
+            raise TypeError(
+                f"variable {self.name} is constant once loaded ({self.section}); set it in the spec instead"
+            )
         end = self.offset + self.size
         if self.map.flags & MapFlag.MMAPABLE:
             self.map.memory()[self.offset : end] = data
