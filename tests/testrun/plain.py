@@ -1,4 +1,4 @@
-"""Programs without a packet: raw tracepoints and syscall programs; helpers that need neither packet nor kernel state."""
+"""Programs without a packet: raw tracepoints and syscall programs; helpers that need no packet."""
 
 from __future__ import annotations
 
@@ -84,14 +84,78 @@ MAPS = [
     plain(f"{name} of {shape.type.name}", RAW, _calls(*calls), maps={shape.name: shape})
     for shape, name, calls in (
         (_HASH, "update and lookup", (("update", 1, 10, 0), ("lookup", 1, 0, 0), ("lookup", 2, 0, 0))),
-        (_HASH, "flags", (("update", 1, 10, 2), ("update", 1, 10, 1), ("update", 1, 11, 1), ("update", 1, 12, 2), ("update", 1, 13, 3), ("update", 1, 13, 8), ("lookup", 1, 0, 0))),
-        (_HASH, "full", (("update", 1, 1, 0), ("update", 2, 2, 0), ("update", 3, 3, 0), ("delete", 1, 0, 0), ("update", 3, 3, 0), ("delete", 9, 0, 0))),
-        (_ARRAY, "update", (("update", 1, 1, 0), ("update", 4, 1, 0), ("update", 1, 1, 1), ("update", 1, 5, 2), ("lookup", 1, 0, 0), ("delete", 1, 0, 0))),
-        (_QUEUE, "push and pop", (("push", 0, 1, 0), ("push", 0, 2, 0), ("push", 0, 3, 0), ("push", 0, 4, 2), ("peek", 0, 9, 0), ("pop", 0, 9, 0), ("pop", 0, 9, 0), ("pop", 0, 9, 0))),
-        (_STACK, "push and pop", (("push", 0, 1, 0), ("push", 0, 2, 0), ("push", 0, 3, 1), ("push", 0, 4, 2), ("peek", 0, 9, 0), ("pop", 0, 9, 0), ("pop", 0, 9, 0), ("peek", 0, 9, 0))),
-        (_BLOOM, "push and peek", (("peek", 0, 1, 0), ("push", 0, 1, 0), ("peek", 0, 1, 0), ("push", 0, 2, 1), ("push", 0, 2, 2))),
+        (
+            _HASH,
+            "flags",
+            (
+                ("update", 1, 10, 2),
+                ("update", 1, 10, 1),
+                ("update", 1, 11, 1),
+                ("update", 1, 12, 2),
+                ("update", 1, 13, 3),
+                ("update", 1, 13, 8),
+                ("lookup", 1, 0, 0),
+            ),
+        ),
+        (
+            _HASH,
+            "full",
+            (
+                ("update", 1, 1, 0),
+                ("update", 2, 2, 0),
+                ("update", 3, 3, 0),
+                ("delete", 1, 0, 0),
+                ("update", 3, 3, 0),
+                ("delete", 9, 0, 0),
+            ),
+        ),
+        (
+            _ARRAY,
+            "update",
+            (
+                ("update", 1, 1, 0),
+                ("update", 4, 1, 0),
+                ("update", 1, 1, 1),
+                ("update", 1, 5, 2),
+                ("lookup", 1, 0, 0),
+                ("delete", 1, 0, 0),
+            ),
+        ),
+        (
+            _QUEUE,
+            "push and pop",
+            (
+                ("push", 0, 1, 0),
+                ("push", 0, 2, 0),
+                ("push", 0, 3, 0),
+                ("push", 0, 4, 2),
+                ("peek", 0, 9, 0),
+                ("pop", 0, 9, 0),
+                ("pop", 0, 9, 0),
+                ("pop", 0, 9, 0),
+            ),
+        ),
+        (
+            _STACK,
+            "push and pop",
+            (
+                ("push", 0, 1, 0),
+                ("push", 0, 2, 0),
+                ("push", 0, 3, 1),
+                ("push", 0, 4, 2),
+                ("peek", 0, 9, 0),
+                ("pop", 0, 9, 0),
+                ("pop", 0, 9, 0),
+                ("peek", 0, 9, 0),
+            ),
+        ),
+        (
+            _BLOOM,
+            "push and peek",
+            (("peek", 0, 1, 0), ("push", 0, 1, 0), ("peek", 0, 1, 0), ("push", 0, 2, 1), ("push", 0, 2, 2)),
+        ),
     )
-]  # fmt: skip
+]
 
 _RING = {"ring": MapShape(MapType.RINGBUF, 0, 0, 4096, name="ring")}
 RINGS = [
@@ -154,7 +218,8 @@ PERF = [
     plain(
         f"perf_event_output({flags:#x}, {size})",
         RAW,
-        f"r2 = map[events] ll; r3 = {flags:#x} ll; r4 = map[out][128] ll; r5 = {size}; call bpf_perf_event_output; {KEEP}",
+        f"r2 = map[events] ll; r3 = {flags:#x} ll; r4 = map[out][128] ll; r5 = {size};"
+        f"call bpf_perf_event_output; {KEEP}",
         maps={"events": MapShape(MapType.PERF_EVENT_ARRAY, 4, 4, 4, name="events")},
         ctx=bytes(8),
     )
@@ -165,13 +230,25 @@ TRACED = [
     plain(
         f"trace_printk({form!r}) of {size}",
         RAW,
-        f"r1 = map[ro][0] ll; r2 = {size or len(form) + 1}; r3 = 5; r4 = -1; r5 = 0x123456789 ll; call bpf_trace_printk; {KEEP}",
+        f"r1 = map[ro][0] ll; r2 = {size or len(form) + 1}; r3 = 5; r4 = -1; r5 = 0x123456789 ll;"
+        f"call bpf_trace_printk; {KEEP}",
         constants=form + bytes(8),
     )
     for form, size in (
-        (b"plain", 0), (b"%d", 0), (b"%d %d %llx", 0), (b"%d %d %d %d", 0), (b"%z", 0), (b"%d", 2), (b"", 0), (b"%s", 0),
-        (b"\x01", 0), (b"abc\n", 0), (b"%5d|%-5d", 0), (b"%px", 0), (b"%d", 5),
+        (b"plain", 0),
+        (b"%d", 0),
+        (b"%d %d %llx", 0),
+        (b"%d %d %d %d", 0),
+        (b"%z", 0),
+        (b"%d", 2),
+        (b"", 0),
+        (b"%s", 0),
+        (b"\x01", 0),
+        (b"abc\n", 0),
+        (b"%5d|%-5d", 0),
+        (b"%px", 0),
+        (b"%d", 5),
     )
-]  # fmt: skip
+]
 
 CASES = [*READS, *SIZES, *WRITES, *MOVED, *MEMBERS, *MAPS, *RINGS, *PERF, *TRACED]

@@ -107,10 +107,24 @@ STORES = [
     )
     for type_ in (TC, ACT)
     for offset, size, flags in (
-        (0, 1, 0), (0, 16, 0), (44, 16, 0), (45, 16, 0), (46, 16, 0), (59, 1, 0), (60, 1, 0), (-1, 1, 0), (0x7FFFFFFF, 1, 0),
-        (0x7FFFFFFE, 16, 0), (0, 4, 1), (1, 3, 1), (0, 4, 2), (0, 4, 3), (0, 4, 4), (0, 4, 8),
+        (0, 1, 0),
+        (0, 16, 0),
+        (44, 16, 0),
+        (45, 16, 0),
+        (46, 16, 0),
+        (59, 1, 0),
+        (60, 1, 0),
+        (-1, 1, 0),
+        (0x7FFFFFFF, 1, 0),
+        (0x7FFFFFFE, 16, 0),
+        (0, 4, 1),
+        (1, 3, 1),
+        (0, 4, 2),
+        (0, 4, 3),
+        (0, 4, 4),
+        (0, 4, 8),
     )
-]  # fmt: skip
+]
 
 DIFFS = [
     skb(
@@ -150,10 +164,11 @@ REPLACES = [
     for kind, data in (("udp4", UDP4), ("zero", bytes(60)), ("ones", b"\xff" * 60))
     for layer, flags in product((3, 4), (0, 2, 4, 1, 3, 8, 0x12, 0x14, 0x24, 0x64, 0x20, 0x74, 0x84, 0x100))
     for offset, old, new in (
-        ((24, 0x1234, 0x4321), (24, 0, 0x12345678), (40, 0xFFFFFFFF, 1), (24, 0, 0)) if flags in (0, 2, 4, 0x14, 0x24, 0x64)
+        ((24, 0x1234, 0x4321), (24, 0, 0x12345678), (40, 0xFFFFFFFF, 1), (24, 0, 0))
+        if flags in (0, 2, 4, 0x14, 0x24, 0x64)
         else ((24, 0x1234, 0x4321),)
     )
-]  # fmt: skip
+]
 REPLACES += [
     skb(
         f"l{layer}_csum_replace at {offset}",
@@ -188,7 +203,10 @@ LEVELS = [
 ]
 
 # With the flag for CHECKSUM_COMPLETE the kernel checks what the program left of the packet's sum.
-_STORE = "*(u32 *)(r10 - 8) = 0x01020304; r2 = {offset}; r3 = r10; r3 += -8; r4 = {size}; r5 = {flags}; call bpf_skb_store_bytes"
+_STORE = """
+    *(u32 *)(r10 - 8) = 0x01020304
+    r2 = {offset}; r3 = r10; r3 += -8; r4 = {size}; r5 = {flags}
+    call bpf_skb_store_bytes"""
 COMPLETE = [
     skb(
         f"checksum complete, store at {offset} size {size} flags {flags}",
@@ -290,5 +308,14 @@ ECN += [
 ]
 
 CASES: list[Case] = [
-    *LOADS, *LEGACY, *STORES, *DIFFS, *REPLACES, *LEVELS, *COMPLETE, *UPDATES, *METADATA, *ECN,
-]  # fmt: skip
+    *LOADS,
+    *LEGACY,
+    *STORES,
+    *DIFFS,
+    *REPLACES,
+    *LEVELS,
+    *COMPLETE,
+    *UPDATES,
+    *METADATA,
+    *ECN,
+]

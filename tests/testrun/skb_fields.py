@@ -70,9 +70,17 @@ SHOWN = [
 ]
 
 FULL = ctx(
-    mark=0x11223344, priority=0x55667788, ingress_ifindex=1, ifindex=1, cb=bytes(range(1, 21)), tstamp=0x0102030405060708,
-    wire_len=3000, gso_segs=7, gso_size=1448, hwtstamp=0x1112131415161718,
-)  # fmt: skip
+    mark=0x11223344,
+    priority=0x55667788,
+    ingress_ifindex=1,
+    ifindex=1,
+    cb=bytes(range(1, 21)),
+    tstamp=0x0102030405060708,
+    wire_len=3000,
+    gso_segs=7,
+    gso_size=1448,
+    hwtstamp=0x1112131415161718,
+)
 SHOWN += [
     skb(f"fields {n} as given", type_, f"r6 = r1\n{show(reads)}\n{RETURN}", data=UDP4, ctx=FULL, wants_ctx=True)
     for type_ in TYPES
@@ -86,12 +94,14 @@ NARROW = [
     for name, data in (("udp4", UDP4), ("other host", KINDS["other host"]))
     for field in fields_of(type_)
     for size in (1, 2)
-    if (reads := [
-        (at, size)
-        for at in range(field.offset, field.offset + field.size, size)
-        if field.allows(at, size, write=False)
-    ])
-]  # fmt: skip
+    if (
+        reads := [
+            (at, size)
+            for at in range(field.offset, field.offset + field.size, size)
+            if field.allows(at, size, write=False)
+        ]
+    )
+]
 SIGNED = [
     skb(
         f"s{bits} at {at}",
@@ -131,15 +141,38 @@ GIVEN = [
     for type_ in TYPES
     for size in (14, 100)
     for name, values in {
-        "len": (1,), "pkt_type": (1,), "mark": (0, 0xFFFFFFFF), "queue_mapping": (1,), "protocol": (8,),
-        "vlan_present": (1,), "vlan_tci": (1,), "vlan_proto": (1,), "priority": (9,), "ingress_ifindex": (1, 3, 77),
-        "ifindex": (0, 1, 77777), "tc_index": (1,), "cb": (bytes(range(20)),), "hash": (1,), "tc_classid": (1,),
-        "data": (1,), "data_end": (1, 14, 15, 60, 99, 100, 101), "napi_id": (1,), "family": (2,), "remote_ip4": (1,),
-        "local_port": (1,), "data_meta": (1,), "tstamp": (1, 1 << 63), "wire_len": (1, 85, 86, 100, 101, 65536, 65537),
-        "gso_segs": (1, 65535, 65536), "sk": (1,), "gso_size": (1, 65535, 65537), "tstamp_type": (1,), "hwtstamp": (5,),
+        "len": (1,),
+        "pkt_type": (1,),
+        "mark": (0, 0xFFFFFFFF),
+        "queue_mapping": (1,),
+        "protocol": (8,),
+        "vlan_present": (1,),
+        "vlan_tci": (1,),
+        "vlan_proto": (1,),
+        "priority": (9,),
+        "ingress_ifindex": (1, 3, 77),
+        "ifindex": (0, 1, 77777),
+        "tc_index": (1,),
+        "cb": (bytes(range(20)),),
+        "hash": (1,),
+        "tc_classid": (1,),
+        "data": (1,),
+        "data_end": (1, 14, 15, 60, 99, 100, 101),
+        "napi_id": (1,),
+        "family": (2,),
+        "remote_ip4": (1,),
+        "local_port": (1,),
+        "data_meta": (1,),
+        "tstamp": (1, 1 << 63),
+        "wire_len": (1, 85, 86, 100, 101, 65536, 65537),
+        "gso_segs": (1, 65535, 65536),
+        "sk": (1,),
+        "gso_size": (1, 65535, 65537),
+        "tstamp_type": (1,),
+        "hwtstamp": (5,),
     }.items()
     for value in values
-]  # fmt: skip
+]
 GIVEN += [
     skb(f"{len(given)} bytes of context", TC, data=UDP4, ctx=given, wants_ctx=True)
     for given in (
@@ -250,6 +283,6 @@ OTHERS = [
         wants_ctx=True,
         repeat=40,
     ),
-]  # fmt: skip
+]
 
 CASES = [*SHOWN, *NARROW, *SIGNED, *WRITES, *GIVEN, *SIZES, *LENGTHS, *BOUNDS, *OTHERS]

@@ -112,14 +112,31 @@ VLANS = [
     for proto, tci in ((0x81, 5), (0xA888, 0x6123), (0, 1), (0x8100, 2), (0x81, 0x10005))
 ]
 VLANS += [
-    shaped(f"{' '.join(steps)} on {kind}", "\n".join(_POP if step == "pop" else _PUSH.format(proto=0xA888 if step == "ad" else 0x81, tci=0x123 + n) for n, step in enumerate(steps)), KINDS[kind])
+    shaped(
+        f"{' '.join(steps)} on {kind}",
+        "\n".join(
+            _POP if step == "pop" else _PUSH.format(proto=0xA888 if step == "ad" else 0x81, tci=0x123 + n)
+            for n, step in enumerate(steps)
+        ),
+        KINDS[kind],
+    )
     for kind in ("udp4", "udp6", "vlan", "qinq", "arp", "llc", "novell")
     for steps in (
-        ("pop",), ("pop", "pop"), ("pop", "pop", "pop"), ("push", "pop"), ("push", "push"), ("push", "push", "pop"), ("push", "ad"),
-        ("ad", "push", "pop", "pop"), ("push", "push", "push"), ("push", "push", "push", "pop", "pop", "pop"), ("pop", "push"),
-        ("pop", "push", "push"), ("push", "pop", "pop"),
+        ("pop",),
+        ("pop", "pop"),
+        ("pop", "pop", "pop"),
+        ("push", "pop"),
+        ("push", "push"),
+        ("push", "push", "pop"),
+        ("push", "ad"),
+        ("ad", "push", "pop", "pop"),
+        ("push", "push", "push"),
+        ("push", "push", "push", "pop", "pop", "pop"),
+        ("pop", "push"),
+        ("pop", "push", "push"),
+        ("push", "pop", "pop"),
     )
-]  # fmt: skip
+]
 
 PROTOCOLS = [
     shaped(
@@ -146,31 +163,54 @@ PROTOCOLS += [
 ]
 
 ROOMS = [
-    shaped(f"adjust_room({delta}, {mode}, {flags:#x}) of {kind}", f"r2 = {delta}; r3 = {mode}; r4 = {flags:#x}; r5 = 0; call bpf_skb_adjust_room", KINDS[kind])
+    shaped(
+        f"adjust_room({delta}, {mode}, {flags:#x}) of {kind}",
+        f"r2 = {delta}; r3 = {mode}; r4 = {flags:#x}; r5 = 0; call bpf_skb_adjust_room",
+        KINDS[kind],
+    )
     for kind in ("udp4", "udp6", "arp", "vlan")
     for mode in (0, 1)
     for delta, flags in (
-        (0, 0), (8, 0), (20, 0), (4095, 0), (4096, 0), (-8, 0), (-18, 0), (-20, 0), (-26, 0), (-27, 0), (-28, 0), (-46, 0), (-60, 0),
-        (8, 1), (8, 0x20), (-8, 0x20), (8, 0x80), (-8, 0x80), (-8, 0x100), (-20, 0x100), (-8, 0x180), (8, 0x200), (-4096, 0),
+        (0, 0),
+        (8, 0),
+        (20, 0),
+        (4095, 0),
+        (4096, 0),
+        (-8, 0),
+        (-18, 0),
+        (-20, 0),
+        (-26, 0),
+        (-27, 0),
+        (-28, 0),
+        (-46, 0),
+        (-60, 0),
+        (8, 1),
+        (8, 0x20),
+        (-8, 0x20),
+        (8, 0x80),
+        (-8, 0x80),
+        (-8, 0x100),
+        (-20, 0x100),
+        (-8, 0x180),
+        (8, 0x200),
+        (-4096, 0),
     )
-]  # fmt: skip
+]
 ROOMS += [
     shaped(f"adjust_room mode {mode}", f"r2 = 8; r3 = {mode}; r4 = 0; r5 = 0; call bpf_skb_adjust_room", UDP4)
     for mode in (2, -1)
 ]
 ROOMS += [
     shaped(
-        "room keeps the level",
-        "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0x20; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level",
+        f"level after room with flags {flags:#x}",
+        f"""
+            r2 = 1; call bpf_csum_level
+            r1 = r6; r2 = 8; r3 = 1; r4 = {flags:#x}; r5 = 0; call bpf_skb_adjust_room
+            r1 = r6; r2 = 0; call bpf_csum_level
+        """,
         UDP4,
     )
-]
-ROOMS += [
-    shaped(
-        "room resets the level",
-        "r2 = 1; call bpf_csum_level; r1 = r6; r2 = 8; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room; r1 = r6; r2 = 0; call bpf_csum_level",
-        UDP4,
-    )
+    for flags in (0, 0x20)
 ]
 
 PULLS = [
@@ -181,9 +221,13 @@ PULLS = [
 # Growing again and again, beyond the headroom.
 MANY = [
     shaped("many heads", "\n".join(f"r1 = r6; r2 = {n}; r3 = 0; call bpf_skb_change_head" for n in range(1, 30)), UDP4),
-    shaped("many rooms", "\n".join(f"r1 = r6; r2 = {n}; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room" for n in range(1, 30)), UDP6),
+    shaped(
+        "many rooms",
+        "\n".join(f"r1 = r6; r2 = {n}; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room" for n in range(1, 30)),
+        UDP6,
+    ),
     shaped("repeat", "r2 = 4; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room", UDP4, repeat=20),
-]  # fmt: skip
+]
 WRITTEN = [
     skb(
         "new head is written",

@@ -110,10 +110,32 @@ TRUNCATED = [snprintf(b"%s and %d", "string", 123456, size=size) for size in (1,
 WRONG = [
     snprintf(form, 1, "string")
     for form in (
-        b"%", b"%z", b"%5", b"%.3d", b"%hd", b"%lld%", b"%d %d %d", b"%pI5", b"%pZ", b"%sx", b"%s3", b"%pks3",
-        b"%l", b"%lls", b"%n", b"\x01", b"\x7f", b"%s\xc3", b"%p\xc3", b"%*d", b"%#x", b"%o", b"%e", b"%d%%%",
+        b"%",
+        b"%z",
+        b"%5",
+        b"%.3d",
+        b"%hd",
+        b"%lld%",
+        b"%d %d %d",
+        b"%pI5",
+        b"%pZ",
+        b"%sx",
+        b"%s3",
+        b"%pks3",
+        b"%l",
+        b"%lls",
+        b"%n",
+        b"\x01",
+        b"\x7f",
+        b"%s\xc3",
+        b"%p\xc3",
+        b"%*d",
+        b"%#x",
+        b"%o",
+        b"%e",
+        b"%d%%%",
     )
-]  # fmt: skip
+]
 COUNTS = [snprintf(b"%d", 1, count=count) for count in (1, 4, 7)]
 
 STRNCMP = [
@@ -162,16 +184,44 @@ TO_NUMBER = [
         *product(
             ("strtol", "strtoul"),
             (
-                b"0", b"1", b"-1", b"+1", b" 42", b"\t\n-42xyz", b"12a", b"a12", b"0x1f", b"0X1F", b"0x", b"0xg", b"017", b"08", b"-0x10",
-                b"- 1", b"--1", b" ", b"-", b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808",
-                b"-9223372036854775809", b"18446744073709551615", b"18446744073709551616", b"12\x0034", b"\xa05", b"1_000",
-                b"0" * 62 + b"77", b"0" * 70 + b"7", b"\0", b"FFFF",
+                b"0",
+                b"1",
+                b"-1",
+                b"+1",
+                b" 42",
+                b"\t\n-42xyz",
+                b"12a",
+                b"a12",
+                b"0x1f",
+                b"0X1F",
+                b"0x",
+                b"0xg",
+                b"017",
+                b"08",
+                b"-0x10",
+                b"- 1",
+                b"--1",
+                b" ",
+                b"-",
+                b"9223372036854775807",
+                b"9223372036854775808",
+                b"-9223372036854775808",
+                b"-9223372036854775809",
+                b"18446744073709551615",
+                b"18446744073709551616",
+                b"12\x0034",
+                b"\xa05",
+                b"1_000",
+                b"0" * 62 + b"77",
+                b"0" * 70 + b"7",
+                b"\0",
+                b"FFFF",
             ),
             (0, 8, 10, 16),
         ),
         *product(("strtol",), (b"12",), (1, 2, 31, 32, 36, 1 << 20)),
     )
-]  # fmt: skip
+]
 
 CASES = [*NUMBERS, *STRINGS, *POINTERS, *MIXED, *TRUNCATED, *STRNCMP, *TO_NUMBER]
 REFUSED = [*WRONG, *COUNTS]

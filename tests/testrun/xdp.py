@@ -39,8 +39,12 @@ def adjust(helper: str, delta: int, *, data: bytes = UDP4, ctx: bytes | None = N
     text = f"r6 = r1; r2 = {delta}; call bpf_xdp_adjust_{helper}; r7 = r0; {KEEP_BOUNDS}"
     return Case(
         name=f"adjust_{helper}({delta}) of {len(data)}" + ("" if ctx is None else f" with {ctx[:4].hex()}"),
-        type=XDP, text=text, data=data, ctx=ctx, wants_ctx=ctx is not None,
-    )  # fmt: skip
+        type=XDP,
+        text=text,
+        data=data,
+        ctx=ctx,
+        wants_ctx=ctx is not None,
+    )
 
 
 def run(name: str, text: str = PASS, **options: object) -> Case:
@@ -70,21 +74,57 @@ ADJUST += [
     adjust(helper, delta, ctx=md(meta, 60))
     for meta in (4, 32)
     for helper, delta in (
-        ("meta", 4), ("meta", -4), ("meta", 32), ("meta", 36), ("head", 4), ("head", -4), ("head", -200), ("head", -216),
-        ("head", -212), ("head", -184), ("head", -188), ("tail", -20), ("tail", 100),
+        ("meta", 4),
+        ("meta", -4),
+        ("meta", 32),
+        ("meta", 36),
+        ("head", 4),
+        ("head", -4),
+        ("head", -200),
+        ("head", -216),
+        ("head", -212),
+        ("head", -184),
+        ("head", -188),
+        ("tail", -20),
+        ("tail", 100),
     )
-]  # fmt: skip
+]
 
 CONTEXTS = [
     run(f"md {ctx.hex(' ', 4)} for {size}", data=pattern(size), ctx=ctx, wants_ctx=True)
     for size in (14, 60)
     for ctx in (
-        md(), md(0, 60), md(0, 14), md(0, 59), md(0, 61), md(4, 60), md(4, 14), md(8, 60), md(32, 60), md(36, 60),
-        md(46, 60), md(44, 60), md(48, 60), md(60, 60), md(2, 60), md(0, 60, 4), md(61, 60), md(0, 20), md(4, 3),
-        md(0, 60, ingress=1), md(0, 60, ingress=1, queue=1), md(0, 60, ingress=99), md(0, 60, queue=1),
-        md(0, 60, egress=1), md(0, 60)[:12], md(0, 60)[:5], md(0, 60) + bytes(8), md(0, 60) + b"\1", b"\0",
+        md(),
+        md(0, 60),
+        md(0, 14),
+        md(0, 59),
+        md(0, 61),
+        md(4, 60),
+        md(4, 14),
+        md(8, 60),
+        md(32, 60),
+        md(36, 60),
+        md(46, 60),
+        md(44, 60),
+        md(48, 60),
+        md(60, 60),
+        md(2, 60),
+        md(0, 60, 4),
+        md(61, 60),
+        md(0, 20),
+        md(4, 3),
+        md(0, 60, ingress=1),
+        md(0, 60, ingress=1, queue=1),
+        md(0, 60, ingress=99),
+        md(0, 60, queue=1),
+        md(0, 60, egress=1),
+        md(0, 60)[:12],
+        md(0, 60)[:5],
+        md(0, 60) + bytes(8),
+        md(0, 60) + b"\1",
+        b"\0",
     )
-]  # fmt: skip
+]
 CONTEXTS += [
     run(f"metadata of {n}", data=pattern(400), ctx=md(n, 400), wants_ctx=True)
     for n in (212, 216, 220, 248, 252, 256, 260)
@@ -131,7 +171,7 @@ OTHERS = [
     run("retval -1", "r0 = -1; exit"),
     run("buff_len", f"r6 = r1; call bpf_xdp_get_buff_len; r7 = r0; {KEEP_BOUNDS}", data=pattern(9000)),
     run("buff_len short", f"r6 = r1; call bpf_xdp_get_buff_len; r7 = r0; {KEEP_BOUNDS}", data=UDP4),
-]  # fmt: skip
+]
 
 BYTES = [
     run(
@@ -150,10 +190,21 @@ BYTES = [
     for verb in ("load", "store")
     for length in (60, 5000, 9000)
     for offset, size in (
-        (0, 1), (0, 60), (59, 1), (60, 1), (20, 41), (3500, 100), (3519, 2), (4990, 10), (4990, 11), (7600, 32),
-        (65535, 1), (65536, 1), (-1, 1),
+        (0, 1),
+        (0, 60),
+        (59, 1),
+        (60, 1),
+        (20, 41),
+        (3500, 100),
+        (3519, 2),
+        (4990, 10),
+        (4990, 11),
+        (7600, 32),
+        (65535, 1),
+        (65536, 1),
+        (-1, 1),
     )
-]  # fmt: skip
+]
 
 # r2 = data, r3 = data_end: reads and writes at the very edges.
 EDGES = [
