@@ -16,12 +16,11 @@ import ebpf.vm.reference as reference
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.errors import ProgramFault
-from ebpf.vm.fault import Fault, Rejected
+from ebpf.vm.fault import Fault
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from ebpf.vm.reference import execute
-from tests.isa.case import EXIT, slot
 
 MAP = create_map(MapShape(MapType.ARRAY, 4, 16, 1, name="values"))
 
@@ -252,25 +251,3 @@ def test_atomic_additions_of_two_threads_all_count() -> None:
 def test_callback_outside_of_a_run() -> None:
     with pytest.raises(Fault, match="while no engine runs"):
         Run(load("r0 = 0\nexit"), cast("Kernel", Programs({}))).call(0, ())
-
-
-@pytest.mark.parametrize("seed", range(300))
-def test_nothing_but_faults_escapes(seed: int) -> None:
-    import random
-
-    choose = random.Random(seed)
-    opcodes = [0xB7, 0xBF, 0x07, 0x0F, 0x79, 0x61, 0x7B, 0x62, 0x15, 0x05, 0x85, 0xDB, 0xC3, 0x37, 0xD7, 0x81, 0x18]
-    parts = []
-    for _ in range(choose.randrange(3, 20)):
-        opcode = choose.choice(opcodes)
-        registers = choose.randrange(10), choose.randrange(11)
-        imm = choose.choice([0, 1, 5, 7, 12, 164, 181, 131, 16])
-        parts.append(slot(opcode, *registers, choose.randrange(-3, 8), imm) + (slot(0) if opcode == 0x18 else b""))
-    code = b"".join(parts) + EXIT
-    try:
-        program = load_program(LoadRequest(type=ProgramType.RAW_TRACEPOINT, insns=code, license="GPL"), lambda s: None)
-    except Rejected:
-        return
-    instance = Run(program, cast("Kernel", Programs({})), budget=10_000)
-    with contextlib.suppress(ProgramFault):
-        assert 0 <= execute(instance, instance.memory.add(bytearray(96), "context")) < 1 << 64
