@@ -3,8 +3,8 @@
 from ebpf import CollectionSpec, Instructions, ProgramFault, ProgramSpec, ProgramType
 
 PROGRAM = """
-    r2 = *(u32 *)(r1 + 0)      ; the start of the packet
-    r0 = *(u8 *)(r2 + 100)     ; a byte that may lie behind its end
+    r2 = *(u32 *)(r1 + 0)      # the start of the packet
+    r0 = *(u8 *)(r2 + 100)     # a byte that may lie behind its end
     exit
 """
 spec = CollectionSpec()

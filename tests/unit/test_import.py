@@ -15,7 +15,7 @@ SHOW = "import sys; before = set(sys.modules); import ebpf; import json; print(j
 
 
 def imported(statement: str = "") -> list[str]:
-    code = SHOW.replace("import ebpf;", f"import ebpf; {statement}")
+    code = SHOW.replace("import ebpf;", f"import ebpf; {statement or 0};")
     output = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
     modules: list[str] = json.loads(output)
     return modules

@@ -37,9 +37,12 @@ def console(*, stderr: bool = False) -> Console:
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under a title; cells are shown as they are, markup in them has no meaning."""
-    grid = Table(title=title, title_justify="left", title_style="bold", show_edge=False, pad_edge=False, box=None)
+    grid = Table(show_edge=False, pad_edge=False, box=None)
     for column in columns:
-        grid.add_column(column, overflow="fold", header_style="bold")
+        grid.add_column(column, overflow="fold", header_style="dim")
     for row in rows:
         grid.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
-    console().print(grid)
+    output = console()
+    if title is not None:
+        output.print(Text(title, style="bold"))
+    output.print(grid)
