@@ -23,23 +23,25 @@ class ElementCodec:
     raw ones, they are `bytes`. Bytes of the exact size are always accepted for encoding.
     """
 
-    __slots__ = ("_codec", "size", "what")
+    __slots__ = ("_codec", "_type", "size", "what")
 
     def __init__(self, what: str, size: int, type_: Type | None) -> None:
         self.what = what
         self.size = size
-        typed = type_ is not None and size > 0 and size_of(type_) == size
-        self._codec = Codec(type_, byte_order=sys.byteorder) if typed and type_ is not None else None
+        self._type = type_ if type_ is not None and size > 0 and size_of(type_) == size else None
+        self._codec: Codec | None = None
 
     @property
     def codec(self) -> Codec | None:
-        """The BTF codec, or None where elements are bytes."""
+        """The BTF codec, or None where elements are bytes; made at its first use. BtfError for a type without values."""
+        if self._codec is None and self._type is not None:
+            self._codec = Codec(self._type, byte_order=sys.byteorder)
         return self._codec
 
     @property
     def python_type(self) -> type[Any]:
         """The class of decoded elements: call it to build a key or value of a struct type."""
-        return bytes if self._codec is None else self._codec.python_type
+        return bytes if self.codec is None else self.codec.python_type
 
     def encode(self, value: Any) -> bytes:
         """Return the element's bytes; ValueError or TypeError say what was expected and what came."""
@@ -47,17 +49,18 @@ class ElementCodec:
             data = bytes(value)
             if len(data) == self.size:
                 return data
-            if self._codec is None:
+            if self.codec is None:
                 raise ValueError(f"{self.what} takes {self.size} bytes, got {len(data)}")
             if not issubclass(self.python_type, (bytes, str)):
                 raise ValueError(f"{self.what} takes {self.size} bytes or a value of its type, got {len(data)} bytes")
-        if self._codec is None:
+        if self.codec is None:
             raise TypeError(f"{self.what} has no BTF type: give {self.size} bytes, got {type(value).__name__}")
-        return self._codec.encode(value)
+        return self.codec.encode(value)
 
     def decode(self, data: bytes, *, raw: bool = False) -> Any:
         """Return the Python value of an element's bytes."""
-        return data if raw or self._codec is None else self._codec.decode(data)
+        codec = self._codec or self.codec
+        return data if raw or codec is None else codec.decode(data)
 
 
 class PerCpuCodec(ElementCodec):

@@ -105,11 +105,11 @@ def _add_infos(attr: attrs.ProgLoad, spec: ProgramSpec, types: Btf) -> None:
         return
     starts = slots(spec.insns)
     functions = [(starts[info.insn], info.type.id) for info in spec.func_info]
-    attr.func_info = encode_func_info(functions)
+    attr.func_info = encode_func_info(functions, types)
     attr.func_info_rec_size, attr.func_info_cnt = _FUNC_INFO_SIZE, len(functions)
     lines = _lines(spec.insns, starts, types)
     if {slot for slot, _ in functions} <= {line[0] for line in lines}:
-        attr.line_info = encode_line_info(lines)
+        attr.line_info = encode_line_info(lines, types)
         attr.line_info_rec_size, attr.line_info_cnt = _LINE_INFO_SIZE, len(lines)
 
 

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from ebpf.btf import Codec, size_of
-from ebpf.errors import ClosedError, DeadlineExceeded
+from ebpf.btf import Array, Codec, Struct, size_of, strip
+from ebpf.errors import BtfError, ClosedError, DeadlineExceeded
 from ebpf.objects import batch
 from ebpf.objects.records import Cursor, RingCursor
 
@@ -38,8 +38,10 @@ class Channel:
     def __init__(self, cursor: Cursor, map_: Map, type_: Type | None) -> None:
         self.cursor = cursor
         self.map = map_
+        self.type = type_
         self.size = 0 if type_ is None else size_of(type_)
         self.codec = None if type_ is None else Codec(type_, byte_order=sys.byteorder)
+        self._flexible = type_ is not None and _ends_flexible(type_)
 
     @property
     def sources(self) -> Sources:
@@ -52,12 +54,12 @@ class Channel:
         return self.codec.decode(self.trim(record))
 
     def trim(self, record: bytes) -> bytes:
-        """Cut off what a perf ring adds for alignment."""
+        """Cut off what a perf ring adds for alignment, except behind a flexible array, whose end only it knows."""
         if len(record) < self.size:
             raise ValueError(
                 f"record of map {self.map.name} has {len(record)} bytes, its type {self.size}; read it with raw=True"
             )
-        return record[: self.size]
+        return record if self._flexible else record[: self.size]
 
     def close(self) -> None:
         self.cursor.ring.close()
@@ -67,6 +69,15 @@ class Channel:
         """How full the ring is, 0 to 1."""
         ring = self.cursor.ring
         return (ring.producer() - ring.consumer()) / ring.size
+
+
+def _ends_flexible(type_: Type) -> bool:
+    """Say whether a struct ends in an array without a length."""
+    whole = strip(type_)
+    if not isinstance(whole, Struct) or not whole.members:
+        return False
+    last = strip(whole.members[-1].type)
+    return isinstance(last, Array) and last.nelems == 0
 
 
 class _Resources:
@@ -430,13 +441,14 @@ class Reader:
 
     def _layout(self) -> tuple[Any, Any] | None:
         """Return (numpy, dtype) where batches can be arrays."""
-        codecs = [channel.codec for channel in self._channels]
-        first = codecs[0]
-        if first is None or any(codec is None or codec.type != first.type for codec in codecs):
+        first = self._channels[0]
+        if first.codec is None or any(channel.type != first.type for channel in self._channels):
             return None
         try:
             import numpy
         except ImportError:
             return None
-        dtype = first.dtype
-        return None if dtype is None else (numpy, dtype)
+        try:
+            return numpy, first.codec.dtype
+        except BtfError:  # bit-fields, flexible arrays: NumPy has no such layout
+            return None
