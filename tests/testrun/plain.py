@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm.maps import MapShape
-from tests.testrun.bothways import Case
+from tests.testrun.case import Case
 from tests.testrun.packets import UDP4
 
 RAW, SYSCALL = ProgramType.RAW_TRACEPOINT, ProgramType.SYSCALL
@@ -13,8 +15,8 @@ KEEP = "r1 = map[out][0] ll; *(u64 *)(r1 + 0) = r0; r0 = 0; exit"
 _ARGUMENTS = bytes(range(1, 97))
 
 
-def plain(name: str, type_: ProgramType, text: str = RETURN, *, data: bytes = b"", **options: object) -> Case:
-    return Case(name=f"{type_.name} {name}", type=type_, text=text, data=data, **{"wants_data": False, **options})  # type: ignore[arg-type]  # of Case
+def plain(name: str, type_: ProgramType, text: str = RETURN, **options: Any) -> Case:
+    return Case(name=f"{type_.name} {name}", type=type_, text=text, **{"data": b"", "wants_data": False, **options})
 
 
 READS = [

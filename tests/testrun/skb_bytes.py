@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from tests.testrun.bothways import Case
+from tests.testrun.case import Case
 from tests.testrun.packets import KINDS, UDP4, UDP6, pattern
 from tests.testrun.skb_fields import ACT, CGROUP, FILTER, TC, TYPES, ctx, skb
 

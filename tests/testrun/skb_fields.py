@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import product
 from struct import pack_into
+from typing import Any
 
 from ebpf.abi.linux.contexts import OBJECT, POINTER_KINDS, ContextField, layout_of
 from ebpf.abi.types import AttachType, ProgramType
-from tests.testrun.bothways import Case
+from tests.testrun.case import Case
 from tests.testrun.packets import KINDS, UDP4, pattern
 
 FILTER, TC, ACT, CGROUP = (
@@ -21,8 +22,8 @@ RETURN = "r0 = 1; exit"
 _OPCODES = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 
 
-def skb(name: str, type_: ProgramType, text: str = RETURN, **options: object) -> Case:
-    return Case(name=f"{type_.name} {name}", type=type_, text=text, **options)  # type: ignore[arg-type]  # of Case
+def skb(name: str, type_: ProgramType, text: str = RETURN, **options: Any) -> Case:
+    return Case(name=f"{type_.name} {name}", type=type_, text=text, **options)
 
 
 def fields_of(type_: ProgramType) -> list[ContextField]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
+from tests.testrun.case import Case
 from tests.testrun.packets import KINDS, UDP4, UDP6, pattern
 from tests.testrun.skb_fields import ACT, TC, ctx, skb
 
@@ -44,7 +46,7 @@ KEEP = """
 """
 
 
-def shaped(name: str, calls: str, data: bytes, **options: object):  # type: ignore[no-untyped-def]  # a Case
+def shaped(name: str, calls: str, data: bytes, **options: Any) -> Case:
     return skb(name, TC, f"r6 = r1\n{calls}\n{KEEP}", data=data, **options)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 from ebpf.abi.types import ProgramType
-from tests.testrun.bothways import Case
+from tests.testrun.case import Case
 
 TRACEPOINT = ProgramType.RAW_TRACEPOINT
 KEEP = "r1 = map[out][0] ll; *(u64 *)(r1 + 0) = r0; r0 = 0; exit"

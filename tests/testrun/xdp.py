@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from struct import pack
+from typing import Any
 
 from ebpf.abi.types import AttachType, MapType, ProgramType
 from ebpf.vm.maps import MapShape
-from tests.testrun.bothways import Case
+from tests.testrun.case import Case
 from tests.testrun.packets import UDP4, pattern
 
 XDP = ProgramType.XDP
@@ -47,8 +48,8 @@ def adjust(helper: str, delta: int, *, data: bytes = UDP4, ctx: bytes | None = N
     )
 
 
-def run(name: str, text: str = PASS, **options: object) -> Case:
-    return Case(name=name, type=XDP, text=text, **options)  # type: ignore[arg-type]  # options of Case
+def run(name: str, text: str = PASS, **options: Any) -> Case:
+    return Case(name=name, type=XDP, text=text, **options)
 
 
 SIZES = [
