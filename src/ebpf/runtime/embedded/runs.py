@@ -91,6 +91,9 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
+    engine = "reference"
+    engine_reason = "the embedded kernel has this engine only"
+
     def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime

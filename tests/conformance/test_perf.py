@@ -1,0 +1,60 @@
+"""Perf event arrays and their reader."""
+
+from __future__ import annotations
+
+import struct
+import threading
+
+from ebpf.abi.types import MapType
+from ebpf.objects import PerfEventArray
+from ebpf.runtime import Runtime
+from tests.conformance.specs import perf_collection
+
+RECORD = struct.pack("=QQ", 42, 7)
+
+
+def test_the_size_of_the_map_is_the_number_of_cpus(runtime: Runtime) -> None:
+    with perf_collection().load(runtime=runtime) as loaded:
+        events = loaded.maps["events"]
+        assert (events.type, events.max_entries) == (MapType.PERF_EVENT_ARRAY, runtime.cpus)
+
+
+def test_records_have_a_tail_of_padding(runtime: Runtime) -> None:
+    with perf_collection().load(runtime=runtime) as loaded:
+        events = loaded.maps["events"]
+        assert isinstance(events, PerfEventArray)
+        with events.reader() as reader:
+            loaded.programs["program"].run(bytes(64), repeat=3)
+            for _ in range(3):
+                record = reader.read(1)
+                assert record[:16] == RECORD
+                assert len(record) == 20  # the record, its length word and padding fill multiples of 8
+            assert reader.lost == 0
+
+
+def test_a_full_ring_counts_what_it_lost(runtime: Runtime) -> None:
+    with perf_collection().load(runtime=runtime) as loaded:
+        events = loaded.maps["events"]
+        assert isinstance(events, PerfEventArray)
+        with events.reader(size=4096) as reader:
+            total = 0
+            for _ in range(3):
+                loaded.programs["program"].run(bytes(64), repeat=500)
+                total += len(reader.read_batch(timeout=1))
+            # The record that says how many were lost comes with the next one that fits.
+            loaded.programs["program"].run(bytes(64))
+            total += len(reader.read_batch(timeout=1))
+            assert reader.lost > 1000
+            assert total + reader.lost == 1501
+
+
+def test_close_wakes_a_reader(runtime: Runtime) -> None:
+    with perf_collection().load(runtime=runtime) as loaded:
+        events = loaded.maps["events"]
+        assert isinstance(events, PerfEventArray)
+        reader = events.reader()
+        thread = threading.Thread(target=list, args=[reader])
+        thread.start()
+        reader.close()
+        thread.join(10)
+        assert not thread.is_alive()
