@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINVAL, ENOENT, ENOSPC, EPERM
+from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOENT, ENOSPC, EPERM
 from ebpf.abi.types import AttachType, ProgramType
 from ebpf.runtime.embedded.buffers import put
 from ebpf.runtime.embedded.chain import AFTER, BEFORE, ID, LINK, REPLACE, Chain, Entry, Place
-from ebpf.runtime.embedded.links import LinkCommands, cgroup, device
+from ebpf.runtime.embedded.links import ALLOW_MULTI, PROGRAMS, LinkCommands, cgroup, device
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.vm.fault import Rejected
 
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.state import State
 
 _ALLOW_OVERRIDE = 1 << 0
-_ALLOW_MULTI = 1 << 1
 _ANCHORED = BEFORE | AFTER | ID | LINK
-_PROGRAMS: dict[AttachType, ProgramType] = {
-    AttachType.CGROUP_INET_INGRESS: ProgramType.CGROUP_SKB,
-    AttachType.CGROUP_INET_EGRESS: ProgramType.CGROUP_SKB,
-    AttachType.TCX_INGRESS: ProgramType.SCHED_CLS,
-    AttachType.TCX_EGRESS: ProgramType.SCHED_CLS,
-}
 
 
 class AttachCommands:
@@ -34,14 +27,13 @@ class AttachCommands:
     def __init__(self, state: State, links: LinkCommands) -> None:
         self._state = state
         self._links = links
-        self._modes: dict[int, int] = {}
 
     def attach(self, attr: ProgAttach) -> int:
         """PROG_ATTACH."""
         point = self._point(attr)
         program = self._state.handles.program(attr.attach_bpf_fd)
-        if program.program.type != _PROGRAMS[point]:
-            raise Rejected(EINVAL, f"{point.name} takes {_PROGRAMS[point].label} programs")
+        if program.program.type != PROGRAMS[point]:
+            raise Rejected(EINVAL, f"{point.name} takes {PROGRAMS[point].label} programs")
         chain, is_cgroup = self._chain(point, attr.target_fd)
         with self._state.registry.lock:
             self._state.registry.retain(program)
@@ -63,19 +55,19 @@ class AttachCommands:
             entry = self._named(chain, attr, is_cgroup=is_cgroup)
             chain.remove(entry)
             if not chain.entries:
-                self._modes.pop(id(chain), None)
+                chain.mode = 0
         self._state.registry.release(entry.program)
         return 0
 
     def query(self, attr: ProgQuery) -> int:
         """PROG_QUERY: the ids of the programs in order; ENOSPC after filling a buffer that is too small."""
         point = AttachType(attr.number("attach_type", runtime="embedded"))
-        if point not in _PROGRAMS or attr.query_flags & ~1:
+        if point not in PROGRAMS or attr.query_flags & ~1:
             raise Rejected(EINVAL, f"{point.name} can't be queried here")
         chain, _ = self._chain(point, attr.target_fd)
         room, total = attr.count, len(chain.entries)
         attr.count, attr.revision = total, chain.revision
-        attr.attach_flags = self._modes.get(id(chain), 0)
+        attr.attach_flags = chain.mode
         if attr.prog_ids is None or not room:
             return 0
         shown = chain.entries[:room]
@@ -89,12 +81,12 @@ class AttachCommands:
 
     def _point(self, attr: ProgAttach) -> AttachType:
         point = AttachType(attr.number("attach_type", runtime="embedded"))
-        if point not in _PROGRAMS:
+        if point not in PROGRAMS:
             raise Rejected(EINVAL, f"nothing attaches to {point.name} without a link here")
         return point
 
     def _chain(self, point: AttachType, target: int) -> tuple[Chain, bool]:
-        is_cgroup = _PROGRAMS[point] == ProgramType.CGROUP_SKB
+        is_cgroup = PROGRAMS[point] == ProgramType.CGROUP_SKB
         number = cgroup(target) if is_cgroup else device(target)
         return self._links.chain(point, number), is_cgroup
 
@@ -102,6 +94,7 @@ class AttachCommands:
         """Add or replace; return the program that went."""
         if not multi:
             multi = self._check_mode(chain, attr.attach_flags)
+        chain.check_new(Entry(program))
         if attr.attach_flags & REPLACE:
             return self._swap(chain, self._state.handles.program(attr.replace_bpf_fd), program)
         if not multi and chain.entries:
@@ -111,14 +104,14 @@ class AttachCommands:
 
     def _check_mode(self, chain: Chain, flags: int) -> bool:
         """Check a cgroup's flags: one mode for all its programs. Return whether several may be there."""
-        mode = flags & (_ALLOW_OVERRIDE | _ALLOW_MULTI)
-        bad = mode == _ALLOW_OVERRIDE | _ALLOW_MULTI or flags & ~(mode | REPLACE | _ANCHORED)
-        if bad or (flags & REPLACE and not mode & _ALLOW_MULTI):
+        mode = flags & (_ALLOW_OVERRIDE | ALLOW_MULTI)
+        bad = mode == _ALLOW_OVERRIDE | ALLOW_MULTI or flags & ~(mode | REPLACE | _ANCHORED)
+        if bad or (flags & REPLACE and not mode & ALLOW_MULTI):
             raise Rejected(EINVAL, f"attach_flags {flags:#x} do not go together")
-        if chain.entries and self._modes.get(id(chain), 0) != mode:
+        if chain.entries and chain.mode != mode:
             raise Rejected(EPERM, "the programs here were attached with other flags")
-        self._modes[id(chain)] = mode
-        return bool(mode & _ALLOW_MULTI)
+        chain.mode = mode
+        return bool(mode & ALLOW_MULTI)
 
     def _swap(self, chain: Chain, old: ProgramObject, new: ProgramObject) -> ProgramObject:
         entry = chain.find(old)
@@ -128,12 +121,23 @@ class AttachCommands:
         chain.revision += 1
         return old
 
+    def _outermost(self, chain: Chain, flags: int) -> Entry | None:
+        """Return what a TCX detach without a program means: the last one, or the first with BPF_F_BEFORE."""
+        if not chain.entries:
+            return None
+        found = chain.entries[0 if flags & BEFORE else -1]
+        if found.link is not None:
+            raise Rejected(EBUSY, "the program here belongs to a link")
+        return found
+
     def _named(self, chain: Chain, attr: ProgAttach, *, is_cgroup: bool) -> Entry:
         """Find what to detach: the program given, or the only one of a cgroup that allows only one."""
-        if not attr.attach_bpf_fd and is_cgroup and not self._modes.get(id(chain), 0) & _ALLOW_MULTI:
+        if not attr.attach_bpf_fd and is_cgroup:
+            if chain.mode & ALLOW_MULTI:
+                raise Rejected(EINVAL, "several programs may be here: say which one to detach")
             found = next((e for e in chain.entries if e.link is None), None)
         elif not attr.attach_bpf_fd:
-            raise Rejected(EINVAL, "say which program to detach")
+            found = self._outermost(chain, attr.attach_flags) if not is_cgroup else None
         else:
             found = chain.find(self._state.handles.program(attr.attach_bpf_fd))
         if found is None:

@@ -47,7 +47,10 @@ def _parse(raw: bytes) -> Btf:
     btf = Btf.parse(raw)
     if btf.byte_order != sys.byteorder:
         raise BtfError(f"byte order is {btf.byte_order}-endian, this machine's is {sys.byteorder}-endian")
-    for type_ in btf:
+    types = list(btf)
+    if not types:
+        raise BtfError("there are no types")
+    for type_ in types:
         _touch(type_)
     return btf
 

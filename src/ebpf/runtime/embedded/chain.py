@@ -41,9 +41,12 @@ class Place:
 class Chain:
     """Programs in the order in which they run. The caller holds the kernel's lock."""
 
-    def __init__(self, anchor: Callable[[int, int], ProgramObject | LinkObject]) -> None:
+    def __init__(self, anchor: Callable[[int, int], ProgramObject | LinkObject], *, is_cgroup: bool) -> None:
         self.entries: list[Entry] = []
         self.revision = 1
+        self.mode = 0
+        """A cgroup's BPF_F_ALLOW_*, the same for all its programs."""
+        self._is_cgroup = is_cgroup
         self._anchor = anchor
 
     def find(self, program: ProgramObject) -> Entry | None:
@@ -53,8 +56,9 @@ class Chain:
     def insert(self, entry: Entry, place: Place) -> None:
         """Add a program at a place; at the end without one."""
         self._check_revision(place)
-        if entry.link is None and any(e.program is entry.program for e in self.entries):
-            raise Rejected(EEXIST, "the program is attached here already")
+        self.check_new(entry)
+        if place.flags & REPLACE:
+            raise Rejected(ENOENT, "there is nothing to replace")
         if place.flags & ~(_ORDER | ID | LINK):
             raise Rejected(EINVAL, f"flags {place.flags:#x} are not known")
         at = self._position(place)
@@ -62,6 +66,13 @@ class Chain:
             raise Rejected(ERANGE, f"{LIMIT} programs are attached here already")
         self.entries.insert(at, entry)
         self.revision += 1
+
+    def check_new(self, entry: Entry) -> None:
+        """Refuse a program that is here: in a cgroup, by itself; in TCX, in any way."""
+        if self._is_cgroup and entry.link is None and self.find(entry.program) is not None:
+            raise Rejected(EINVAL, "the program is attached here already")
+        if not self._is_cgroup and any(e.program is entry.program for e in self.entries):
+            raise Rejected(EEXIST, "the program is attached here already")
 
     def remove(self, entry: Entry) -> None:
         """Take an entry out."""
@@ -78,13 +89,13 @@ class Chain:
 
     def _position(self, place: Place) -> int:
         before, after = bool(place.flags & BEFORE), bool(place.flags & AFTER)
-        if not place.relative:
-            if place.flags & (ID | LINK) or (before and after and self.entries):
-                raise Rejected(EINVAL, "an anchor is missing")
+        if before and after and self.entries:
+            raise Rejected(ERANGE, "no place is before and after the others")
+        if not place.relative and not place.flags & (ID | LINK):
             return 0 if before else len(self.entries)
+        anchor = self._anchor(place.relative, place.flags)
         if before == after:
             raise Rejected(EINVAL, "an anchor needs BPF_F_BEFORE or BPF_F_AFTER")
-        anchor = self._anchor(place.relative, place.flags)
         at = next((i for i, e in enumerate(self.entries) if anchor in (e.link, e.program)), None)
         if at is None:
             raise Rejected(ENOENT, "the anchor is not attached here")

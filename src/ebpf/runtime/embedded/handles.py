@@ -13,6 +13,7 @@ from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
 from ebpf.abi.types import MapFlag
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
+from ebpf.vm.maps.base import FILE_FLAGS
 
 FIRST = 1 << 28
 _T = TypeVar("_T", bound=KernelObject)
@@ -33,6 +34,13 @@ def access(flags: int) -> tuple[bool, bool]:
     if read_only and write_only:
         raise Rejected(EINVAL, "BPF_F_RDONLY and BPF_F_WRONLY exclude each other")
     return not write_only, not read_only
+
+
+def access_only(flags: int) -> tuple[bool, bool]:
+    """Like `access`, where no other flag is allowed (EINVAL)."""
+    if flags & ~FILE_FLAGS:
+        raise Rejected(EINVAL, f"flags {flags:#x} are not BPF_F_RDONLY or BPF_F_WRONLY")
+    return access(flags)
 
 
 class HandleTable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EINVAL, ENOENT
-from ebpf.runtime.embedded.handles import access
+from ebpf.runtime.embedded.handles import access_only
 from ebpf.runtime.embedded.objects import KernelObject, MapObject
 from ebpf.vm.fault import Rejected
 
@@ -18,7 +18,7 @@ _INT_MAX = (1 << 31) - 1
 
 def next_id(state: State, kind: type[KernelObject], attr: GetId) -> int:
     """Put the lowest id above `start_id` into `next_id`; ENOENT after the last."""
-    if attr.start_id > _INT_MAX:
+    if attr.start_id >= _INT_MAX:
         raise Rejected(EINVAL, f"{attr.start_id} can't be an id")
     found = state.registry.next_id(kind.kind, attr.start_id)
     if found is None:
@@ -29,10 +29,9 @@ def next_id(state: State, kind: type[KernelObject], attr: GetId) -> int:
 
 def open_id(state: State, kind: type[KernelObject], attr: GetId) -> int:
     """Open the object with this id; maps may be opened for one direction only."""
-    allowed = kind is MapObject
-    if attr.open_flags and not allowed:
+    if attr.open_flags and kind is not MapObject:
         raise Rejected(EINVAL, "open_flags are for maps")
-    readable, writable = access(attr.open_flags)
+    readable, writable = access_only(attr.open_flags)
     with state.registry.lock:
         obj = state.registry.find(kind, attr.start_id)
         if obj is None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
-from ebpf.abi.linux.info import BTF_INFO, LINK_DETAILS, LINK_INFO, LINK_INFO_SIZE, MAP_INFO, PROG_INFO
+from ebpf.abi.linux.errno import E2BIG, EBADFD, EINVAL
+from ebpf.abi.linux.info import (
+    BTF_INFO,
+    LINK_DETAILS,
+    LINK_INFO,
+    LINK_INFO_SIZE,
+    MAP_INFO,
+    PROG_INFO,
+    InfoField,
+    Layout,
+)
 from ebpf.runtime.embedded.linkobjects import LinkObject
-from ebpf.runtime.embedded.objects import BtfObject, MapObject, ProgramObject
+from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.runtime.info import answer_info
 from ebpf.vm.fault import Rejected
 
@@ -19,25 +28,44 @@ if TYPE_CHECKING:
 _PAGE = 4096
 
 
+def _whole(layout: Layout, size: int) -> Layout:
+    """Extend a layout to the size of the C struct, whose end is padded."""
+    return (*layout, InfoField("", size - 4, 4))
+
+
+_MAP = _whole(MAP_INFO, 104)
+_PROGRAM = _whole(PROG_INFO, 232)
+
+
 def answer(state: State, attr: ObjInfo) -> int:
     """Describe the object behind a handle."""
-    obj = state.handles.file(attr.bpf_fd).obj
+    obj = _object(state, attr.bpf_fd)
     _check_tail(attr)
+    if attr.info_len == 0:
+        return 0
     if isinstance(obj, MapObject):
-        error = answer_info(attr, MAP_INFO, _map(obj), {})
+        error = answer_info(attr, _MAP, _map(obj), {})
     elif isinstance(obj, ProgramObject):
-        error = answer_info(attr, PROG_INFO, _program(obj), _program_arrays(obj))
+        error = answer_info(attr, _PROGRAM, _program(obj), _program_arrays(obj))
     elif isinstance(obj, BtfObject):
         arrays = {"btf": obj.raw, "name": obj.name.encode() + b"\0"}
         error = answer_info(attr, BTF_INFO, {"id": obj.id}, arrays)
     elif isinstance(obj, LinkObject):
-        layout = LINK_INFO + LINK_DETAILS.get(obj.type, ())
+        layout = _whole(LINK_INFO + LINK_DETAILS.get(obj.type, ()), LINK_INFO_SIZE)
         error = answer_info(attr, layout, _link(obj), obj.texts())
     else:
         raise Rejected(EINVAL, f"a {obj.kind} has no information")
     if error:
         raise Rejected(-error, "info is missing or shorter than info_len")
     return 0
+
+
+def _object(state: State, number: int) -> KernelObject:
+    """Find the object; this command alone says EBADFD for a number that is not open."""
+    try:
+        return state.handles.file(number).obj
+    except Rejected as error:
+        raise Rejected(EBADFD, error.message) from None
 
 
 def _check_tail(attr: ObjInfo) -> None:

@@ -49,6 +49,14 @@ TRACEPOINTS = frozenset(
 XDP_MODES = 1 << 1 | 1 << 2 | 1 << 3
 _CGROUP_SKB = frozenset({AttachType.CGROUP_INET_INGRESS, AttachType.CGROUP_INET_EGRESS})
 _TCX = frozenset({AttachType.TCX_INGRESS, AttachType.TCX_EGRESS})
+PROGRAMS: dict[AttachType, ProgramType] = {
+    AttachType.CGROUP_INET_INGRESS: ProgramType.CGROUP_SKB,
+    AttachType.CGROUP_INET_EGRESS: ProgramType.CGROUP_SKB,
+    AttachType.TCX_INGRESS: ProgramType.SCHED_CLS,
+    AttachType.TCX_EGRESS: ProgramType.SCHED_CLS,
+}
+"""Attach points with several programs in order, and the type that they take."""
+ALLOW_MULTI = 1 << 1
 Point = tuple[AttachType, int]
 
 
@@ -62,7 +70,13 @@ class LinkCommands:
 
     def chain(self, attach_type: AttachType, target: int) -> Chain:
         """Return the programs on an attach point, in order."""
-        return self._chains.setdefault((attach_type, target), Chain(self._anchor))
+        found = self._chains.get((attach_type, target))
+        if found is None:
+            found = Chain(
+                lambda number, flags: self._anchor(number, flags, attach_type), is_cgroup=attach_type in _CGROUP_SKB
+            )
+            self._chains[attach_type, target] = found
+        return found
 
     # Commands.
 
@@ -77,7 +91,6 @@ class LinkCommands:
             place = Place(attr.flags, attr.tcx_relative_fd, attr.tcx_expected_revision)
             link = self._create_chained(LinkType.TCX, program, attach_type, device(attr.target_ifindex), place)
         elif kind == ProgramType.CGROUP_SKB and attach_type in _CGROUP_SKB:
-            self._check_expected(program, attach_type)
             if attr.flags and not attr.cgroup_relative_fd:
                 raise Rejected(EINVAL, f"flags {attr.flags:#x} need an anchor")
             place = Place(attr.flags, attr.cgroup_relative_fd, attr.cgroup_expected_revision)
@@ -128,14 +141,15 @@ class LinkCommands:
     # Attach points.
 
     def _create_xdp(self, attr: LinkCreate, program: ProgramObject) -> LinkObject:
-        ifindex = device(attr.target_ifindex)
+        if attr.target_ifindex != DEVICE:
+            raise Rejected(EINVAL, f"there is no interface {attr.target_ifindex}, only {DEVICE} (lo)")
         modes = attr.flags & XDP_MODES
         if attr.flags & ~XDP_MODES or modes & (modes - 1):
             raise Rejected(EINVAL, f"flags {attr.flags:#x} name no XDP mode, or several")
         with self._state.registry.lock:
             if self._xdp is not None:
                 raise Rejected(EBUSY, "the interface has an XDP link already")
-            self._xdp = self._new(LinkType.XDP, program, AttachType.XDP, ifindex)
+            self._xdp = self._new(LinkType.XDP, program, AttachType.XDP, DEVICE)
             return self._xdp
 
     def _create_chained(
@@ -144,7 +158,10 @@ class LinkCommands:
         with self._state.registry.lock:
             link = self._new(type_, program, attach_type, target)
             try:
-                self.chain(attach_type, target).insert(Entry(program, link), place)
+                chain = self.chain(attach_type, target)
+                if type_ == LinkType.CGROUP:
+                    self._check_mode(chain)
+                chain.insert(Entry(program, link), place)
             except Rejected:
                 self._state.registry.retain(link)
                 self._state.registry.release(link)
@@ -201,19 +218,23 @@ class LinkCommands:
             entry.program = new
         return before
 
-    def _check_expected(self, program: ProgramObject, attach_type: AttachType) -> None:
-        expected = program.program.attach_type
-        # A CGROUP_SKB program that was loaded for nothing in particular goes to either side.
-        if expected is not None and int(expected) and expected != attach_type:
-            raise Rejected(EINVAL, f"the program was loaded for {expected.name}")
+    def _check_mode(self, chain: Chain) -> None:
+        """A link allows others beside it, so that those there have to allow it, too."""
+        if chain.entries and chain.mode != ALLOW_MULTI:
+            raise Rejected(EPERM, "the program here was attached without BPF_F_ALLOW_MULTI")
+        chain.mode = ALLOW_MULTI
 
-    def _anchor(self, number: int, flags: int) -> ProgramObject | LinkObject:
+    def _anchor(self, number: int, flags: int, attach_type: AttachType) -> ProgramObject | LinkObject:
         kind: type[LinkObject] | type[ProgramObject] = LinkObject if flags & LINK else ProgramObject
-        if not flags & ID:
-            return self._state.handles.find(number, kind)
-        found = self._state.registry.find(kind, number)
-        if found is None:
-            raise Rejected(ENOENT, f"no {kind.kind} has the id {number}")
+        if flags & ID:
+            found = self._state.registry.find(kind, number)
+            if found is None:
+                raise Rejected(ENOENT, f"no {kind.kind} has the id {number}")
+        else:
+            found = self._state.handles.find(number, kind)
+        program = found.program if isinstance(found, LinkObject) else found
+        if program.program.type != PROGRAMS[attach_type]:
+            raise Rejected(EINVAL, f"{attach_type.name} takes {PROGRAMS[attach_type].label} programs")
         return found
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.linux.errno import (
+    EACCES,
     EEXIST,
     EFAULT,
     EINVAL,
@@ -23,7 +24,7 @@ from ebpf.abi.linux.errno import (
     ENOTEMPTY,
     EPERM,
 )
-from ebpf.runtime.embedded.handles import access
+from ebpf.runtime.embedded.handles import access_only
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject
 from ebpf.runtime.errors import system_call_error
@@ -64,9 +65,12 @@ class MemoryTree:
         self._pins[path] = key
 
     def find(self, path: str) -> str:
-        if path not in self._pins:
-            raise Rejected(EINVAL if path in self._directories else ENOENT, f"there is no pin {path}")
-        return self._pins[path]
+        if path in self._pins:
+            return self._pins[path]
+        if path in self._directories:
+            raise Rejected(EACCES, f"{path} is a directory")
+        self._check_parent(path)
+        raise Rejected(ENOENT, f"there is no pin {path}")
 
     def make_directory(self, path: str) -> None:
         if path in self._pins:
@@ -171,9 +175,8 @@ class PinCommands:
         if attr.file_flags:
             raise Rejected(EINVAL, "OBJ_PIN takes no file_flags but BPF_F_PATH_FD, which needs a host directory")
         path = _path(attr)
-        obj = self._state.handles.file(attr.bpf_fd).obj
-        if not isinstance(obj, _PINNABLE):
-            raise Rejected(EINVAL, f"a {obj.kind} can't be pinned")
+        obj = self._pinnable(attr.bpf_fd)
+        _check_name(path)
         with self._state.registry.lock:
             key = f"{self._kernel}/{self._count}"
             self._tree.create(path, key)
@@ -182,15 +185,24 @@ class PinCommands:
             self._state.registry.retain(obj, user=True)
         return 0
 
+    def _pinnable(self, number: int) -> KernelObject:
+        try:
+            obj = self._state.handles.file(number).obj
+        except Rejected as error:
+            raise Rejected(EINVAL, error.message) from None
+        if not isinstance(obj, _PINNABLE):
+            raise Rejected(EINVAL, f"a {obj.kind} can't be pinned")
+        return obj
+
     def get(self, attr: ObjPin) -> int:
         """OBJ_GET; maps may be opened for one direction only."""
-        readable, writable = access(attr.file_flags)
+        readable, writable = access_only(attr.file_flags)
         with self._state.registry.lock:
             path = _path(attr)
             obj = self._pinned.get(self._tree.find(path))
             if obj is None:
                 raise Rejected(ENOENT, f"{path} is the stale pin of a kernel that has ended")
-            if not (readable and writable) and not isinstance(obj, MapObject):
+            if not (readable and writable) and isinstance(obj, LinkObject):
                 raise Rejected(EINVAL, "only maps are opened for one direction")
             return self._state.handles.open(obj, readable=readable, writable=writable)
 
@@ -205,6 +217,7 @@ class PinCommands:
     def make_directory(self, path: str) -> None:
         """Make a directory for pins and its parents; one that exists is fine."""
         with _system_errors("mkdir"), self._state.registry.lock:
+            _check_name(_normal(path))
             self._tree.make_directory(_normal(path))
 
     def remove(self, path: str) -> None:
@@ -236,11 +249,16 @@ def _system_errors(call: str) -> Iterator[None]:
 
 
 def _path(attr: ObjPin) -> str:
-    if attr.pathname is None:
+    if not attr.pathname:
         raise Rejected(EFAULT, "the path is missing")
     if not text_of(attr.pathname):
         raise Rejected(ENOENT, "the path is empty")
     return _normal(text_of(attr.pathname))
+
+
+def _check_name(path: str) -> None:
+    if "." in os.path.basename(path):
+        raise Rejected(EPERM, "dots in names of pins are reserved")
 
 
 def _normal(path: str) -> str:

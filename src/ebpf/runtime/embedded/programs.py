@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.attrs import ProgBindMap, ProgLoad
     from ebpf.runtime.embedded.state import State
 
-_KNOWN_FLAGS = (
+_KNOWN_FLAGS = int(
     ProgramFlag.STRICT_ALIGNMENT | ProgramFlag.ANY_ALIGNMENT | ProgramFlag.TEST_STATE_FREQ | ProgramFlag.SLEEPABLE
     | ProgramFlag.TEST_RND_HI32 | ProgramFlag.XDP_HAS_FRAGS | ProgramFlag.XDP_DEV_BOUND_ONLY
     | ProgramFlag.TEST_REG_INVARIANTS
@@ -56,6 +56,7 @@ class ProgramCommands:
             refusal = None
         except Rejected as error:
             obj, refusal = None, error
+        log.add(f"processed {attr.insn_cnt} insns (limit {self._state.limits.insns})")
         attr.log_true_size, full = log.finish()
         if full is not None or obj is None:
             if obj is not None:
@@ -96,7 +97,7 @@ class ProgramCommands:
     def _load(self, attr: ProgLoad, kind: ProgramType, log: Log) -> ProgramObject:
         name = object_name(attr.prog_name)
         insns = take(attr.insns, attr.insn_cnt * 8, "insns")
-        btf = self._state.handles.btf(attr.prog_btf_fd) if attr.func_info_cnt or attr.line_info_cnt else None
+        btf = self._types(attr)
         func_info = _records(attr.func_info, attr.func_info_cnt, attr.func_info_rec_size, _FUNC_INFO, "func_info")
         line_info = _records(attr.line_info, attr.line_info_cnt, attr.line_info_rec_size, _LINE_INFO, "line_info")
         _check_order(line_info, attr.insn_cnt)
@@ -120,6 +121,13 @@ class ProgramCommands:
         obj.load_time = self._state.boot_ns()
         obj.uid = self._state.uid_gid() & 0xFFFFFFFF
         return obj
+
+    def _types(self, attr: ProgLoad) -> BtfObject | None:
+        if not attr.func_info_cnt and not attr.line_info_cnt:
+            return None
+        if not attr.prog_btf_fd:
+            raise Rejected(EINVAL, "func_info and line_info need prog_btf_fd")
+        return self._state.handles.btf(attr.prog_btf_fd)
 
     def _map(self, number: int) -> Map | None:
         try:
