@@ -30,7 +30,7 @@ def expected(packet: bytes, priority: int, cb: tuple[int, ...], ifindex: int) ->
         total += packet[0] + ifindex
     if cb[4] > 3:
         total += packet[1] + ifindex + protocol
-    return (total + (priority >> 8 & 0xFF) + priority + 0x2345) & 0xFFFF
+    return (total + (priority >> 8 & 0xFF) + priority + 0x1234) & 0xFFFF
 
 
 @pytest.mark.parametrize("cb", [(0, 0, 0, 0, 0), (9, 0, 0, 0, 0), (4, 1, 2, 3, 4)])

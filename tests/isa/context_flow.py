@@ -45,8 +45,12 @@ CASES: list[Passing] = [
     Passing("end", TC, "r2 = *(u32 *)(r1 + 80)\n" + RETURN, {0: "r2 = *(u64 *)(r1 + 200)"}),
     Passing("into-itself", XDP, "r1 = *(u32 *)(r1 + 4)\n" + RETURN, {0: "r1 = *(u64 *)(r1 + 32)"}),
     Passing("store", TC, "*(u32 *)(r1 + 8) = 5\n" + RETURN, {0: "*(u32 *)(r1 + 8) = 5"}),
-    # queue_mapping has 16 bits in the kernel
-    Passing("store-narrow-field", TC, "r2 = 7\n*(u32 *)(r1 + 12) = r2\n" + RETURN, {1: "*(u16 *)(r1 + 12) = r2"}),
+    # tc_index and queue_mapping have 16 bits in the kernel, and 0xffff is no queue
+    Passing("store-narrow-field", TC, "r2 = 7\n*(u32 *)(r1 + 44) = r2\n" + RETURN, {1: "*(u16 *)(r1 + 44) = r2"}),
+    Passing("store-queue", TC, "r2 = 7\n*(u32 *)(r1 + 12) = r2\n" + RETURN,
+            {1: "if r2 >= 65535 goto +1", 2: "*(u16 *)(r1 + 12) = r2", 3: "r0 = 0"}),
+    Passing("store-constant-queue", TC, "*(u32 *)(r1 + 12) = 65534\n*(u32 *)(r1 + 12) = 65535\n" + RETURN,
+            {0: "*(u16 *)(r1 + 12) = 65534", 1: "goto +0"}),
     Passing("cb", FILTER, "*(u64 *)(r1 + 48) = 5\n*(u8 *)(r1 + 57) = 5\n" + RETURN,
             {0: "*(u64 *)(r1 + 48) = 5", 1: "*(u8 *)(r1 + 57) = 5"}),
     # Where the pointer goes.

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from ebpf.abi.linux.contexts import CONTEXTS, ContextField
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm import testrun
 from ebpf.vm.machine import Kernel
@@ -19,6 +20,12 @@ from tests.linux.raw import array_map, loaded, program_tag, run_with_packet
 PACKET = bytes.fromhex(
     "020000000002 020000000001 0800 4500003200010000401166b70a0000010a000002 04d2162e001e0000"
 ) + bytes(range(0x80, 0x96))
+
+
+def run_here(code: bytes, type_: ProgramType) -> int:
+    program = load_program(LoadRequest(type=type_, insns=code), print)
+    request = testrun.TestRequest(data=PACKET, repeat=1)
+    return testrun.test_run(program, cast("Kernel", None), request, on_cpu=0, cpus=1, budget=1000).retval
 
 
 def test_tag() -> None:
@@ -59,9 +66,50 @@ def test_legacy_loads(type_: ProgramType, indirect: bool, opcode: int) -> None:
         code = slot(0xBF, 6, 1) + load + slot(0x67, imm=8) + slot(0x47, imm=0x55) + EXIT
         with loaded(code, int(type_)) as fd:
             theirs = run_with_packet(fd, PACKET)
-        program = load_program(LoadRequest(type=type_, insns=code), print)
-        request = testrun.TestRequest(data=PACKET, repeat=1)
-        ours = testrun.test_run(program, cast("Kernel", None), request, on_cpu=0, cpus=1, budget=1000).retval
+        ours = run_here(code, type_)
         if ours != theirs:
             differ.append((offset, hex(ours), hex(theirs)))
+    assert not differ
+
+
+WRITABLE = [
+    (type_, field)
+    for type_ in (ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS, ProgramType.CGROUP_SKB)
+    for field in CONTEXTS[type_].fields
+    if field.writable
+]
+VALUES = [
+    0,
+    1,
+    0x80,
+    0xFFFE,
+    0xFFFF,
+    0x10000,
+    0x12345,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    0x1_0000_0005,
+    (1 << 64) - 1,
+]
+
+
+@pytest.mark.parametrize(("type_", "field"), WRITABLE, ids=lambda value: getattr(value, "label", "") or value.name)
+def test_what_a_store_leaves(type_: ProgramType, field: ContextField) -> None:
+    size = 8 if field.size == 8 else 4
+    store, load = (0x7B, 0x79) if size == 8 else (0x63, 0x61)
+    differ = []
+    for value in VALUES:
+        for constant in (False, True):
+            put = slot(store & 0xF8 | 2, 6, 0, field.offset, value) if constant else slot(store, 6, 7, field.offset)
+            # Both halves of what is read count.
+            fold = slot(0xBF, 1, 0) + slot(0x77, 1, imm=32) + slot(0xAF, 0, 1)
+            if type_ is ProgramType.CGROUP_SKB:
+                fold += slot(0x57, imm=1)  # more would be refused
+            code = slot(0xBF, 6, 1) + wide(7, value) + put + slot(load, 0, 6, field.offset) + fold + EXIT
+            with loaded(code, int(type_)) as fd:
+                theirs = run_with_packet(fd, PACKET)
+            ours = run_here(code, type_)
+            if ours != theirs:
+                differ.append((hex(value), constant, hex(ours), hex(theirs)))
     assert not differ

@@ -25,7 +25,9 @@ static __noinline int first_bytes(struct __sk_buff *skb, int which)
 
 	if (data + 14 > end)
 		return 0;
-	return data[which & 1] + skb->ifindex + (which ? skb->protocol : 0);
+	if (which & 1) /* clang would compute one address, which the verifier does not follow */
+		return *(volatile __u8 *)(data + 1) + skb->ifindex + skb->protocol;
+	return data[0] + skb->ifindex + (which ? skb->protocol : 0);
 }
 
 static __noinline int in_structure(struct visit *visit, int a, int b)
@@ -47,7 +49,9 @@ int pass_around(struct __sk_buff *skb)
 
 	skb->mark = 7;
 	barrier(); /* clang would make one store of 8 bytes of the two */
-	skb->queue_mapping = 0x12345;
+	skb->queue_mapping = 0x1234;
+	barrier();
+	skb->queue_mapping = result = 0x12345; /* ignored: it is no 16-bit number of a queue */
 	bpf_loop(5, add_byte, &visit, 0);
 	result = in_structure(&visit, skb->len, 3);
 	if (skb->cb[0] > 3)

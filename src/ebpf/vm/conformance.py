@@ -73,6 +73,7 @@ def program_of(code: bytes) -> Program:
         lowered=tuple(slots),
         maps=(),
         functions=flow.functions,
+        origins=range(len(slots)),
         gpl_compatible=True,
         flags=0,
         tag=bytes(8),

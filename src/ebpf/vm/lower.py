@@ -1,19 +1,21 @@
 """Lowering: from the program that was loaded to the one that engines run (kernel/bpf/verifier.c, fixup passes).
 
 Accesses to the public context become accesses to the internal one, map references indices into the program's table
-of maps, function pointers the function's slot. Every slot becomes one slot: the internal context keeps scalars so
-that narrow accesses need no further instruction.
+of maps, function pointers the function's slot. The internal context keeps scalars as they look in public, so that an
+access stays one instruction, with one exception (a guarded store).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.contexts import (
     CB,
     EXACT,
     PLAIN_CONTEXTS,
+    QUEUE,
     SCALAR,
     ContextField,
     ContextLayout,
@@ -25,6 +27,9 @@ from ebpf.abi.types import MapType
 from ebpf.asm.opcodes import (
     BPF_ATOMIC,
     BPF_DW,
+    BPF_JGE,
+    BPF_JMP,
+    BPF_K,
     BPF_LDX,
     BPF_MEMSX,
     BPF_PSEUDO_FUNC,
@@ -32,13 +37,16 @@ from ebpf.asm.opcodes import (
     BPF_PSEUDO_MAP_IDX,
     BPF_PSEUDO_MAP_IDX_VALUE,
     BPF_PSEUDO_MAP_VALUE,
+    BPF_ST,
     BPF_STX,
+    GOTO,
 )
 from ebpf.vm.alu import M32
 from ebpf.vm.check import Checked, refused
 from ebpf.vm.dataflow import Origin, context_accesses
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
+from ebpf.vm.patch import insert
 from ebpf.vm.program import LoadRequest, Log, Slot
 from ebpf.vm.steps import SIZES
 
@@ -48,29 +56,51 @@ if TYPE_CHECKING:
 MAX_MAPS = 64
 """Maps that one program may use (MAX_USED_MAPS)."""
 
+_NO_QUEUE = 0xFFFF  # NO_QUEUE_MAPPING, include/linux/skbuff.h
 _SIZE_BITS = {size: bits for bits, size in SIZES.items()}
 _BY_FD = (BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE)
 _BY_INDEX = (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
 _VALUES = (BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_MAP_IDX_VALUE)
 
 
-def lower(request: LoadRequest, checked: Checked, log: Log) -> tuple[list[Slot], tuple[Map, ...], int]:
-    """Return the lowered slots, the table of maps and the end of the highest access to a plain context.
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A lowered program.
+
+    `functions` are its functions' first slots, `origins` the slot of the program that was loaded, for each slot.
+    `max_context_offset` is the end of the highest access to a plain context.
+    """
+
+    slots: Sequence[Slot]
+    maps: tuple[Map, ...]
+    functions: tuple[int, ...]
+    origins: Sequence[int]
+    max_context_offset: int = 0
+
+
+def lower(request: LoadRequest, checked: Checked, log: Log) -> Lowered:
+    """Return the lowered program.
 
     Raises:
-        Rejected: EACCES for a forbidden access to the context; EBADF, EINVAL, E2BIG for a wrong reference to a map.
+        Rejected: EACCES for a forbidden access to the context; EBADF, EINVAL, E2BIG for a wrong reference to a map;
+            ERANGE for a jump that would get too long.
     """
     slots = list(checked.slots)
     maps: list[Map] = []
     for at in _constants(checked):
         slots[at : at + 2] = _constant(request, slots, at, maps, log)
     layout = layout_of(request.type, request.attach_type)
+    guards: dict[int, Slot] = {}
     end = 0
     if layout is not None:
-        _translate(layout, checked, slots, log)
+        guards = _translate(layout, checked, slots, log)
     elif request.type in PLAIN_CONTEXTS:
         end = _measure(PLAIN_CONTEXTS[request.type], checked, log)
-    return slots, tuple(maps), end
+    try:
+        patched = insert(slots, checked.flow, guards)
+    except Rejected as error:
+        raise refused(log, error.errno, error.message) from None
+    return Lowered(patched.slots, tuple(maps), patched.functions, patched.origins, end)
 
 
 def _constants(checked: Checked) -> Iterator[int]:
@@ -132,14 +162,19 @@ def _measure(context: PlainContext, checked: Checked, log: Log) -> int:
     return end
 
 
-def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> None:
+def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> dict[int, Slot]:
+    """Change the accesses to the context; return what has to be inserted before which slot."""
+    guards: dict[int, Slot] = {}
     for at, origin in _accesses(checked, log):
         reason = _forbidden(layout, slots[at], origin)
         if reason is not None:
             raise refused(log, EACCES, reason, slots, at)
         field = layout.field_at(slots[at].off)
         assert field is not None  # or it would have been forbidden
+        if field.kind == QUEUE and slots[at].opcode & 7 == BPF_STX:
+            guards[at] = Slot(BPF_JMP | BPF_JGE | BPF_K, slots[at].src, 0, 1, _NO_QUEUE)
         slots[at] = _internal(field, slots[at])
+    return guards
 
 
 def _misplaced(slot: Slot, origin: Origin) -> str | None:
@@ -168,7 +203,7 @@ def _forbidden(layout: ContextLayout, slot: Slot, origin: Origin) -> str | None:
 
 
 def _is_number(field: ContextField) -> bool:
-    return field.kind in (SCALAR, EXACT, CB)
+    return field.kind in (SCALAR, QUEUE, EXACT, CB)
 
 
 def _internal(field: ContextField, slot: Slot) -> Slot:
@@ -180,5 +215,7 @@ def _internal(field: ContextField, slot: Slot) -> Slot:
         offset = field.internal_offset
     if slot.opcode & 7 == BPF_LDX or field.kind == CB:
         return slot._replace(off=offset)
+    if field.kind == QUEUE and slot.opcode & 7 == BPF_ST and slot.imm >= _NO_QUEUE:
+        return Slot(GOTO, 0, 0, 0, 0)
     # A store of the whole field keeps what the kernel's field, which may be narrower, can hold.
     return slot._replace(opcode=slot.opcode & ~BPF_DW | _SIZE_BITS[field.internal_size], off=offset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -69,9 +69,9 @@ class Program:
 
     `insns` is the code as it was given, `lowered` what engines run, one Slot per 8 bytes: accesses to the public
     context became accesses to the internal one, map references indices into `maps` (ldimm64 with src 5 or 6), function
-    pointers the function's slot (src 4). `functions` are the first slots of the main program (0) and its subprograms.
-    Lowering is slot by slot, so that a slot means the same place in both. `compiled` is where engines
-    keep what they made of the program, by engine name.
+    pointers the function's slot (src 4). `functions` are the first lowered slots of the main program (0) and its
+    subprograms. `origins` maps each lowered slot to the slot of `insns` that it comes from. `compiled` is where
+    engines keep what they made of the program, by engine name.
     """
 
     type: ProgramType
@@ -81,6 +81,7 @@ class Program:
     lowered: tuple[Slot, ...]
     maps: tuple[Map, ...]
     functions: tuple[int, ...]
+    origins: Sequence[int]
     gpl_compatible: bool
     flags: int
     tag: bytes
@@ -90,8 +91,8 @@ class Program:
     compiled: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def source(self, slot: int) -> str | None:
-        """Return the line of source code that a slot comes from, None if unknown."""
-        return self.source_line(slot)
+        """Return the line of source code that a lowered slot comes from, None if unknown."""
+        return self.source_line(self.origins[slot])
 
     @property
     def xlated(self) -> bytes:
@@ -109,19 +110,20 @@ def load_program(request: LoadRequest, log: Log) -> Program:
     from ebpf.vm.lower import lower
 
     checked = check(request, log)
-    lowered, maps, max_context_offset = lower(request, checked, log)
+    lowered = lower(request, checked, log)
     return Program(
         type=request.type,
         attach_type=request.attach_type,
         name=request.name,
         insns=request.insns,
-        lowered=tuple(lowered),
-        maps=maps,
-        functions=checked.functions,
+        lowered=tuple(lowered.slots),
+        maps=lowered.maps,
+        functions=lowered.functions,
+        origins=lowered.origins,
         gpl_compatible=checked.gpl_compatible,
         flags=request.flags,
         tag=program_tag(checked.slots),
-        max_context_offset=max_context_offset,
+        max_context_offset=lowered.max_context_offset,
         source_line=request.source_line,
     )
 

@@ -103,6 +103,25 @@ def test_number_of_maps() -> None:
     assert caught.value.errno == E2BIG
 
 
+def test_guarded_store_moves_the_rest() -> None:
+    text = (
+        "r6 = r1\nr2 = func[f] ll\nr3 = *(u32 *)(r6 + 8)\nif r3 == 0 goto skip\nback:\n*(u32 *)(r6 + 12) = r3\n"
+        "skip:\ncall f\nif r0 == 5 goto back\nr0 = 0x100000001 ll\nexit\nf:\nr0 = 1\nexit"
+    )
+    program = load(text, ProgramType.SCHED_CLS, source_line=str)
+    assert [spelled(program.lowered, at) for at in (1, 4, 5, 6, 7, 8)] == [
+        "r2 = func[+12] ll",
+        "if r3 == 0 goto +2",
+        "if r3 >= 65535 goto +1",
+        "*(u16 *)(r6 + 12) = r3",
+        "call pc+4",
+        "if r0 == 5 goto -4",
+    ]
+    assert program.functions == (0, 12)
+    assert list(program.origins) == [0, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert [program.source(at) for at in (5, 6, 7)] == ["5", "5", "6"]
+
+
 def test_source_lines_keep_their_slots() -> None:
     program = load("r2 = *(u32 *)(r1 + 0)\nr0 = 0\nexit", source_line={1: "x.c:3: return 0;"}.get)
     assert [program.source(at) for at in range(3)] == [None, "x.c:3: return 0;", None]

@@ -14,6 +14,8 @@ from ebpf.abi.types import AttachType, ProgramType
 
 SCALAR = "scalar"
 """Any aligned narrow load inside the field; stores only of the whole field."""
+QUEUE = "queue"
+"""As SCALAR, but a store of 0xffff (NO_QUEUE_MAPPING) or more is left out."""
 EXACT = "exact"
 """Only loads and stores of the whole field."""
 CB = "cb"
@@ -50,7 +52,7 @@ class ContextField:
         if self.kind == CB:
             return True
         whole = offset == self.offset and size == self.size
-        return whole or (self.kind == SCALAR and not write and size < self.size)
+        return whole or (self.kind in (SCALAR, QUEUE) and not write and size < self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ _SK_BUFF: dict[str, tuple[int, int, int, int, str]] = {
     "len": (0, 4, 0, 4, SCALAR),
     "pkt_type": (4, 4, 4, 1, SCALAR),
     "mark": (8, 4, 8, 4, SCALAR),
-    "queue_mapping": (12, 4, 12, 2, SCALAR),
+    "queue_mapping": (12, 4, 12, 2, QUEUE),
     "protocol": (16, 4, 16, 2, SCALAR),
     "vlan_present": (20, 4, 20, 1, SCALAR),
     "vlan_tci": (24, 4, 24, 2, SCALAR),
