@@ -21,6 +21,8 @@ from ebpf.btf.ext import (
     encode_func_info,
     encode_line_info,
 )
+from ebpf.btf.format import format_definition, format_type
+from ebpf.btf.header import format_header
 from ebpf.btf.kind import FuncLinkage, IntEncoding, Kind, VarLinkage
 from ebpf.btf.layout import align_of, bit_span, size_of, strip
 from ebpf.btf.types import (
@@ -92,6 +94,9 @@ __all__ = [
     "bit_span",
     "encode_func_info",
     "encode_line_info",
+    "format_definition",
+    "format_header",
+    "format_type",
     "size_of",
     "strip",
 ]

@@ -72,12 +72,12 @@ def align_of(type_: Type, *, pointer_size: int = 8) -> int:
 
     BTF does not record alignment, so this is what its members ask for. No type asks for more than a pointer.
     """
-    return _Alignment(pointer_size).of(type_, 0)
+    return Alignment(pointer_size).of(type_, 0)
 
 
 def is_packed(type_: Struct | Union, *, pointer_size: int = 8) -> bool:
     """Whether only `__attribute__((packed))` explains the offsets and the size of a struct or union."""
-    return _Alignment(pointer_size).packed(type_, 0)
+    return Alignment(pointer_size).packed(type_, 0)
 
 
 def bit_span(member: Member) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def _checked(type_: Type, size: int) -> int:
     return size
 
 
-class _Alignment:
+class Alignment:
     """Remembers what it has seen, so that a struct used in many places is looked at once."""
 
     def __init__(self, pointer_size: int) -> None:
