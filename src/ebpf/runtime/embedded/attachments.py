@@ -94,7 +94,8 @@ class AttachCommands:
         """Add or replace; return the program that went."""
         if not multi:
             multi = self._check_mode(chain, attr.attach_flags)
-        chain.check_new(Entry(program))
+        if multi:
+            chain.check_new(Entry(program))
         if attr.attach_flags & REPLACE:
             return self._swap(chain, self._state.handles.program(attr.replace_bpf_fd), program)
         if not multi and chain.entries:
