@@ -11,7 +11,9 @@ Bytes in, bytes out: nothing here opens a file or asks the kernel. What is damag
 from __future__ import annotations
 
 from ebpf.btf.blob import Btf
+from ebpf.btf.builder import Builder
 from ebpf.btf.codec import Codec
+from ebpf.btf.elements import Enumerator, Member, Param, SectionEntry
 from ebpf.btf.ext import (
     CoreKind,
     CoreRelocation,
@@ -25,6 +27,7 @@ from ebpf.btf.format import format_definition, format_type
 from ebpf.btf.header import format_header
 from ebpf.btf.kind import FuncLinkage, IntEncoding, Kind, VarLinkage
 from ebpf.btf.layout import align_of, bit_span, size_of, strip
+from ebpf.btf.raw import format_raw, raw_fields
 from ebpf.btf.types import (
     Array,
     Const,
@@ -32,17 +35,13 @@ from ebpf.btf.types import (
     DeclTag,
     Enum,
     Enum64,
-    Enumerator,
     Float,
     Func,
     FuncProto,
     Fwd,
     Int,
-    Member,
-    Param,
     Pointer,
     Restrict,
-    SectionEntry,
     Struct,
     Type,
     Typedef,
@@ -56,6 +55,7 @@ from ebpf.btf.types import (
 __all__ = [
     "Array",
     "Btf",
+    "Builder",
     "Codec",
     "Const",
     "CoreKind",
@@ -96,7 +96,9 @@ __all__ = [
     "encode_line_info",
     "format_definition",
     "format_header",
+    "format_raw",
     "format_type",
+    "raw_fields",
     "size_of",
     "strip",
 ]

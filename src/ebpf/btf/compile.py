@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from ebpf.btf.arrays import Elements
+from ebpf.btf.elements import Member
 from ebpf.btf.kind import MAX_DEPTH
 from ebpf.btf.layout import ALIASES, bit_span, describe, is_partial, size_of, strip, too_deep
 from ebpf.btf.names import Names, python_name
@@ -18,7 +19,6 @@ from ebpf.btf.types import (
     Enum64,
     Float,
     Int,
-    Member,
     Pointer,
     Struct,
     Type,

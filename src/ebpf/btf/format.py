@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ebpf.btf.blob import Btf
+from ebpf.btf.elements import Member
 from ebpf.btf.kind import MAX_DEPTH
 from ebpf.btf.layout import Alignment, bit_span, size_of, too_deep
 from ebpf.btf.types import (
@@ -16,7 +17,6 @@ from ebpf.btf.types import (
     Func,
     FuncProto,
     Fwd,
-    Member,
     Pointer,
     Restrict,
     Struct,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ebpf.btf.elements import Member
 from ebpf.btf.kind import MAX_DEPTH
 from ebpf.btf.types import (
     Array,
@@ -13,7 +14,6 @@ from ebpf.btf.types import (
     Enum64,
     Float,
     Int,
-    Member,
     Pointer,
     Restrict,
     Struct,

@@ -137,13 +137,13 @@ class Record(Composite):
         return frozen, writable
 
     def _accessors(self) -> dict[str, Any]:
-        space: dict[str, Any] = {}
+        shown = [name for field in self.fields for name in (field.aliases or {field.name: ""})]
+        space: dict[str, Any] = {"__shown__": tuple(shown)}
         for field in self.fields:
             for alias, name in (field.aliases or {}).items():
                 space[alias] = property(attrgetter(f"{field.name}.{name}"))
-        if space:
+        if shown != self.names:
             # The union itself is a detail: show its members in its place.
-            shown = [name for field in self.fields for name in (field.aliases or {field.name: ""})]
             space["__repr__"] = lambda value: _show(value, shown)
         return space
 
@@ -278,7 +278,7 @@ class Overlay(Composite):
     @cached_property
     def _class(self) -> type[Any]:
         space: dict[str, Any] = {name: property(self._reader(name)) for name in self.names}
-        space["node"] = self
+        space |= {"node": self, "__shown__": tuple(self.names)}
         made = dataclasses.make_dataclass(
             "_", [("raw", bytes)], bases=(OverlayValue,), namespace=space, repr=False, frozen=True, slots=True
         )

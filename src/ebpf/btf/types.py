@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ebpf.btf.elements import Enumerator, Member, Param, SectionEntry
 from ebpf.btf.kind import KIND_FLAG, VLEN_MASK, FuncLinkage, IntEncoding, Kind, VarLinkage
 
 if TYPE_CHECKING:
@@ -194,48 +195,14 @@ class Array(Type):
         return self.btf.by_id(self.btf.words[self._at + 4], at=self._at + 4)
 
     @property
+    def index_id(self) -> int:
+        """Id of the index type, not checked."""
+        return self.btf.words[self._at + 4]
+
+    @property
     def nelems(self) -> int:
         """How many elements; 0 for a flexible array."""
         return self.btf.words[self._at + 5]
-
-
-class Member:
-    """A member of a struct or union. `bit_offset` counts from the start of the struct, in bits.
-
-    `bit_size` is the width of a bit-field and 0 for an ordinary member. An old bit-field (kind_flag clear) has 0 too
-    and its width in its integer type; `layout.bit_span` knows both.
-    """
-
-    __slots__ = ("_at", "_btf", "bit_offset", "bit_size")
-
-    def __init__(self, btf: Btf, at: int, bit_offset: int, bit_size: int) -> None:
-        self._btf = btf
-        self._at = at
-        self.bit_offset = bit_offset
-        self.bit_size = bit_size
-
-    @property
-    def name(self) -> str:
-        """The member's name; empty for an anonymous one."""
-        return self._btf.string(self._btf.words[self._at])
-
-    @property
-    def type(self) -> Type:
-        """The member's type."""
-        return self._btf.by_id(self._btf.words[self._at + 1], at=self._at + 1)
-
-    @property
-    def type_id(self) -> int:
-        """Id of the type, not checked."""
-        return self._btf.words[self._at + 1]
-
-    @property
-    def offset(self) -> int:
-        """Byte offset from the start of the struct, rounded down for a bit-field."""
-        return self.bit_offset >> 3
-
-    def __repr__(self) -> str:
-        return f"<Member {self.name!r} at bit {self.bit_offset}>"
 
 
 class _Composite(_Sized):
@@ -270,25 +237,6 @@ class Union(_Composite):
 
     __slots__ = ()
     kind = Kind.UNION
-
-
-class Enumerator:
-    """A named value of an enumeration."""
-
-    __slots__ = ("_at", "_btf", "value")
-
-    def __init__(self, btf: Btf, at: int, value: int) -> None:
-        self._btf = btf
-        self._at = at
-        self.value = value
-
-    @property
-    def name(self) -> str:
-        """The name, as in C."""
-        return self._btf.string(self._btf.words[self._at])
-
-    def __repr__(self) -> str:
-        return f"<Enumerator {self.name} = {self.value}>"
 
 
 class Enum(_Sized):
@@ -386,34 +334,6 @@ class Func(_Referring):
         return FuncLinkage(self._vlen) if self._vlen <= FuncLinkage.EXTERN else self._vlen
 
 
-class Param:
-    """A parameter of a function. The last one of a variadic function has no name and type void."""
-
-    __slots__ = ("_at", "_btf")
-
-    def __init__(self, btf: Btf, at: int) -> None:
-        self._btf = btf
-        self._at = at
-
-    @property
-    def name(self) -> str:
-        """The parameter's name, often empty."""
-        return self._btf.string(self._btf.words[self._at])
-
-    @property
-    def type(self) -> Type:
-        """The parameter's type."""
-        return self._btf.by_id(self._btf.words[self._at + 1], at=self._at + 1)
-
-    @property
-    def type_id(self) -> int:
-        """Id of the type, not checked; 0 marks `...`."""
-        return self._btf.words[self._at + 1]
-
-    def __repr__(self) -> str:
-        return f"<Param {self.name!r}>"
-
-
 class FuncProto(_Referring):
     """BTF_KIND_FUNC_PROTO: what a function takes; `target` is what it returns."""
 
@@ -438,31 +358,6 @@ class Var(_Referring):
         """Who sees the variable; a plain int where the number is unknown."""
         number = self.btf.words[self._at + 3]
         return VarLinkage(number) if number <= VarLinkage.EXTERN else number
-
-
-class SectionEntry:
-    """A variable (or extern function) of a section: `offset` and `size` in bytes."""
-
-    __slots__ = ("_at", "_btf", "offset", "size")
-
-    def __init__(self, btf: Btf, at: int) -> None:
-        self._btf = btf
-        self._at = at
-        self.offset = btf.words[at + 1]
-        self.size = btf.words[at + 2]
-
-    @property
-    def type(self) -> Type:
-        """The Var (or Func) itself."""
-        return self._btf.by_id(self._btf.words[self._at], at=self._at)
-
-    @property
-    def type_id(self) -> int:
-        """Id of the type, not checked."""
-        return self._btf.words[self._at]
-
-    def __repr__(self) -> str:
-        return f"<SectionEntry {self.type.name} at {self.offset}>"
 
 
 class Datasec(_Sized):

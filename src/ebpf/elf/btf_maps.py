@@ -19,7 +19,7 @@ from ebpf.spec import MapSpec, Pinning
 
 if TYPE_CHECKING:
     from ebpf.btf import Struct, Type
-    from ebpf.btf.types import Member
+    from ebpf.btf.elements import Member
 
 _U32_MAX = 0xFFFFFFFF
 _POINTER = 8

@@ -25,7 +25,7 @@ from ebpf.errors import ElfError
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf, ExtInfo, Type
-    from ebpf.btf.types import SectionEntry
+    from ebpf.btf.elements import SectionEntry
     from ebpf.spec import ByteOrder
 
 

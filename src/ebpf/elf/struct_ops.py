@@ -14,7 +14,7 @@ from ebpf.spec import MapSpec, ProgramSpec
 
 if TYPE_CHECKING:
     from ebpf.btf import Struct
-    from ebpf.btf.types import SectionEntry
+    from ebpf.btf.elements import SectionEntry
 
 
 def read_struct_ops(
