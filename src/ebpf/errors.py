@@ -95,9 +95,11 @@ class NotSupportedError(EbpfError):
 class ObjectFileError(EbpfError, ValueError):
     """An object file, or a part of it, is not what its format promises.
 
-    `path` names the file, `section` the part, `offset` the byte in that part (or in the file without a section).
+    `path` names the file, `section` the part, `offset` the byte in that part (or in the file without a section);
+    `reason` is the message without that place.
     """
 
+    reason: str
     path: str | None
     section: str | None
     offset: int | None
@@ -134,6 +136,7 @@ class LinkingError(ObjectFileError):
 class AsmError(EbpfError, ValueError):
     """Assembly text or an instruction encoding is wrong. `line` and `column` count from 1."""
 
+    reason: str
     line: int | None
     column: int | None
 
