@@ -129,6 +129,4 @@ def perf_collection() -> CollectionSpec:
 
 def counter_collection() -> CollectionSpec:
     """Describe a program that counts its runs."""
-    return collection(
-        MapSpec("counter", MapType.ARRAY, 4, 8, 1, flags=MapFlag.MMAPABLE), program(COUNT, section="xdp")
-    )
+    return collection(MapSpec("counter", MapType.ARRAY, 4, 8, 1, flags=MapFlag.MMAPABLE), program(COUNT, section="xdp"))

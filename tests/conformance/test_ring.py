@@ -215,5 +215,3 @@ def test_a_record_shorter_than_its_type_is_an_error(runtime: Runtime) -> None:
         run(loaded)
         with pytest.raises(ValueError, match="has 16 bytes, its type 56"):
             reader.read(1)
-
-

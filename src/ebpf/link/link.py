@@ -44,7 +44,7 @@ class Link:
     def open_pinned(cls, path: str | os.PathLike[str], *, runtime: Runtime | str = "auto") -> Link:
         """Open the link that is pinned at `path` (Linux 5.7)."""
         chosen = select(runtime)
-        return Link(chosen, pins.open_pinned(chosen, path), hook=f"pinned at {os.fspath(path)}")
+        return Link(chosen, pins.open_pinned(chosen, path, "link"), hook=f"pinned at {os.fspath(path)}")
 
     @classmethod
     def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Link:

@@ -89,7 +89,7 @@ class Map:
         from ebpf.objects.open import open_map
 
         chosen = select(runtime)
-        return open_map(chosen, pins.open_pinned(chosen, path))
+        return open_map(chosen, pins.open_pinned(chosen, path, "map"))
 
     @classmethod
     def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Map:

@@ -91,7 +91,7 @@ class Program:
         from ebpf.objects.open import open_program
 
         chosen = select(runtime)
-        return open_program(chosen, pins.open_pinned(chosen, path))
+        return open_program(chosen, pins.open_pinned(chosen, path, "program"))
 
     @classmethod
     def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Program:

@@ -92,13 +92,13 @@ def open_or_create(
             map_.close()
             if error.linux_errno != EEXIST:
                 raise
-        handle = pins.open_pinned(runtime, path)
+        handle = pins.open_pinned(runtime, path, "map")
     return _adopt(spec, handle, runtime, types, sources)
 
 
 def _open(runtime: Runtime, path: str) -> Handle | None:
     try:
-        return pins.open_pinned(runtime, path)
+        return pins.open_pinned(runtime, path, "map")
     except SystemCallError as error:
         if error.linux_errno != ENOENT:
             raise

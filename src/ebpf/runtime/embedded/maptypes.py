@@ -63,7 +63,7 @@ def _sized(obj: BtfObject, number: int, size: int) -> Type:
     found = obj.btf.by_id(number)
     if size_of(found) != size:
         raise Rejected(EINVAL, f"type {number} takes {size_of(found)} bytes, the map has {size}")
-    return found
+    return strip(found)  # as btf_type_id_size() does: __u32 is a typedef
 
 
 def _check_kind(shape: MapShape, key: Type | None, value: Type) -> None:
