@@ -69,7 +69,7 @@ class PacketsLink(Link):
         self, program: Program, source: Source, *, sink: str | os.PathLike[str] | None, lossless: bool
     ) -> None:
         """Open the files; nothing runs before start(). Use `packets()`."""
-        super().__init__(program.runtime, _not_started(), program=program, hook="packets")
+        super().__init__(program.runtime, _nothing(), program=program, hook="packets")
         self.processed = 0
         self.survived = 0
         self.skipped = 0
@@ -113,8 +113,7 @@ class PacketsLink(Link):
             self._end_source = self._program.sources.begin()
             hook = PacketsHook(self._feed(), sink=self._take, done=self._done, lossless=self._lossless)
             try:
-                placeholder, self._handle = self._handle, self.runtime.attach(self._program.facts, hook)
-                placeholder.close()
+                self._handle = self.runtime.attach(self._program.facts, hook)
             except BaseException as error:
                 self._done(error)
                 raise
@@ -220,5 +219,8 @@ def _bare(source: Iterable[bytes]) -> Iterator[Packet]:
     return (Packet(bytes(data)) for data in source)
 
 
-def _not_started() -> Handle:
-    return Handle(lambda _: None, -1, what="source of packets")
+def _nothing() -> Handle:
+    """Return a handle of nothing, closed already, for the time before the start."""
+    handle = Handle(lambda _: None, -1)
+    handle.close()
+    return handle

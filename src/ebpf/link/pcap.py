@@ -28,6 +28,21 @@ class Packet(NamedTuple):
     time: float | Decimal | None = None
 
 
+class _WholeReads:
+    """A file that gives all bytes asked for, or none at its end: what is between is a capture that was cut off."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self.name = file.name
+
+    def read(self, count: int) -> bytes:
+        left = self._size - self._file.tell()
+        if 0 < left < count:
+            raise ValueError(f"it ends {count - left} bytes too early")
+        return self._file.read(count)
+
+
 class CaptureReader:
     """Reads one file lazily, frame by frame; not for several threads at once. `nano` says whether times have ns."""
 
@@ -51,7 +66,7 @@ class CaptureReader:
 
         module = dpkt.pcapng if magic == _PCAPNG_MAGIC else dpkt.pcap
         try:
-            return module.Reader(self._file)
+            return module.Reader(_WholeReads(self._file, self.size))
         except (ValueError, struct.error, dpkt.Error) as error:
             raise ObjectFileError(f"not a pcap or pcapng file: {error}", path=self.path) from error
 
