@@ -12,8 +12,8 @@ from ebpf.spec import MapSpec
 from tests.conformance.specs import u64
 
 
-def make(runtime: Runtime, length: int = 5, *, flags: MapFlag = MapFlag(0), size: int = 8) -> ArrayMap:
-    map_ = Map.create(MapSpec("slots", MapType.ARRAY, 4, size, length, flags=flags), runtime=runtime)
+def make(runtime: Runtime, length: int = 5, *, flags: int = 0, size: int = 8) -> ArrayMap:
+    map_ = Map.create(MapSpec("slots", MapType.ARRAY, 4, size, length, flags=MapFlag(flags)), runtime=runtime)
     assert isinstance(map_, ArrayMap)
     return map_
 

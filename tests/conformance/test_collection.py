@@ -261,7 +261,7 @@ def test_what_only_a_running_kernel_supplies_is_refused_by_name(runtime: Runtime
         del spec.maps[name]
     for name in ("pick_threshold", "start_up"):
         spec.programs[name].autoload = False
-    with pytest.raises(RelocationError, match="on_switch: instruction .* needs") as caught:
+    with pytest.raises(RelocationError, match=r"on_switch: instruction .* needs") as caught:
         spec.load(runtime=runtime)
     assert caught.value.program == "on_switch"
     spec.programs["on_switch"].autoload = False

@@ -50,7 +50,7 @@ def rewriting(runtime: Runtime) -> Iterator[Collection]:
 
 
 @pytest.mark.parametrize("ng", [False, True])
-def test_a_capture_goes_through_and_survivors_come_out(rewriting: Collection, tmp_path: Path, ng: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_a_capture_goes_through_and_survivors_come_out(rewriting: Collection, tmp_path: Path, ng: bool) -> None:
     source, sink = tmp_path / "in.pcap", tmp_path / "out.pcap"
     write_pcap(source, [(frame(n % 2), 1000.25 + n) for n in range(10)], ng=ng)
     with link.packets(rewriting.programs["program"], source, sink=sink) as packets:
@@ -102,13 +102,13 @@ def test_short_frames_are_passed_over(rewriting: Collection) -> None:
         (ProgramType.SOCKET_FILTER, 20, True, "PASS"),
     ],
 )
-def test_verdicts(runtime: Runtime, tmp_path: Path, kind: ProgramType, retval: int, survives: bool, name: str) -> None:  # noqa: FBT001 - a parameter of the test
+def test_verdicts(runtime: Runtime, tmp_path: Path, kind: ProgramType, retval: int, survives: bool, name: str) -> None:
     packet = ETHERNET + bytes(46)
     sink = tmp_path / "out.pcap"
-    with collection(constant(retval, kind=kind)).load(runtime=runtime) as loaded:
-        with link.packets(loaded.programs["program"], [packet], sink=sink) as packets:
-            packets.wait(20)
-            assert packets.verdicts == {name: 1}
+    spec = collection(constant(retval, kind=kind))
+    with spec.load(runtime=runtime) as loaded, link.packets(loaded.programs["program"], [packet], sink=sink) as packets:
+        packets.wait(20)
+        assert packets.verdicts == {name: 1}
     with sink.open("rb") as file:
         out = [data for _, data in dpkt.pcap.Reader(file)]
     expected = packet[:20] if kind is ProgramType.SOCKET_FILTER else packet
@@ -143,10 +143,10 @@ def test_readers_drain_and_end_with_the_last_source(runtime: Runtime) -> None:
 
 
 def test_a_source_without_loss_ends_even_if_nobody_reads(runtime: Runtime) -> None:
-    with ring_collection().load(runtime=runtime) as loaded:
-        with link.packets(loaded.programs["program"], [frame(0)] * 500) as packets:
-            packets.wait(30)
-            assert packets.processed == 500
+    spec, frames = ring_collection(), [frame(0)] * 500
+    with spec.load(runtime=runtime) as loaded, link.packets(loaded.programs["program"], frames) as packets:
+        packets.wait(30)
+        assert packets.processed == 500
 
 
 def test_a_failing_source_is_reported(runtime: Runtime) -> None:
@@ -155,9 +155,9 @@ def test_a_failing_source_is_reported(runtime: Runtime) -> None:
         raise OSError("the disk is gone")
 
     with counter_collection().load(runtime=runtime) as loaded:
-        with link.packets(loaded.programs["program"], source()) as packets:
-            with pytest.raises(OSError, match="the disk is gone"):
-                packets.wait(20)
+        packets = link.packets(loaded.programs["program"], source())
+        with packets, pytest.raises(OSError, match="the disk is gone"):
+            packets.wait(20)
         assert loaded.maps["counter"].lookup(0) == u64(1)
 
 
@@ -212,9 +212,9 @@ def test_files_that_are_no_captures(rewriting: Collection, tmp_path: Path) -> No
 
 
 def test_other_programs_take_no_packets(runtime: Runtime) -> None:
-    with collection(constant(0, kind=ProgramType.RAW_TRACEPOINT)).load(runtime=runtime) as loaded:
-        with pytest.raises(NotSupportedError, match="RawTracepoint"):
-            link.packets(loaded.programs["program"], [])
+    spec = collection(constant(0, kind=ProgramType.RAW_TRACEPOINT))
+    with spec.load(runtime=runtime) as loaded, pytest.raises(NotSupportedError, match="RawTracepoint"):
+        link.packets(loaded.programs["program"], [])
 
 
 def test_attach_says_what_is_missing(runtime: Runtime) -> None:
@@ -223,11 +223,13 @@ def test_attach_says_what_is_missing(runtime: Runtime) -> None:
             loaded.attach()
         with pytest.raises(ValueError, match="has no such program"):
             loaded.attach(targets={"nothing": "lo"})
-    with collection(constant(0, kind=ProgramType.SYSCALL, section="syscall", flags=ProgramFlag.SLEEPABLE)).load(
-        runtime=runtime
-    ) as loaded:
-        with pytest.raises(NotSupportedError, match=r"Program\.run"):
-            loaded.attach()
+    with (
+        collection(constant(0, kind=ProgramType.SYSCALL, section="syscall", flags=ProgramFlag.SLEEPABLE)).load(
+            runtime=runtime
+        ) as loaded,
+        pytest.raises(NotSupportedError, match=r"Program\.run"),
+    ):
+        loaded.attach()
 
 
 def test_xdp_on_the_loopback(runtime: Runtime) -> None:

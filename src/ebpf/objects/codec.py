@@ -33,7 +33,7 @@ class ElementCodec:
 
     @property
     def codec(self) -> Codec | None:
-        """The BTF codec, or None where elements are bytes; made at its first use. BtfError for a type without values."""
+        """The BTF codec, made at its first use; None where elements are bytes. BtfError for a type without values."""
         if self._codec is None and self._type is not None:
             self._codec = Codec(self._type, byte_order=sys.byteorder)
         return self._codec
