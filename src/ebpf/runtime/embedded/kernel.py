@@ -32,7 +32,7 @@ from ebpf.runtime.embedded.maps import MapCommands
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Statistics
 from ebpf.runtime.embedded.pins import PinCommands
 from ebpf.runtime.embedded.programs import ProgramCommands
-from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings
+from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings, open_waiters
 from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
 from ebpf.runtime.embedded.state import State
 from ebpf.runtime.errors import system_call_error
@@ -287,9 +287,10 @@ def _after_fork_in_child() -> None:
     # The threads that held locks, ran programs or read rings are the parent's.
     for kernel in list(_kernels):
         kernel.state.renew_locks()
-    for ring in list(open_rings):
-        ring.abandon()
+    for reader in [*open_rings, *open_waiters]:
+        reader.abandon()
     open_rings.clear()
+    open_waiters.clear()
 
 
 if hasattr(os, "register_at_fork"):

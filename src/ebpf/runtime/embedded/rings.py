@@ -23,7 +23,8 @@ DEFAULT_PERF_SIZE = 64 * 1024
 """Bytes of one CPU's perf ring unless asked otherwise."""
 
 open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
-"""Every ring of this process, for the child of a fork, where none has a producer."""
+open_waiters: weakref.WeakSet[EmbeddedWaiter] = weakref.WeakSet()
+"""Every ring and waiter of this process, for the child of a fork, where none has a producer."""
 
 
 class EmbeddedRing:
@@ -129,6 +130,7 @@ class EmbeddedWaiter:
         self._notify = self._on_data
         for ring in self._rings:
             ring.ring.listeners.append(self._notify)
+        open_waiters.add(self)
 
     def wait(self, timeout: float | None) -> bool:
         """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
@@ -162,6 +164,11 @@ class EmbeddedWaiter:
         for ring in self._rings:
             if self._notify in ring.ring.listeners:
                 ring.ring.listeners.remove(self._notify)
+
+    def abandon(self) -> None:
+        """Become closed in the child of a fork, whoever held the condition in the parent."""
+        self._condition = threading.Condition()
+        self._closed = True
 
     def _on_data(self) -> None:
         with self._condition:

@@ -1,0 +1,212 @@
+"""Virtual CPUs, clock, seed, statistics, trace, packets."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ebpf.abi.types import Cmd, MapType
+from ebpf.errors import ClosedError, NotSupportedError, ProgramFault, SystemCallError
+from ebpf.runtime.attrs import EnableStats, ProgTestRun
+from ebpf.runtime.defaults import BpfRunner
+from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.embedded.cpus import Cpus
+from ebpf.runtime.hooks import PacketsHook, SocketFilterHook
+from ebpf.runtime.info import program_info
+from tests.unit.embedded_programs import created, kernel, load, ring_program
+
+PACKET = bytes(range(64))
+
+
+def test_seed_and_clock_make_runs_repeatable() -> None:
+    def values() -> list[int]:
+        with kernel(seed=7, clock=lambda: 123_456) as runtime:
+            random = load(runtime, "call bpf_get_prandom_u32\nexit")
+            now = load(runtime, "call bpf_ktime_get_ns\nexit")
+            found = [runtime.runner(random).run(PACKET).retval for _ in range(3)]
+            found.append(runtime.runner(now).run(PACKET).retval)
+            random.handle.close()
+            now.handle.close()
+            return found
+
+    assert values() == values()
+    assert values()[-1] == 123_456
+    assert len(set(values())) > 2
+
+
+def test_each_run_owns_a_cpu() -> None:
+    cpus, together, most = Cpus(2), [0], [0]
+    lock = threading.Lock()
+
+    def work() -> None:
+        with cpus.enter(object()) as cpu:
+            assert cpu in (0, 1)
+            with lock:
+                together[0] += 1
+                most[0] = max(most[0], together[0])
+            time.sleep(0.01)
+            with lock:
+                together[0] -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert most == [2]
+
+
+def test_a_program_that_enters_itself_is_skipped() -> None:
+    cpus, program, other = Cpus(2), object(), object()
+    with cpus.enter(program, cpu=1) as outer:
+        assert outer == 1
+        with cpus.enter(other) as nested:
+            assert nested == 1
+            with cpus.enter(program) as again:
+                assert again is None
+    with cpus.enter(program) as cpu:
+        assert cpu == 0
+
+
+def test_statistics_count_only_while_enabled() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = 2\nexit")
+        runner = runtime.runner(program)
+        runner.run(PACKET)
+        statistics = runtime.own(runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0)))
+        runner.run(PACKET, repeat=5)
+        statistics.close()
+        runner.run(PACKET)
+        info = program_info(runtime, program.handle)
+        assert info.run_count == 5
+        assert info.run_time_ns > 0
+        program.handle.close()
+
+
+def test_runner_and_command_agree() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r6 = r1\nr2 = *(u32 *)(r6 + 0)\nr0 = 3\nexit")
+        direct, plain = runtime.runner(program).run(PACKET), BpfRunner(runtime, program).run(PACKET)
+        assert (direct.retval, direct.data, direct.ctx) == (plain.retval, plain.data, plain.ctx)
+        outcomes = []
+        for runner in (runtime.runner(program), BpfRunner(runtime, program)):
+            with pytest.raises(SystemCallError) as refused:
+                runner.run(b"short")
+            outcomes.append(str(refused.value))
+        assert outcomes[0] == outcomes[1]
+        program.handle.close()
+
+
+def test_fault_comes_out_as_program_fault() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r1 = 0\nr0 = *(u64 *)(r1 + 0)\nexit")
+        with program.handle.borrow() as fd, pytest.raises(ProgramFault):
+            runtime.bpf(Cmd.PROG_TEST_RUN, ProgTestRun(prog_fd=fd, data_in=PACKET, data_size_in=64))
+        with pytest.raises(ProgramFault):
+            runtime.runner(program).run(PACKET)
+        # The CPU is free again.
+        program.handle.close()
+        fine = load(runtime, "r0 = 2\nexit")
+        assert runtime.runner(fine).run(PACKET).retval == 2
+        fine.handle.close()
+
+
+def feed(runtime: EmbeddedRuntime, hook: PacketsHook, program) -> None:  # type: ignore[no-untyped-def]  # facts
+    link = runtime.attach(program, hook)
+    link.close()
+
+
+def test_lossless_packets_wait_for_the_reader() -> None:
+    with kernel() as runtime:
+        ring_map = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        program = ring_program(runtime, ring_map)
+        ring = runtime.open_ring(ring_map)
+        waiter = runtime.waiter([ring], ring_map)
+        finished: list[BaseException | None] = []
+        verdicts: list[int] = []
+        ended = threading.Event()
+
+        def done(error: BaseException | None) -> None:
+            finished.append(error)
+            ended.set()
+            waiter.wake()
+
+        hook = PacketsHook(
+            [PACKET] * 500, sink=lambda _, result: verdicts.append(result.retval), done=done, lossless=True
+        )
+        link = runtime.attach(program, hook)
+        records = 0
+        deadline = time.monotonic() + 30
+        while (not ended.is_set() or ring.consumer() != ring.producer()) and time.monotonic() < deadline:
+            waiter.wait(5)
+            while ring.consumer() != ring.producer() and not ring.data[ring.consumer() % ring.size + 3] & 0x80:
+                ring.set_consumer(ring.consumer() + 72)
+                records += 1
+        assert finished == [None]
+        assert records == 500
+        assert verdicts == [2] * 500
+        for thing in (link, waiter, ring, program.handle, ring_map.handle):
+            thing.close()
+
+
+def test_packets_that_may_be_lost_are_dropped() -> None:
+    with kernel() as runtime:
+        ring_map = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        program = ring_program(runtime, ring_map)
+        ring = runtime.open_ring(ring_map)
+        verdicts: list[int] = []
+        ended = threading.Event()
+        hook = PacketsHook(
+            [PACKET] * 100,
+            sink=lambda _, result: verdicts.append(result.retval),
+            done=lambda _: ended.set(),
+            lossless=False,
+        )
+        link = runtime.attach(program, hook)
+        assert ended.wait(30)
+        assert verdicts.count(2) == 4095 // 72
+        assert verdicts.count(2 - 11 + (1 << 32)) == 100 - 4095 // 72  # EAGAIN
+        for thing in (link, ring, program.handle, ring_map.handle):
+            thing.close()
+
+
+def test_closing_the_reader_lets_waiting_packets_go_on() -> None:
+    with kernel() as runtime:
+        ring_map = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        program = ring_program(runtime, ring_map)
+        ring = runtime.open_ring(ring_map)
+        ended = threading.Event()
+        link = runtime.attach(program, PacketsHook([PACKET] * 200, done=lambda _: ended.set(), lossless=True))
+        while ring.producer() < 4095 // 72 * 72:
+            time.sleep(0.001)
+        assert not ended.wait(0.05)
+        ring.close()
+        assert ended.wait(30)
+        for thing in (link, program.handle, ring_map.handle):
+            thing.close()
+
+
+def test_what_it_does_not_have() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = 2\nexit")
+        with pytest.raises(NotSupportedError):
+            runtime.attach(program, SocketFilterHook(0))
+        with pytest.raises(NotSupportedError):
+            runtime.kernel_btf()
+        with pytest.raises(NotSupportedError):
+            runtime.runner(program, engine="jit")
+        program.handle.close()
+    with pytest.raises(NotSupportedError):
+        EmbeddedRuntime(personality="windows")
+    with pytest.raises(ClosedError):
+        runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0))
+
+
+def test_trace() -> None:
+    with kernel() as runtime:
+        runtime.state.trace("one")
+        runtime.state.trace("two")
+        assert list(runtime.trace()) == ["one", "two"]
+        assert list(runtime.trace()) == []
