@@ -287,8 +287,10 @@ def _after_fork_in_child() -> None:
     # The threads that held locks, ran programs or read rings are the parent's.
     for kernel in list(_kernels):
         kernel.state.renew_locks()
-    for reader in [*open_rings, *open_waiters]:
-        reader.abandon()
+    for ring in list(open_rings):
+        ring.abandon()
+    for waiter in list(open_waiters):
+        waiter.abandon()
     open_rings.clear()
     open_waiters.clear()
 
