@@ -15,7 +15,7 @@ from ebpf.errors import AsmError
 _ELF_MAGIC = b"\x7fELF"
 _HEX = frozenset(b"0123456789abcdefABCDEF \t\r\n")
 
-_FILE = click.argument("file", default="-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+_FILE = click.argument("file", default="-", type=click.Path(allow_dash=True))
 _BYTE_ORDER = click.option("--byte-order", type=click.Choice(["little", "big"]), default="little", show_default=True)
 _PLATFORM = click.option(
     "--platform",

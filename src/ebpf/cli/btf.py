@@ -11,8 +11,8 @@ import click
 from ebpf import runtime as runtimes
 from ebpf.abi.types import Cmd
 from ebpf.btf import Btf, Type, format_header, format_raw, raw_fields
-from ebpf.cli.output import echo_json, table
-from ebpf.cli.selectors import json_option, runtime_option
+from ebpf.cli.output import echo_json, facts, table
+from ebpf.cli.selectors import json_option, system_option
 from ebpf.elf import read_bytes
 from ebpf.objects.open import iter_handles, open_by_id
 from ebpf.runtime import Runtime
@@ -28,7 +28,7 @@ def command() -> None:
 
 
 @command.command("list")
-@runtime_option
+@system_option
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List the BTF objects of the kernel: its own, its modules', those of loaded programs."""
@@ -41,30 +41,29 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("selector", nargs=2, metavar="{id N | name NAME}")
-@runtime_option
+@system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Show one BTF object of the kernel, with how many types of each kind it has."""
     kernel = runtimes.select(runtime)
     info = _chosen(kernel, *selector)
-    facts = _describe(info)
+    found = _describe(info)
     types = _parse(kernel, info)
     kinds: dict[str, int] = {}
     for type_ in types:
         kinds[type_.kind.label] = kinds.get(type_.kind.label, 0) + 1
-    facts |= {"byte_order": types.byte_order, "types": len(types), "kinds": kinds}
+    found |= {"byte_order": types.byte_order, "types": len(types), "kinds": kinds}
     if as_json:
-        echo_json(facts)
+        echo_json(found)
         return
-    facts["kinds"] = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-    table(None, ("fact", "value"), list(facts.items()))
+    facts(found | {"kinds": ", ".join(f"{count} {kind}" for kind, count in kinds.items())})
 
 
 @command.command()
 @click.argument("source", nargs=-1, required=True, metavar="{FILE | id N | name NAME | vmlinux} [TYPE]...")
 @click.option("--format", "style", type=click.Choice(["raw", "c"]), default="raw", show_default=True, help="How.")
 @click.option("--base", type=click.Path(path_type=Path), help="BTF that the file continues (a module's is split).")
-@runtime_option
+@system_option
 @json_option
 def dump(source: tuple[str, ...], *, style: str, base: Path | None, runtime: str, as_json: bool) -> None:
     """Print types: all, or those named, of an object file, a BTF file or a kernel.

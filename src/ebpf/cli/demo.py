@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ebpf.cli.output import console, echo_json, table
+from ebpf.cli.output import echo_json, heading, table
 from ebpf.cli.summary import summarise
 from ebpf.link import PacketsLink, packets
 from ebpf.spec import CollectionSpec
@@ -75,9 +75,9 @@ def set_rules(collection: Collection) -> None:
 
 def _print(collection: Collection, feed: PacketsLink, events: list[Any], seconds: float) -> None:
     runtime = collection.runtime
-    echo = console().print
-    echo(f"[bold]firewall.o[/] on the {runtime.name} runtime: {feed.processed} packets in {seconds:.2f} s")
-    echo("an XDP program of clang; no compiler, no kernel module" + (", no root" * (runtime.name == "embedded")))
+    where = "in this process" if runtime.name == "embedded" else "in the Linux kernel"
+    heading(f"firewall.o ran {where} over {feed.processed} packets, in {seconds:.2f} s")
+    click.echo("an XDP program that clang compiled from C; the packets are those of real programs that talked")
     shown = [(name, count, f"{count / feed.processed:.1%}") for name, count in feed.verdicts.most_common()]
     table("\nverdicts", ("verdict", "packets", "share"), shown)
     rules: Any = collection.maps["rules"]

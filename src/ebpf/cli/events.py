@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.types import MapType
-from ebpf.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,6 +20,8 @@ _AHEAD = 1024
 """Records that may wait here: beyond that the ring itself fills, and a lossless source waits."""
 _TICK = 0.1
 """Seconds between looks at whether the stream is over."""
+_PATIENCE = 5.0
+"""Seconds that the last records may take; a ring that someone else fills never runs dry."""
 
 
 class EventStream:
@@ -62,28 +64,34 @@ class EventStream:
         return sum(reader.lost for reader in self._readers.values())
 
     def poll(self, timeout: float) -> tuple[str, Any] | None:
-        """Return the next (map, record), None at the end; DeadlineExceeded when nothing comes for `timeout` seconds."""
+        """Return the next (map, record), None if none comes within `timeout` seconds."""
         try:
-            return self._records.get(timeout=0 if self._over() else timeout)
+            return self._records.get(timeout=timeout)
         except queue.Empty:
             if self._failure is not None:
                 raise self._failure from None
-            if self._over() and self._records.empty():
-                return None
-            raise DeadlineExceeded("no record came") from None
+            return None
+
+    @property
+    def over(self) -> bool:
+        """Whether every record was handed over and no other will come."""
+        return not any(thread.is_alive() for thread in self._threads) and self._records.empty()
 
     def drain(self) -> Iterator[tuple[str, Any]]:
-        """Stop reading, and yield the records that are already here."""
+        """Yield what is already in the rings, now that nothing fills them any more, and stop reading."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self.over and time.monotonic() < deadline and (found := self.poll(_TICK)) is not None:
+            yield found
+        self._stop()
+        while not self._records.empty():
+            yield self._records.get()
+
+    def _stop(self) -> None:
         self._stopping = True
         for reader in self._readers.values():
             reader.close()
         for thread in self._threads:
             thread.join()
-        while not self._records.empty():
-            yield self._records.get()
-
-    def _over(self) -> bool:
-        return bool(self._threads) and not any(thread.is_alive() for thread in self._threads)
 
     def __bool__(self) -> bool:
         """Whether there is any ring to read."""
@@ -95,5 +103,4 @@ class EventStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for _ in self.drain():
-            pass
+        self._stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ebpf.cli.output import echo_json, table
+from ebpf.cli.output import echo_json, facts, heading, table
 from ebpf.elf import describe, read_file
 
 
@@ -30,15 +30,15 @@ def _show(document: dict[str, Any]) -> None:
         table("Programs", columns, [_program_row(name, program) for name, program in programs.items()])
     if maps:
         columns = ["name", "type", "key", "value", "entries", "flags", "pinning"]
-        table("Maps", columns, [_map_row(name, spec) for name, spec in maps.items()])
+        table("\nMaps", columns, [_map_row(name, spec) for name, spec in maps.items()])
     if variables:
         columns = ["name", "type", "section", "offset", "size"]
         rows = [[name, *(spec[column] for column in columns[1:])] for name, spec in variables.items()]
-        table("Variables", columns, rows)
+        table("\nVariables", columns, rows)
     licenses = sorted({program["license"] for program in programs.values()} - {""})
     kinds = ", ".join(f"{count} {kind}" for kind, count in document["btf"]["kinds"].items())
-    facts = [["byte order", document["byte_order"]], ["license", ", ".join(licenses) or None], ["types", kinds or None]]
-    table("Object", ["fact", ""], facts)
+    heading("\nObject")
+    facts({"byte order": document["byte_order"], "license": ", ".join(licenses), "types": kinds})
 
 
 def _program_row(name: str, program: dict[str, Any]) -> list[object]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ebpf.cli.output import echo_json, table
-from ebpf.cli.selectors import json_option, opened, runtime_option, selector_argument
+from ebpf.cli.output import echo_json, facts, table
+from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
 from ebpf.cli.values import brief, plain
 from ebpf.link import Link
 
@@ -18,7 +18,7 @@ def command() -> None:
 
 
 @command.command("list")
-@runtime_option
+@system_option
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every link of the kernel."""
@@ -35,21 +35,21 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Show what the kernel knows of one link."""
     with opened(Link, selector, runtime=runtime) as link:
-        facts = _describe(link)
+        found = _describe(link)
         if as_json:
-            echo_json(facts)
+            echo_json(found)
             return
-        table(None, ("fact", "value"), [(name, brief(value)) for name, value in facts.items()])
+        facts({name: brief(value) for name, value in found.items()})
 
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 def detach(selector: tuple[str, str], *, runtime: str) -> None:
     """Detach one link, even if it is pinned."""
     with opened(Link, selector, runtime=runtime) as link:
@@ -58,10 +58,10 @@ def detach(selector: tuple[str, str], *, runtime: str) -> None:
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 @json_option
 def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
-    """Print everything about one link; the same as show, for symmetry with the other nouns."""
+    """Print all about one link: the same as show."""
     click.get_current_context().invoke(show, selector=selector, runtime=runtime, as_json=as_json)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ebpf.cli.contents import listable, rows
-from ebpf.cli.output import echo_json, table
-from ebpf.cli.selectors import json_option, opened, runtime_option, selector_argument
+from ebpf.cli.output import echo_json, facts, table
+from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
 from ebpf.cli.summary import print_map
 from ebpf.cli.values import plain
 from ebpf.objects import Map
@@ -20,7 +20,7 @@ def command() -> None:
 
 
 @command.command("list")
-@runtime_option
+@system_option
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every map of the kernel."""
@@ -36,25 +36,25 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Show what the kernel knows of one map."""
     with opened(Map, selector, runtime=runtime) as map_:
-        facts = _describe(map_)
+        found = _describe(map_)
         if as_json:
-            echo_json(facts)
+            echo_json(found)
             return
-        table(None, ("fact", "value"), list(facts.items()))
+        facts(found)
 
 
 @command.command()
 @selector_argument
 @click.option("--raw", is_flag=True, help="Show keys and values as hex, not decoded.")
-@runtime_option
+@system_option
 @json_option
 def dump(selector: tuple[str, str], *, raw: bool, runtime: str, as_json: bool) -> None:
-    """Print every element of one map, decoded through its BTF where it has any."""
+    """Print the elements of one map, decoded where its types are known."""
     with opened(Map, selector, runtime=runtime) as map_:
         if not listable(map_):
             raise click.ClickException(f"map {map_.name} of type {map_.type.label} has no elements to list")

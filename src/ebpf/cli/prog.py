@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ebpf.cli.output import echo_json, table
-from ebpf.cli.selectors import json_option, opened, runtime_option, selector_argument
+from ebpf.cli.output import echo_json, facts, table
+from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
 from ebpf.objects import Program
 
 
@@ -17,7 +17,7 @@ def command() -> None:
 
 
 @command.command("list")
-@runtime_option
+@system_option
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every program of the kernel."""
@@ -47,21 +47,21 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Show what the kernel knows of one program."""
     with opened(Program, selector, runtime=runtime) as program:
-        facts = _describe(program)
+        found = _describe(program)
         if as_json:
-            echo_json(facts)
+            echo_json(found)
             return
-        table(None, ("fact", "value"), list(facts.items()))
+        facts(found)
 
 
 @command.command()
 @selector_argument
-@runtime_option
+@system_option
 @json_option
 def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Disassemble one program as the kernel translated it (xlated)."""

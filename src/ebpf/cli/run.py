@@ -10,8 +10,11 @@ import click
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
 from ebpf.link import Packets
+from ebpf.link.sections import target_needed
 from ebpf.link.verdicts import PACKET_TYPES
 from ebpf.spec import CollectionSpec
+
+_QUIET = "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE"
 
 
 @click.command()
@@ -50,6 +53,8 @@ def command(
     """
     if out is not None and pcap is None:
         raise click.UsageError("--out writes what survives of a capture: give --pcap too")
+    if runtime == "embedded" and pcap is None:
+        raise click.UsageError(_QUIET)
     spec = CollectionSpec.from_file(file)
     _select(spec, names, packets_only=pcap is not None)
     for assignment in assignments:
@@ -60,8 +65,13 @@ def command(
         if out is not None and len(wanted) > 1:
             raise click.UsageError(f"--out is for one program; choose it with --program: {', '.join(wanted)}")
         targets.update({name: Packets(pcap, sink=out) for name in wanted})
+    _check_targets(spec, wanted, targets)
     with spec.load(runtime=runtime) as collection:
-        click.echo(f"runtime: {collection.runtime.name} ({collection.runtime.reason})", err=True)
+        chosen = collection.runtime
+        if runtime == "auto":
+            click.echo(f"runtime: {chosen.name} ({chosen.reason})", err=True)
+        if pcap is None and chosen.name == "embedded":
+            raise click.ClickException(_QUIET)
         Session(collection, as_json=as_json, types=_pairs(types, "--type")).run(targets, duration=duration)
 
 
@@ -78,6 +88,14 @@ def _select(spec: CollectionSpec, names: tuple[str, ...], *, packets_only: bool)
     if not any(program.autoload for program in spec.programs.values()):
         kind = "packets can be fed to" if packets_only else "is loaded by default"
         raise click.UsageError(f"the object has no program that {kind}; name one with --program")
+
+
+def _check_targets(spec: CollectionSpec, programs: list[str], targets: dict[str, Any]) -> None:
+    for name in programs:
+        needs = target_needed(spec.programs[name].type)
+        if needs is not None and name not in targets:
+            packets = ", or --pcap FILE" if spec.programs[name].type in PACKET_TYPES else ""
+            raise click.UsageError(f"program {name} needs {needs}: give --attach {name}=TARGET{packets}")
 
 
 def _assign(spec: CollectionSpec, assignment: str) -> None:

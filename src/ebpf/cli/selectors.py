@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
 
+_RUNTIMES = click.Choice(["auto", "linux", "embedded"])
+
+
+def _system(_ctx: click.Context, _option: click.Parameter, runtime: str) -> str:
+    """Read "auto" as the kernel of this machine: an embedded one is new here, and so has nothing to show."""
+    if runtime != "auto":
+        return runtime
+    named = os.environ.get("EBPF_RUNTIME", "")
+    return "linux" if named in ("", "auto") else named
+
+
 runtime_option = click.option(
     "--runtime",
-    type=click.Choice(["auto", "linux", "embedded"]),
+    type=_RUNTIMES,
     default="auto",
     show_default=True,
-    help="Which kernel to ask.",
+    help="What executes the programs; auto: the Linux kernel where this user may, else embedded.",
+)
+system_option = click.option(
+    "--runtime",
+    type=_RUNTIMES,
+    default="auto",
+    show_default=True,
+    callback=_system,
+    help="Which kernel to ask; auto: that of this machine.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 selector_argument = click.argument("selector", nargs=2, metavar="{id N | pinned PATH | name NAME}")

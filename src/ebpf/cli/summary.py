@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ebpf.cli.contents import first, listable_maps, rows
-from ebpf.cli.output import console, table
-from ebpf.cli.values import brief, plain
+from ebpf.cli.output import console, heading, table
+from ebpf.cli.values import brief, members, plain
 
 if TYPE_CHECKING:
     from ebpf.objects import Collection
@@ -56,8 +56,26 @@ def print_map(name: str, map_: Any, *, limit: int | None = SHOWN) -> None:
     """Print one map's elements, at most `limit` (None: all)."""
     found, more = first(rows(map_), map_.max_entries if limit is None else limit)
     if not found:
-        console().print(f"\nmap {name} is empty", markup=False)
+        heading(f"\nmap {name} ({map_.type.label}) is empty")
         return
-    table(f"\nmap {name} ({map_.type.label})", ("key", "value"), [(brief(key), brief(value)) for key, value in found])
+    table(f"\nmap {name} ({map_.type.label})", *_columns(found))
     if more:
-        console().print(f"… and more; `--json` prints all of {name}", markup=False)
+        console().print(f"… and more; `--json` prints all of {name}")
+
+
+def _columns(pairs: Sequence[tuple[Any, Any]]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Give each member of struct keys and values a column, where they fit beside each other."""
+    sides = [_spread(side, title) for side, title in zip(zip(*pairs, strict=True), ("key", "value"), strict=True)]
+    names = [name for columns, _ in sides for name in columns]
+    spread = [[*key, *value] for key, value in zip(*(cells for _, cells in sides), strict=True)]
+    widths = [max(map(len, column)) for column in zip(names, *spread, strict=True)]
+    if sum(widths) + 2 * len(widths) <= console().width:
+        return names, spread
+    return ("key", "value"), [(brief(key), brief(value)) for key, value in pairs]
+
+
+def _spread(values: Sequence[Any], title: str) -> tuple[list[str], list[list[str]]]:
+    shown = [members(value) for value in values]
+    if shown[0] is None or any(one is None or list(one) != list(shown[0]) for one in shown):
+        return [title], [[brief(value)] for value in values]
+    return list(shown[0]), [list(one.values()) for one in shown if one is not None]

@@ -35,6 +35,12 @@ def brief(value: Any) -> str:
     return _inner(shown)
 
 
+def members(value: Any) -> dict[str, str] | None:
+    """Show each member of a decoded struct, as `brief` would; None for other values."""
+    shown = plain(value)
+    return {name: _inner(item) for name, item in shown.items()} if isinstance(shown, dict) else None
+
+
 def _inner(shown: Any) -> str:
     if isinstance(shown, dict):
         return "{" + " ".join(f"{name}={_inner(item)}" for name, item in shown.items()) + "}"

@@ -62,6 +62,12 @@ _WAYS = {
 _PASSIVE = frozenset({AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP})
 
 
+def target_needed(type_: ProgramType) -> str | None:
+    """Say what a target of this type of program is ("a network interface"); None where the section can name it."""
+    way = _WAYS.get(type_)
+    return None if way is None else way.needs
+
+
 def attach_by_section(program: Program, *, target: Any = None) -> Link:
     """Attach a program to the hook that its section names.
 
