@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import dpkt
@@ -26,6 +27,15 @@ from tests.conformance.specs import (
     ring_collection,
     u64,
 )
+from tests.namespaces import network_namespace
+
+
+@pytest.fixture(autouse=True)
+def _own_interfaces(runtime: Runtime) -> Iterator[None]:
+    """Leave the machine's interfaces alone."""
+    with network_namespace() if runtime.name == "linux" else nullcontext():
+        yield
+
 
 ETHERNET = bytes(12) + b"\x08\x00"
 
