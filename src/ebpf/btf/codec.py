@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ebpf.btf.arrays import Elements
 from ebpf.btf.compile import Compiler
 from ebpf.btf.layout import describe
 from ebpf.btf.records import Record
@@ -56,6 +57,11 @@ class Codec:
         return self._node.size
 
     @property
+    def flexible(self) -> bool:
+        """Whether values may be longer than `size`: the type ends in a flexible array."""
+        return isinstance(self._node, Record) and self._node.tail is not None
+
+    @property
     def python_type(self) -> type[Any]:
         """The class of decoded values: int, bool, str, tuple, an IntEnum or a dataclass."""
         return self._node.python_type
@@ -65,8 +71,9 @@ class Codec:
         try:
             return (self._decode or self._prepare())(data)
         except struct.error:
-            got = memoryview(data).nbytes
-            raise BtfError(f"{describe(self._type)} takes {self.size} bytes, got {got}") from None
+            raise BtfError(
+                f"{describe(self._type)} takes {self._sizes()} bytes, got {memoryview(data).nbytes}"
+            ) from None
 
     def encode(self, value: Any) -> bytes:
         """Turn a Python value into bytes; BtfError names the member that does not fit, and why."""
@@ -85,6 +92,11 @@ class Codec:
         from ebpf.btf.dtype import dtype_of
 
         return dtype_of(self._node, self.byte_order)
+
+    def _sizes(self) -> str:
+        tail = self._node.tail if isinstance(self._node, Record) else None
+        step = f", in whole elements of {tail.element.size}," if isinstance(tail, Elements) else ""
+        return f"{self.size}" if tail is None else f"at least {self.size}{step}"
 
     def _prepare(self) -> Callable[[Buffer], Any]:
         node, packer = self._node, self._packer

@@ -10,6 +10,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, ClassVar
 
+from ebpf.btf.arrays import Elements
 from ebpf.btf.names import python_name
 from ebpf.btf.scalars import MARK, BitField, ByteOrder, Integer, Mismatch, Node
 
@@ -114,6 +115,7 @@ class Record(Composite):
         super().__init__(name, size, order, fields)
         self.count = sum(field.node.count for field in fields)
         self.tail = tail
+        self._stride = tail.element.size if isinstance(tail, Elements) else 1
         self.names = [field.name for field in fields]
         self._units = _units(fields, order)
         self.tail_at = fields[-1].start // 8 if tail is not None else size
@@ -188,7 +190,11 @@ class Record(Composite):
         raw = bytes(data)
         if len(raw) < self.size:
             raise struct.error(f"at least {self.size}")
-        return self.make(self._packer.unpack_from(raw), self.tail.value(raw[self.tail_at :]))
+        rest = raw[self.tail_at :]
+        if len(raw) == self.size:
+            # The array may begin before the end of the struct: those bytes are elements if they say anything.
+            rest = rest[: len(rest) - len(rest) % self._stride] if any(rest) else b""
+        return self.make(self._packer.unpack_from(raw), self.tail.value(rest))
 
     def leaf(self, value: Any) -> bytes:
         """Encode a value of the class, a mapping, a sequence, another dataclass, or exactly as many bytes."""
