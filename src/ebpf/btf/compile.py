@@ -148,13 +148,14 @@ class Compiler:
             node = self.node(variable.target if isinstance(variable, Var) else variable)
             start = 8 * entry.offset
             fields.append(Field(names.add(python_name(variable.name)), start, start + 8 * node.size, node))
-        return self._sorted(type_, fields)
+        return sorted(self._checked(type_, fields), key=_place)
 
     def _fields(self, type_: Struct | Union, names: Names, *, merged: bool) -> list[Field]:
-        """Return the members by offset. `merged`: members of anonymous unions stand beside the others."""
-        return self._sorted(type_, list(islice(self._walk(type_, 0, names, merged, 0), _MOST_MEMBERS + 1)))
+        """Return the members by offset; `merged`: as declared, those of anonymous unions beside the others."""
+        fields = self._checked(type_, list(islice(self._walk(type_, 0, names, merged, 0), _MOST_MEMBERS + 1)))
+        return fields if merged else sorted(fields, key=_place)
 
-    def _sorted(self, type_: Struct | Union | Datasec, fields: list[Field]) -> list[Field]:
+    def _checked(self, type_: Struct | Union | Datasec, fields: list[Field]) -> list[Field]:
         if len(fields) > _MOST_MEMBERS:
             raise type_.btf.damaged(f"{describe(type_)} has more than {_MOST_MEMBERS} members")
         for field in fields:
@@ -162,8 +163,7 @@ class Compiler:
                 raise type_.btf.damaged(
                     f"member {field.name} of {describe(type_)} ends at bit {field.end} of {8 * type_.size}"
                 )
-        # An empty member comes before the one that begins at the same place.
-        return sorted(fields, key=lambda field: (field.start, field.end))
+        return fields
 
     def _walk(self, type_: Struct | Union, base: int, names: Names, merged: bool, depth: int) -> Iterator[Field]:
         if depth >= MAX_DEPTH:
@@ -208,6 +208,11 @@ class Compiler:
         if width > 8 * number.size:
             raise type_.btf.damaged(f"bit-field {member.name} has {width} bits, its type {8 * number.size}")
         return number.narrow(width)
+
+
+def _place(field: Field) -> tuple[int, int]:
+    """Sort an empty member before the one that begins at the same place."""
+    return field.start, field.end
 
 
 def _name(type_: Type) -> str:
