@@ -16,7 +16,8 @@ _ARGUMENTS = bytes(range(1, 97))
 
 
 def plain(name: str, type_: ProgramType, text: str = RETURN, **options: Any) -> Case:
-    return Case(name=f"{type_.name} {name}", type=type_, text=text, **{"data": b"", "wants_data": False, **options})
+    given: dict[str, Any] = {"data": b"", "wants_data": False, **options}
+    return Case(name=f"{type_.name} {name}", type=type_, text=text, **given)
 
 
 READS = [

@@ -253,4 +253,30 @@ WRITTEN = [
     for type_ in (TC, ACT)
 ]
 
-CASES = [*TAILS, *HEADS, *VLANS, *PROTOCOLS, *ROOMS, *PULLS, *MANY, *WRITTEN]
+_STEPS = {
+    "head": "r1 = r6; r2 = 65; r3 = 0; call bpf_skb_change_head",
+    "push": _PUSH.format(proto=0x81, tci=5),
+    "pop": _POP,
+    "ecn": "r1 = r6; call bpf_skb_ecn_set_ce",
+    "six": "r1 = r6; r2 = 0xdd86; r3 = 0; call bpf_skb_change_proto",
+    "room": "r1 = r6; r2 = 12; r3 = 1; r4 = 0; r5 = 0; call bpf_skb_adjust_room",
+}
+SEQUENCES = [
+    shaped(
+        f"{' '.join(steps)} of {kind}",
+        "r8 = 0\n" + "\n".join(f"{_STEPS[step]}; r8 *= 31; r8 += r0" for step in steps) + "\nr0 = r8",
+        KINDS[kind],
+        ctx=given,
+    )
+    for kind, steps in (
+        *product(("udp4", "vlan", "qinq"), (("head", "ecn"), ("pop", "ecn"), ("push", "push", "ecn"), ("head", "pop"))),
+        ("vlan", ("pop", "head", "pop")),
+        ("vlan", ("pop", "six", "head", "ecn")),
+        ("udp4", ("head", "push", "push", "pop", "pop")),
+        ("udp4", ("push", "push", "pop", "ecn")),
+        ("udp4", ("six", "head", "room")),
+    )
+    for given in (None, ctx(gso_size=50, gso_segs=2))
+]
+
+CASES = [*TAILS, *HEADS, *VLANS, *PROTOCOLS, *ROOMS, *PULLS, *MANY, *WRITTEN, *SEQUENCES]

@@ -90,7 +90,7 @@ POINTERS = [
 ]
 POINTERS += [
     snprintf(form, value)
-    for form in (b"%px", b"%20px", b"%-20px|", b"%5px", b"<%px>")
+    for form in (b"%px", b"%20px", b"%-20px|", b"%5px", b"<%px>", b"%-px|", b"%+px", b"%0px", b"%020px")
     for value in (0, 1, 0xFFFF, (1 << 64) - 2)
 ]
 POINTERS += [snprintf(form, 0) for form in (b"%p", b"<%p>")]

@@ -19,6 +19,7 @@ ETH_P_IPV6 = int.from_bytes(b"\x86\xdd", "little")
 ETH_P_8021Q = int.from_bytes(b"\x81\x00", "little")
 ETH_P_8021AD = int.from_bytes(b"\x88\xa8", "little")
 """Protocol numbers in network byte order, as `__sk_buff.protocol` shows them."""
+VLAN_PROTOCOLS = (ETH_P_8021Q, ETH_P_8021AD)
 
 _POINTERS = 192
 _NET_HEADERS = -0x100000
@@ -72,6 +73,8 @@ class SkbContext:
         self.head = bytearray(HEADROOM) + packet
         self.data = HEADROOM
         self.mac_header = self.network_header = HEADROOM
+        self.mac_length = 0
+        """What the kernel last noted as the length of the link layer header (`mac_len`); 0: nothing."""
         self.writable = True
         self.ip_summed = CHECKSUM_NONE
         self.csum = 0

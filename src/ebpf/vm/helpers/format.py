@@ -7,7 +7,7 @@ with the flags 0, +, - and blank and a width; no precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from ebpf.abi.linux.errno import EINVAL
@@ -17,7 +17,11 @@ MAX_ARGUMENTS = 12
 
 # The kernel's character classes are those of Latin-1.
 _SPACE = frozenset(b" \t\n\v\f\r\xa0")
-_PUNCTUATION = frozenset(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum()) | {*range(0xA1, 0xC0), 0xD7, 0xF7}
+_PUNCTUATION = frozenset(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum()) | {
+    *range(0xA1, 0xC0),
+    0xD7,
+    0xF7,
+}
 _ALPHANUMERIC = frozenset(byte for byte in range(0x80) if chr(byte).isalnum()) | {*range(0xC0, 0x100)} - {0xD7, 0xF7}
 _DIGITS = frozenset(b"0123456789")
 _FLAGS = frozenset(b"0+- ")
@@ -44,7 +48,7 @@ def parse(text: bytes) -> list[Part] | int:
     literal = bytearray()
     at = 0
     while at < len(text):
-        if text[at] < 0x20 and text[at] not in _SPACE or text[at] == 0x7F:
+        if (text[at] < 0x20 and text[at] not in _SPACE) or text[at] == 0x7F:
             return -EINVAL
         if text[at] != ord("%"):
             literal.append(text[at])
@@ -139,9 +143,8 @@ def _convert(directive: Directive, value: int, read: Callable[[int, int], bytes 
     if kind in ("ps", "pS", "pB"):
         return f"{value:#x}".encode() if kind == "pB" else _pad(directive, f"{value:#x}".encode())
     if directive.width < 0:
-        return b"%016x" % value
-    digits = b"%x" % value
-    return _pad_number(directive, b"", digits)
+        directive = replace(directive, flags=directive.flags | {ord("0")}, width=_POINTER_WIDTH)
+    return _pad_number(directive, b"", b"%x" % value)
 
 
 def _string(address: int, read: Callable[[int, int], bytes | None]) -> bytes:

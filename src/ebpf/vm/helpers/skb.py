@@ -7,7 +7,7 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EFAULT, EINVAL, EOPNOTSUPP
-from ebpf.vm.context.skb import CHECKSUM_COMPLETE, ETH_P_IP, ETH_P_IPV6, SkbContext
+from ebpf.vm.context.skb import CHECKSUM_COMPLETE, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, VLAN_PROTOCOLS, SkbContext
 from ebpf.vm.helpers.checksum import add, block_add, partial, subtract
 from ebpf.vm.machine import Run
 
@@ -20,6 +20,8 @@ _INVALIDATE_HASH = 2
 _LAST_CHANGEABLE_TYPE = 3
 _CLOCK_REALTIME, _CLOCK_TAI = 0, 2
 _ECN_CE = 3
+_VLAN_HLEN = 4
+_MAX_TAGS = 8
 
 
 def _load(run: Run, skb: SkbContext, offset: int, buffer: memoryview, size: int) -> int:
@@ -95,7 +97,7 @@ def _set_timestamp(run: Run, skb: SkbContext, stamp: int, clock: int) -> int:
 
 def _set_congestion(run: Run, skb: SkbContext) -> int:
     """Set ECN to "congestion experienced" where the sender understands it (INET_ECN_set_ce)."""
-    size = {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(skb["protocol"])
+    size = {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(_inner_protocol(skb))
     at = skb.network_offset
     if size is None or at + size > len(skb):
         return 0
@@ -103,6 +105,20 @@ def _set_congestion(run: Run, skb: SkbContext) -> int:
     changed = _congest_v4(header) if size == 20 else _congest_v6(header, skb)
     skb.write(at, header)
     return changed
+
+
+def _inner_protocol(skb: SkbContext) -> int:
+    """Look behind VLAN tags in the packet (vlan_get_protocol), from where the kernel takes the header to end."""
+    protocol = skb["protocol"]
+    at = skb.mac_length - _VLAN_HLEN if skb.mac_length else ETH_HLEN
+    for _ in range(_MAX_TAGS):
+        if protocol not in VLAN_PROTOCOLS:
+            return protocol
+        if at + _VLAN_HLEN > len(skb):
+            return 0
+        protocol = int.from_bytes(skb.read(at + 2, 2), "little")
+        at += _VLAN_HLEN
+    return 0
 
 
 def _congest_v4(header: bytearray) -> int:

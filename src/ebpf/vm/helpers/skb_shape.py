@@ -11,11 +11,11 @@ from ebpf.vm.context.skb import (
     CHECKSUM_COMPLETE,
     CHECKSUM_NONE,
     ETH_HLEN,
-    ETH_P_8021AD,
     ETH_P_8021Q,
     ETH_P_IP,
     ETH_P_IPV6,
     MAX_LENGTH,
+    VLAN_PROTOCOLS,
     SkbContext,
 )
 from ebpf.vm.fault import Fault
@@ -27,7 +27,6 @@ _M32 = 0xFFFFFFFF
 _ADDRESSES = 12
 """Two Ethernet addresses: where a VLAN tag goes."""
 _VLAN_HLEN = 4
-_VLAN_PROTOCOLS = (ETH_P_8021Q, ETH_P_8021AD)
 _ETH_P_802_3 = 0x0100
 _ETH_P_802_2 = 0x0400
 _LENGTHS = {ETH_P_IP: 20, ETH_P_IPV6: 40}
@@ -74,6 +73,7 @@ def _change_head(run: Run, skb: SkbContext, size: int, flags: int) -> int:
         return -EINVAL
     skb.push_head(room)
     skb.mac_header = skb.data
+    skb.mac_length = skb.mac_header_length
     return 0
 
 
@@ -84,7 +84,7 @@ def _push_vlan(run: Run, skb: SkbContext, protocol: int, tci: int) -> int:
             return -EINVAL
         _insert_tag(skb)
     skb["vlan_present"] = 1
-    skb["vlan_proto"] = protocol if protocol in _VLAN_PROTOCOLS else ETH_P_8021Q
+    skb["vlan_proto"] = protocol if protocol in VLAN_PROTOCOLS else ETH_P_8021Q
     skb["vlan_tci"] = tci & 0xFFFF
     return 0
 
@@ -104,14 +104,14 @@ def _pop_vlan(run: Run, skb: SkbContext) -> int:
     if skb["vlan_present"]:
         _clear_tag(skb)
     else:
-        if skb["protocol"] not in _VLAN_PROTOCOLS:
+        if skb["protocol"] not in VLAN_PROTOCOLS:
             return 0
         tci = _take_tag(skb)
         if tci < 0:
             return tci
     # The next tag of the packet, if there is one, moves to where the outermost tag lives.
     protocol = skb["protocol"]
-    if protocol not in _VLAN_PROTOCOLS:
+    if protocol not in VLAN_PROTOCOLS:
         return 0
     tci = _take_tag(skb)
     if tci < 0:
@@ -139,6 +139,7 @@ def _take_tag(skb: SkbContext) -> int:
     skb.mac_header += _VLAN_HLEN
     if skb.network_offset < ETH_HLEN:
         skb.network_header = skb.data + ETH_HLEN
+    skb.mac_length = skb.mac_header_length
     return int.from_bytes(tag[2:4], "big")
 
 
@@ -205,6 +206,9 @@ def _check_room(skb: SkbContext, change: int, least: int) -> int:
 
 
 def _make_room(skb: SkbContext, offset: int, change: int, flags: int) -> int:
+    # Segments that are not TCP's keep their borders, and a test run can't say that they are TCP's.
+    if skb["gso_size"]:
+        return -ENOTSUPP
     if change >= 0:
         _push_header(skb, offset, change)
         return 0
