@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 import threading
+from pathlib import Path
 
 from ebpf.abi.types import MapType
 from ebpf.objects import PerfEventArray
 from ebpf.runtime import Runtime
+from ebpf.spec import CollectionSpec
 from tests.conformance.specs import perf_collection
 
+FIREWALL = Path(__file__).parents[2] / "src/ebpf/cli/data/firewall.o"
 RECORD = struct.pack("=QQ", 42, 7)
 
 
@@ -58,3 +61,19 @@ def test_close_wakes_a_reader(runtime: Runtime) -> None:
         reader.close()
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_the_type_of_the_slots_is_not_the_type_of_records(runtime: Runtime) -> None:
+    types = CollectionSpec.from_file(FIREWALL).types
+    assert types is not None
+    spec = perf_collection()
+    spec.maps["events"].value = types.find("__u32")
+    with spec.load(runtime=runtime) as loaded:
+        events = loaded.maps["events"]
+        assert isinstance(events, PerfEventArray)
+        with events.reader() as reader:
+            loaded.programs["program"].run(bytes(64))
+            assert reader.read(1)[:16] == RECORD
+        with events.reader(type=types.find("rule_key")) as reader:
+            loaded.programs["program"].run(bytes(64))
+            assert reader.read(1).protocol == 42

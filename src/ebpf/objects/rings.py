@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from ebpf.btf import Struct, strip
 from ebpf.errors import SystemCallError
 from ebpf.objects.map import Map
 from ebpf.objects.reader import Channel, Reader
@@ -26,7 +27,12 @@ class _Ring(Map):
         return True
 
     def _read(self, rings: list[RingMemory], cursor: type[RingCursor] | type[PerfCursor], type_: Type | None) -> Reader:
-        channels = [Channel(cursor(ring), self, type_) for ring in rings]
+        try:
+            channels = [Channel(cursor(ring), self, type_) for ring in rings]
+        except BaseException:
+            for ring in rings:
+                ring.close()
+            raise
         reader = Reader(channels)
         self._readers.add(reader)
         return reader
@@ -37,11 +43,16 @@ class _Ring(Map):
             return None
         wanted = type_ or next((tag[len(_RECORD_TAG) :] for tag in self.tags if tag.startswith(_RECORD_TAG)), None)
         if not isinstance(wanted, str):
-            return wanted if wanted is not None else self.value
-        found = self.types.find(wanted.removeprefix("struct ")) if self.types is not None else None
+            return wanted if wanted is not None else self._value_record()
+        name, types = wanted.removeprefix("struct "), self.types
+        found = (types.find(name, Struct) or types.find(name)) if types is not None else None
         if found is None:
             raise LookupError(f"no type {wanted} in the BTF of map {self.name}; give a btf type or raw=True")
         return found
+
+    def _value_record(self) -> Type | None:
+        """Return the value type if it describes records."""
+        return self.value
 
 
 class RingBuffer(_Ring):
@@ -59,6 +70,10 @@ class RingBuffer(_Ring):
 
 class PerfEventArray(_Ring):
     """A ring for each CPU (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`, Linux 4.3)."""
+
+    def _value_record(self) -> Type | None:
+        # Most objects give u32 here, the type of the descriptors in the slots.
+        return self.value if self.value is not None and isinstance(strip(self.value), Struct) else None
 
     def reader(
         self,
