@@ -108,7 +108,7 @@ def test_sizes_are_checked_before_the_kernel_sees_them(runtime: Runtime) -> None
 
 def test_equality_and_hash_are_identity(runtime: Runtime) -> None:
     with make(runtime) as one, make(runtime) as other:
-        assert one == one  # noqa: PLR0124 - identity is the point
+        assert one == one
         assert one != other
         assert len({one, other}) == 2
         assert one.keys() == other.keys()
