@@ -129,7 +129,9 @@ def helper_refusal(type_: ProgramType, number: int, gpl_compatible: bool) -> str
     prototype = PROTOTYPES.get(helper)
     if helper in REFUSED:
         return f"program of this type cannot use helper {name}: {REFUSED[helper]}"
-    if prototype is None or not prototype.allowed_for(type_):
+    if prototype is None:
+        return f"program of this type cannot use helper {name}: the embedded kernel does not have it"
+    if not prototype.allowed_for(type_):
         return f"program of this type cannot use helper {name}"
     if prototype.gpl_only and not gpl_compatible:
         return f"cannot call GPL-restricted function from non-GPL compatible program: {name}"

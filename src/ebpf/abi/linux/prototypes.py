@@ -36,7 +36,6 @@ class Arg(StrEnum):
     RINGBUF_RECORD = "ring buffer record"
     CONST_STR = "constant string"
     UNINIT_LONG = "8 bytes to fill"
-    FIXED_U32 = "4 bytes in and out"
 
 
 class Return(StrEnum):

@@ -99,10 +99,6 @@ def _eight_bytes(run: Run, raw: Raw, index: int) -> memoryview:
     return memory(run, raw[index], 8, write=True)
 
 
-def _four_bytes(run: Run, raw: Raw, index: int) -> memoryview:
-    return memory(run, raw[index], 4, write=True)
-
-
 def _constant_string(run: Run, raw: Raw, index: int) -> bytes:
     # The verifier wants a frozen map that programs can't write: the text can't change under the helper.
     address = raw[index]
@@ -150,6 +146,5 @@ READERS: dict[Arg, Reader] = {
     Arg.RINGBUF_RECORD: _record,
     Arg.CONST_STR: _constant_string,
     Arg.UNINIT_LONG: _eight_bytes,
-    Arg.FIXED_U32: _four_bytes,
 }
 """Kind of argument → reader. A callback is checked by `Run.call`."""
