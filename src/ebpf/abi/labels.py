@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _MAP = {
-    "UNSPEC": "UnspecifiedMap", "PROG_ARRAY": "ProgramArray", "PERCPU_HASH": "PerCPUHash", "PERCPU_ARRAY": "PerCPUArray",
-    "CGROUP_ARRAY": "CGroupArray", "LRU_HASH": "LRUHash", "LRU_PERCPU_HASH": "LRUCPUHash", "LPM_TRIE": "LPMTrie",
+    "UNSPEC": "UnspecifiedMap", "PROG_ARRAY": "ProgramArray", "PERCPU_HASH": "PerCPUHash",
+    "PERCPU_ARRAY": "PerCPUArray", "CGROUP_ARRAY": "CGroupArray", "LRU_HASH": "LRUHash", "LRU_PERCPU_HASH": "LRUCPUHash", "LPM_TRIE": "LPMTrie",
     "DEVMAP": "DevMap", "SOCKMAP": "SockMap", "CPUMAP": "CPUMap", "XSKMAP": "XSKMap", "SOCKHASH": "SockHash",
     "CGROUP_STORAGE": "CGroupStorage", "REUSEPORT_SOCKARRAY": "ReusePortSockArray",
     "PERCPU_CGROUP_STORAGE": "PerCPUCGroupStorage", "DEVMAP_HASH": "DevMapHash", "STRUCT_OPS": "StructOpsMap",
@@ -36,9 +36,11 @@ _ATTACH = {
     "TCX_EGRESS": "TCXEgress", "TRACE_FSESSION": "TraceFSession",
 }  # fmt: skip
 
+_LINK = {"NETNS": "NetNs", "TCX": "TCX", "XDP": "XDP"}
+
 LABELS: dict[tuple[str, str], str] = {
     (kind, name): label
-    for kind, table in (("MapType", _MAP), ("ProgramType", _PROGRAM), ("AttachType", _ATTACH))
+    for kind, table in (("MapType", _MAP), ("ProgramType", _PROGRAM), ("AttachType", _ATTACH), ("LinkType", _LINK))
     for name, label in table.items()
 }
 """(enumeration, member name) → label."""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
+from ebpf.abi.tagged import Platform
+from ebpf.asm import Instructions, disassemble
 from ebpf.cli.output import echo_json, facts, table
 from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
-from ebpf.objects import Program
+from ebpf.cli.xlated import with_names
+from ebpf.objects import Map, Program
+from ebpf.runtime.info import program_info
+
+_HIDING = "sysctl net.core.bpf_jit_harden and kernel.kptr_restrict"
 
 
 @click.group()
@@ -66,11 +74,23 @@ def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
 def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
     """Disassemble one program as the kernel translated it (xlated)."""
     with opened(Program, selector, runtime=runtime) as program:
-        insns = program.instructions()
+        info = program_info(program.runtime, program.handle, arrays=["xlated_prog_insns"])
+        code = info.arrays.get("xlated_prog_insns", b"")
+        if not any(code):
+            raise click.ClickException(f"the kernel hides the instructions of {info.name or info.id}; see {_HIDING}")
+        insns = with_names(Instructions.decode(code, sys.byteorder), _names(info.map_ids, runtime))
         if as_json:
-            echo_json({"name": program.name, "insns": len(insns), "bytecode": insns.encode(), "text": str(insns)})
+            echo_json({"name": info.name, "insns": len(insns), "bytecode": code, "text": str(insns)})
             return
-        click.echo(str(insns))
+        click.echo(disassemble(insns, offsets=True, helpers=Platform.LINUX), nl=False)
+
+
+def _names(map_ids: Iterable[int], runtime: str) -> dict[int, str]:
+    names = {}
+    for number in map_ids:
+        with Map.open_id(number, runtime=runtime) as map_:
+            names[number] = map_.name
+    return {number: name for number, name in names.items() if name}
 
 
 def _describe(program: Program) -> dict[str, Any]:

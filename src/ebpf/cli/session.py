@@ -78,11 +78,9 @@ class Session:
                     break
 
     def _say_attached(self, links: Links, duration: float | None) -> None:
-        end = "Ctrl-C ends" if duration is None else f"for {duration:g} s; Ctrl-C ends earlier"
-        for link in links:
-            if link.program is not None:
-                click.echo(f"attached {link.program.name} to {link.hook}", err=True)
-        click.echo(end, err=True)
+        attached = ", ".join(f"{link.program.name} to {link.hook}" for link in links if link.program is not None)
+        end = "Ctrl-C ends" if duration is None else f"ends after {duration:g} s or by Ctrl-C"
+        click.echo(f"attached {attached}; {end}", err=True)
 
     def _step(self, events: EventStream) -> bool:
         """Show the next event; False when there is none for now."""
