@@ -2,8 +2,8 @@
 
     python tests/fuzz/fuzz_elf.py [COUNT] [SEED]
 
-Prints the slowest and the most memory-hungry input; leaves an input that fails beside the working directory's name
-`fuzz-elf-failure.o` and exits 1.
+Prints the slowest and the most memory-hungry input. Keeps an input that fails as `fuzz-elf-failure.o` in the working
+directory, and exits 1.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fuzz.mutations import load_seeds, mutate
-
 from ebpf.elf import describe, read_bytes
 from ebpf.errors import ObjectFileError
+from tests.fuzz.mutations import load_seeds, mutate
 
 SECONDS = 1.0
 FREE_BYTES, BYTES_PER_BYTE = 32 << 20, 20
@@ -41,9 +40,11 @@ def main() -> int:
         if seconds > SECONDS or peak > FREE_BYTES + BYTES_PER_BYTE * len(data):
             return fail(data, number, f"took {seconds:.2f} s and {peak} bytes")
         if number % 10_000 == 9_999:
-            print(f"{number + 1} inputs, {refused} refused, slowest {slowest * 1000:.0f} ms", flush=True)
-    print(f"{count} inputs, {refused} refused with ObjectFileError, {count - refused} read")
-    print(f"slowest {slowest * 1000:.1f} ms; memory beyond {BYTES_PER_BYTE} × the size at most {max(hungriest, 0)} bytes")
+            say(f"{number + 1} inputs, {refused} refused, slowest {slowest * 1000:.0f} ms")
+    say(f"{count} inputs, {refused} refused with ObjectFileError, {count - refused} read")
+    print(
+        f"slowest {slowest * 1000:.1f} ms; memory beyond {BYTES_PER_BYTE} × the size at most {max(hungriest, 0)} bytes"
+    )
     return 0
 
 
@@ -72,8 +73,14 @@ def attempt(data: bytes, *, measure: bool) -> tuple[bool, float, int]:
 def fail(data: bytes, number: int, reason: str) -> int:
     """Keep the input and say why it failed."""
     Path("fuzz-elf-failure.o").write_bytes(data)
-    print(f"input {number} {reason}; kept as fuzz-elf-failure.o", file=sys.stderr)
+    say(f"input {number} {reason}; kept as fuzz-elf-failure.o")
     return 1
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where an object file can be damaged so that the damage means something: header fields, symbols, relocations, types."""
+"""Where an object file can be damaged so that the damage means something: headers, symbols, relocations, types."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 OBJECTS = Path(__file__).parents[1] / "objects"
 SEEDS = ("maps.o", "maps-eb.o", "calls.o", "calls-eb.o", "externs.o", "legacy.o", "legacy-eb.o")
 
-_HEADER = ((16, 2), (18, 2), (20, 4), (24, 8), (32, 8), (40, 8), (48, 4), (52, 2), (54, 2), (56, 2), (58, 2), (60, 2), (62, 2))
+_HEADER = ((16, 2), (18, 2), (20, 4), (24, 8), (32, 8), (40, 8), (48, 4), *((offset, 2) for offset in range(52, 64, 2)))
 _SECTION_HEADER = ((0, 4), (4, 4), (8, 8), (16, 8), (24, 8), (32, 8), (40, 4), (44, 4), (48, 8), (56, 8))
 _SYMBOL = ((0, 4), (4, 1), (5, 1), (6, 2), (8, 8), (16, 8))
 _RELOCATION = ((0, 8), (8, 4), (12, 4))
 _SHT_SYMTAB, _SHT_REL = 2, 9
-INTERESTING = (0, 1, 2, 3, 4, 7, 8, 16, 24, 31, 32, 64, 255, 256, 4095, 0x7FFF, 0x8000, 0xFFF1, 0xFFFF, 0x10000, 1 << 24,
-               0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 8, (1 << 64) - 1)  # fmt: skip
+INTERESTING = (0, 1, 2, 3, 4, 7, 8, 16, 24, 31, 32, 64, 255, 256, 4095, 0x7FFF, 0x8000, 0xFFF1, 0xFFFF, 0x10000,
+               1 << 24, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63,
+               (1 << 64) - 8, (1 << 64) - 1)  # fmt: skip
 
 
 class Place(NamedTuple):
@@ -35,14 +36,14 @@ class Seed:
 
     name: str
     data: bytes
-    order: str
+    order: Literal["little", "big"]
     places: tuple[Place, ...]
 
     def edit(self, data: bytearray, place: Place, value: int) -> None:
         """Write a number at a place; places behind a truncation are left alone."""
         if place.offset + place.width <= len(data):
             number = value & (1 << 8 * place.width) - 1
-            data[place.offset : place.offset + place.width] = number.to_bytes(place.width, self.order)  # type: ignore[arg-type]  # "little" or "big"
+            data[place.offset : place.offset + place.width] = number.to_bytes(place.width, self.order)
 
 
 def load_seeds() -> list[Seed]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebpf.asm import Insn, Instructions, SourceLine
+from ebpf.asm import Insn, Instructions, Reference, SourceLine
+from ebpf.asm.opcodes import CALL, LDIMM64
 from ebpf.elf.file import STT_FUNC, Section, Symbol
 from ebpf.elf.object import ObjectFile, Use
-from ebpf.elf.relocate import FUNCTION_KINDS, Relocator
+from ebpf.elf.relocate import FUNCTION_KINDS, Placed, Relocator
 from ebpf.errors import AsmError, ElfError
 
 if TYPE_CHECKING:
     from ebpf.btf import Type
     from ebpf.btf.ext import CoreRelocation, Line
+
+
+_REFERRING = frozenset((CALL, LDIMM64))
+_SLOT_LIMIT = 1 << 20
+"""No kernel loads a program of more instructions (BPF_COMPLEXITY_LIMIT_INSNS), nor is an object that large."""
 
 
 class Span(NamedTuple):
@@ -57,9 +63,11 @@ def find_spans(obj: ObjectFile) -> dict[int, list[Span]]:
 def read_functions(obj: ObjectFile, spans: Mapping[int, list[Span]], relocator: Relocator) -> dict[str, Function]:
     """Decode every function; return them by name, in file order. Raises ElfError, LinkingError, BtfError."""
     functions = {}
+    slots = sum(span.end - span.start for found in spans.values() for span in found) // 8
+    if slots > _SLOT_LIMIT:
+        raise ElfError(f"{slots} instructions, an object has at most {_SLOT_LIMIT}")
     for index in sorted(spans):
         section = obj.elf.sections[index]
-        _check_relocations(obj, section, spans[index])
         notes = _Notes(obj, section)
         for span in spans[index]:
             functions[span.name] = _read_function(obj, section, span, notes, relocator)
@@ -112,6 +120,12 @@ class _Notes:
             self.lines.update((line.offset, line) for line in obj.info.lines.get(section.name, ()))
             self.cores.update((core.offset, core) for core in obj.info.cores.get(section.name, ()))
             self._functions.update(obj.info.funcs.get(section.name, ()))
+        self.noted = {*self.relocations, *self.lines, *self.cores}
+        self._relocated = sorted(self.relocations)
+
+    def relocations_within(self, span: Span) -> int:
+        """Count the relocations between the ends of a function, wherever they point."""
+        return bisect_left(self._relocated, span.end) - bisect_left(self._relocated, span.start)
 
     def source(self, offset: int) -> SourceLine | None:
         """Return the line of source code that begins at an instruction."""
@@ -133,27 +147,36 @@ class _Notes:
 
 
 def _read_function(obj: ObjectFile, section: Section, span: Span, notes: _Notes, relocator: Relocator) -> Function:
-    insns = Instructions()
+    insns = _decode(obj, section, span)
     calls: dict[str, None] = {}
-    offset = span.start
-    for insn in _decode(obj, section, span):
-        placed = relocator.place(insn, notes.relocations.get(offset), section, offset)
-        src, imm, reference = placed or (insn.src, insn.imm, None)
-        if reference is not None and reference.kind in FUNCTION_KINDS:
-            calls[reference.name] = None
-        symbol = span.name if offset == span.start else None
-        source, core = notes.source(offset), notes.cores.get(offset)
-        if symbol or reference or source or core:
-            insn = Insn(
-                *(insn.opcode, insn.dst, src, insn.off, imm),
-                symbol=symbol,
-                reference=reference,
-                source=source,
-                core=core,
+    relocated, offset = 0, span.start
+    for index, insn in enumerate(insns):
+        opcode = insn.opcode
+        if opcode in _REFERRING or offset in notes.noted or not index:
+            symbol = notes.relocations.get(offset)
+            relocated += symbol is not None
+            insns[index], reference = _annotate(
+                insn, offset, span, notes, relocator.place(insn, symbol, section, offset)
             )
-        insns.append(insn)
-        offset += 8 * insn.slots
+            if reference is not None and reference.kind in FUNCTION_KINDS:
+                calls[reference.name] = None
+        offset += 16 if opcode == LDIMM64 else 8
+    if relocated != notes.relocations_within(span):
+        raise ElfError(f"relocation inside an instruction of {span.name}", section=section.name, offset=span.start)
     return Function(span.name, section, insns, tuple(calls), notes.function_type(span.start))
+
+
+def _annotate(
+    insn: Insn, offset: int, span: Span, notes: _Notes, placed: Placed | None
+) -> tuple[Insn, Reference | None]:
+    """Return the instruction with all that is known about it, and what it refers to."""
+    src, imm, reference = placed or (insn.src, insn.imm, None)
+    symbol = span.name if offset == span.start else None
+    source, core = notes.source(offset), notes.cores.get(offset)
+    if symbol or reference or source or core:
+        fields = insn.opcode, insn.dst, src, insn.off, imm
+        insn = Insn(*fields, symbol=symbol, reference=reference, source=source, core=core)
+    return insn, reference
 
 
 def _decode(obj: ObjectFile, section: Section, span: Span) -> Instructions:
@@ -161,12 +184,3 @@ def _decode(obj: ObjectFile, section: Section, span: Span) -> Instructions:
         return Instructions.decode(section.data[span.start : span.end], obj.byte_order)
     except AsmError as error:
         raise ElfError(f"function {span.name}: {error}", section=section.name, offset=span.start) from None
-
-
-def _check_relocations(obj: ObjectFile, section: Section, spans: list[Span]) -> None:
-    """Refuse relocations inside an instruction; those of functions that were linked away are of no interest."""
-    starts = [span.start for span in spans]
-    for offset, symbol in obj.relocations[section.index].items():
-        number = bisect_right(starts, offset) - 1
-        if number >= 0 and offset < spans[number].end and (offset - spans[number].start) % 8:
-            raise ElfError(f"relocation for {symbol.name} inside an instruction", section=section.name, offset=offset)

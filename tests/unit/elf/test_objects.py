@@ -19,7 +19,9 @@ def read(name, end=""):
 
 
 def references(program):
-    return [(insn.reference.kind, insn.reference.name, insn.reference.offset) for insn in program.insns if insn.reference]
+    return [
+        (insn.reference.kind, insn.reference.name, insn.reference.offset) for insn in program.insns if insn.reference
+    ]
 
 
 @pytest.mark.parametrize("name", ["maps", "calls", "legacy"])
@@ -63,7 +65,10 @@ def test_maps_of_maps_have_an_inner_blueprint_and_initial_elements(end):
 
     assert (outer.value_size, outer.inner.name, outer.inner.type) == (4, "outer_inner", MapType.ARRAY)
     assert (outer.inner.value_size, outer.inner.max_entries) == (8, 4)
-    assert outer.contents == [((1).to_bytes(4, spec.byte_order), "inner_a"), ((5).to_bytes(4, spec.byte_order), "inner_b")]
+    assert outer.contents == [
+        ((1).to_bytes(4, spec.byte_order), "inner_a"),
+        ((5).to_bytes(4, spec.byte_order), "inner_b"),
+    ]
     assert (outer_hash.inner.type, outer_hash.contents) == (MapType.HASH, None)
 
 
@@ -143,7 +148,7 @@ def test_variables_are_what_another_file_could_name(end):
         "greeting": ".rodata",
     }  # fmt: skip
     assert spec.variables["start"].value == 7
-    assert spec.variables["table"].value == [1, 2, 3, 4]
+    assert spec.variables["table"].value == (1, 2, 3, 4)
     assert spec.variables["greeting"].value == "hello"
     assert spec.maps[".rodata"].flags == MapFlag.RDONLY_PROG
     assert spec.maps[".data"].flags == 0
@@ -166,7 +171,9 @@ def test_accesses_to_variables_carry_the_offset(end):
     spec = read("calls", end)
     accesses = {(name, offset) for kind, name, offset in references(spec.programs["first"]) if kind == "map_value"}
 
-    wanted = {(spec.variables[name].section, spec.variables[name].offset) for name in ("counter", "start", "limit", "table")}
+    wanted = {
+        (spec.variables[name].section, spec.variables[name].offset) for name in ("counter", "start", "limit", "table")
+    }
     assert wanted <= accesses
     # A static variable is an offset in the instruction, not a symbol.
     statics = {entry.type.name: entry.offset for entry in spec.maps[".data"].value.entries}
@@ -216,7 +223,9 @@ def test_kernel_settings_have_a_map_and_offsets():
     for insn in spec.programs["on_switch"].insns:
         if insn.reference and insn.reference.kind is ReferenceKind.KCONFIG:
             assert (insn.src, insn.reference.offset) == (2, offsets[insn.reference.name][0])
-            assert insn.reference.offset % min(offsets[insn.reference.name][1], 8) == 0 or insn.reference.name.endswith("TEXT")
+            assert insn.reference.offset % min(offsets[insn.reference.name][1], 8) == 0 or insn.reference.name.endswith(
+                "TEXT"
+            )
 
 
 def test_core_records_stay_with_their_instruction():

@@ -47,7 +47,7 @@ def test_errors_name_the_file(tmp_path):
         CollectionSpec.from_file(path)
     assert caught.value.path == str(path)
     assert str(caught.value).startswith(str(path))
-    with pytest.raises(ObjectFileError, match="^mine, "):
+    with pytest.raises(ObjectFileError, match=r"^mine, "):
         CollectionSpec.from_bytes(b"\x7fELF", name="mine")
 
 

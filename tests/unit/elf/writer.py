@@ -45,7 +45,15 @@ class ObjectWriter:
         return self.section(name, type=SHT_NOBITS, size=size)
 
     def symbol(
-        self, name: str, section: int, *, value: int = 0, size: int = 0, type: int = OBJECT, bind: int = GLOBAL, visibility: int = 0
+        self,
+        name: str,
+        section: int,
+        *,
+        value: int = 0,
+        size: int = 0,
+        type: int = OBJECT,
+        bind: int = GLOBAL,
+        visibility: int = 0,
     ) -> int:
         """Add a symbol; return its index."""
         self.symbols.append((name, section, value, size, type, bind, visibility))
@@ -75,7 +83,9 @@ class ObjectWriter:
         for target, rows in self.relocations.items():
             data = b"".join(struct.pack(f"{self.order}QQ", offset, symbol << 32 | 1) for offset, symbol in rows)
             name = ".rel" + self.sections[target - 1].name
-            sections.append(_Section(name, SHT_REL, 0, data, len(data), len(self.sections) + 1 + len(self.relocations), target, 16))
+            sections.append(
+                _Section(name, SHT_REL, 0, data, len(data), len(self.sections) + 1 + len(self.relocations), target, 16)
+            )
         sections.append(_Section(".symtab", SHT_SYMTAB, 0, symbols, len(symbols), len(sections) + 2, 1, 24))
         sections.append(_Section(".strtab", SHT_STRTAB, 0, strings, len(strings)))
         names = b"\0" + b"".join(section.name.encode() + b"\0" for section in sections) + b".shstrtab\0"
