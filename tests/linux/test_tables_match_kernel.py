@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from functools import cache
 
 import pytest
@@ -14,6 +15,9 @@ from ebpf.abi.types import AttachType, ProgramType
 from ebpf.asm import assemble
 from tests.linux import raw
 
+pytestmark = pytest.mark.skipif(
+    not platform.release().startswith("6.18."), reason="needs Linux 6.18, whose behaviour the embedded kernel has"
+)
 UNITS = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 TYPES = [*CONTEXTS, *PLAIN_CONTEXTS]
 DIFFERENT = {(ProgramType.SYSCALL, Helper.XDP_GET_BUFF_LEN)}

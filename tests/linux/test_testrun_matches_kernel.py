@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import platform
+
 import pytest
 
 import ebpf.runtime
 from ebpf.errors import ProgramFault
-from tests.testrun import plain, skb_bytes, skb_fields, skb_shape, text, xdp
+from tests.testrun import plain, recorded, skb_bytes, skb_fields, skb_shape, text, xdp
 from tests.testrun.case import Case, on
 
+pytestmark = pytest.mark.skipif(
+    not platform.release().startswith("6.18."), reason="needs Linux 6.18, whose behaviour the embedded kernel has"
+)
 KERNEL = ebpf.runtime.linux()
 EMBEDDED = ebpf.runtime.embedded()
 
@@ -48,3 +53,9 @@ def test_format_that_the_verifier_refuses(case: Case) -> None:
 @pytest.mark.parametrize("case", plain.CASES, ids=str)
 def test_without_packet(case: Case) -> None:
     assert on(EMBEDDED, case) == on(KERNEL, case)
+
+
+@pytest.mark.parametrize("subject", recorded.CASES)
+def test_record_is_what_this_kernel_says(subject: str) -> None:
+    found = [recorded.digest(on(KERNEL, case)) for case in recorded.CASES[subject]]
+    assert found == recorded.load()[subject]
