@@ -4,7 +4,8 @@ from __future__ import annotations
 
 _MAP = {
     "UNSPEC": "UnspecifiedMap", "PROG_ARRAY": "ProgramArray", "PERCPU_HASH": "PerCPUHash",
-    "PERCPU_ARRAY": "PerCPUArray", "CGROUP_ARRAY": "CGroupArray", "LRU_HASH": "LRUHash", "LRU_PERCPU_HASH": "LRUCPUHash", "LPM_TRIE": "LPMTrie",
+    "PERCPU_ARRAY": "PerCPUArray", "CGROUP_ARRAY": "CGroupArray", "LRU_HASH": "LRUHash",
+    "LRU_PERCPU_HASH": "LRUCPUHash", "LPM_TRIE": "LPMTrie",
     "DEVMAP": "DevMap", "SOCKMAP": "SockMap", "CPUMAP": "CPUMap", "XSKMAP": "XSKMap", "SOCKHASH": "SockHash",
     "CGROUP_STORAGE": "CGroupStorage", "REUSEPORT_SOCKARRAY": "ReusePortSockArray",
     "PERCPU_CGROUP_STORAGE": "PerCPUCGroupStorage", "DEVMAP_HASH": "DevMapHash", "STRUCT_OPS": "StructOpsMap",

@@ -12,8 +12,9 @@ from ebpf import runtime as runtimes
 from ebpf.abi.types import Cmd
 from ebpf.btf import Btf, Type, format_header, format_raw, raw_fields
 from ebpf.cli.output import echo_json, facts, table
-from ebpf.cli.selectors import json_option, system_option
+from ebpf.cli.selectors import btf_argument, by_id, json_option, system_option
 from ebpf.elf import read_bytes
+from ebpf.errors import BtfError
 from ebpf.objects.open import iter_handles, open_by_id
 from ebpf.runtime import Runtime
 from ebpf.runtime.info import BtfInfo, btf_info
@@ -40,7 +41,7 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("selector", nargs=2, metavar="{id N | name NAME}")
+@btf_argument
 @system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
@@ -96,7 +97,10 @@ def _open(source: tuple[str, ...], base: Path | None, runtime: str) -> tuple[Btf
 def _read_file(path: Path, base: Btf | None) -> Btf:
     data = path.read_bytes()
     if not data.startswith(_ELF_MAGIC):
-        return Btf.parse(data, base=base)
+        try:
+            return Btf.parse(data, base=base)
+        except BtfError as error:
+            raise BtfError(f"neither an object file nor BTF: {error}", path=str(path)) from error
     types = read_bytes(data, name=str(path)).types
     if types is None:
         raise click.ClickException(f"{path} has no BTF; compile with -g")
@@ -132,11 +136,7 @@ def _chosen(kernel: Runtime, how: str, what: str) -> BtfInfo:
 
 
 def _by_id(kernel: Runtime, text: str) -> BtfInfo:
-    try:
-        number = int(text, 0)
-    except ValueError:
-        raise click.UsageError(f"expected a number after id, got {text!r}") from None
-    handle = open_by_id(kernel, Cmd.BTF_GET_FD_BY_ID, number)
+    handle = by_id(text, lambda number: open_by_id(kernel, Cmd.BTF_GET_FD_BY_ID, number))
     try:
         return btf_info(kernel, handle, data=True)
     finally:

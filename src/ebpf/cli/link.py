@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ebpf.cli.output import echo_json, facts, table
-from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
+from ebpf.cli.selectors import json_option, link_argument, opened, system_option
 from ebpf.cli.values import brief, plain
 from ebpf.link import Link
 
@@ -34,7 +34,7 @@ def list_(*, runtime: str, as_json: bool) -> None:
 
 
 @command.command()
-@selector_argument
+@link_argument
 @system_option
 @json_option
 def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
@@ -48,7 +48,7 @@ def show(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:
 
 
 @command.command()
-@selector_argument
+@link_argument
 @system_option
 def detach(selector: tuple[str, str], *, runtime: str) -> None:
     """Detach one link, even if it is pinned."""
@@ -57,7 +57,7 @@ def detach(selector: tuple[str, str], *, runtime: str) -> None:
 
 
 @command.command()
-@selector_argument
+@link_argument
 @system_option
 @json_option
 def dump(selector: tuple[str, str], *, runtime: str, as_json: bool) -> None:

@@ -98,9 +98,9 @@ def _fail(message: str, *, status: int = 1) -> NoReturn:
 
 def _usage(error: click.UsageError) -> str:
     """Say on one line what is wrong, and where the options are listed; a bare group shows its help."""
-    if error.ctx is None or type(error).__name__ == "NoArgsIsHelpError":
+    if type(error).__name__ == "NoArgsIsHelpError":  # newer than the oldest click that will do
         return error.format_message()
-    path = error.ctx.command_path
+    path = "ebpf" if error.ctx is None else error.ctx.command_path
     return f"{path}: {' '.join(error.format_message().split()).rstrip('.')}; see `{path} --help`"
 
 

@@ -1,4 +1,4 @@
-"""How commands name live objects: `id N`, `pinned PATH`, `name NAME`."""
+"""How commands select live objects: `id N`, `pinned PATH`, `name NAME` (links have no names, BTF no pins)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import click
+
+from ebpf.abi.linux.errno import ENOENT
+from ebpf.errors import SystemCallError
 
 _RUNTIMES = click.Choice(["auto", "linux", "embedded"])
 
@@ -36,18 +39,35 @@ system_option = click.option(
     help="Which kernel to ask; auto: that of this machine.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-selector_argument = click.argument("selector", nargs=2, metavar="{id N | pinned PATH | name NAME}")
 
 
-class Live(Protocol):
-    """What maps, programs and links have in common here."""
+def _selector(*ways: str) -> Callable[[Any], Any]:
+    """Make the argument that selects a live object in one of these ways ("id N")."""
+    words = [way.partition(" ")[0] for way in ways]
+
+    def pair(_ctx: click.Context, _argument: click.Parameter, given: tuple[str, ...]) -> tuple[str, str]:
+        if len(given) != 2 or given[0] not in words:
+            raise click.UsageError(f"expected {' or '.join(ways)}, got {' '.join(given)!r}")
+        return given[0], given[1]
+
+    return click.argument("selector", nargs=-1, required=True, callback=pair, metavar=f"{{{' | '.join(ways)}}}")
+
+
+selector_argument = _selector("id N", "pinned PATH", "name NAME")
+link_argument = _selector("id N", "pinned PATH")
+btf_argument = _selector("id N", "name NAME")
+
+
+class Named(Protocol):
+    """What maps and programs have in common here."""
 
     @property
     def name(self) -> str: ...
     def close(self) -> None: ...
 
 
-T = TypeVar("T", bound=Live)
+T = TypeVar("T", bound=Named)
+Opened = TypeVar("Opened")
 
 
 @contextmanager
@@ -55,12 +75,10 @@ def opened(kind: Any, selector: tuple[str, str], *, runtime: str) -> Iterator[An
     """Open the object of class `kind` that the selector names, and close it afterwards."""
     how, what = selector
     ways: dict[str, Callable[[], Any]] = {
-        "id": lambda: kind.open_id(_number(what), runtime=runtime),
+        "id": lambda: by_id(what, lambda number: kind.open_id(number, runtime=runtime)),
         "pinned": lambda: kind.open_pinned(what, runtime=runtime),
         "name": lambda: _by_name(kind.iter_all(runtime=runtime), what),
     }
-    if how not in ways:
-        raise click.UsageError(f"expected id N, pinned PATH or name NAME, got {how!r}")
     live = ways[how]()
     try:
         yield live
@@ -68,11 +86,25 @@ def opened(kind: Any, selector: tuple[str, str], *, runtime: str) -> Iterator[An
         live.close()
 
 
-def _number(text: str) -> int:
+def by_id(text: str, open_it: Callable[[int], Opened]) -> Opened:
+    """Open the object whose number is `text`, in any base; raises click's errors for no number and no such object."""
     try:
-        return int(text, 0)
+        number = int(text, 0)
     except ValueError:
-        raise click.UsageError(f"expected a number after id, got {text!r}") from None
+        number = -1
+    if not 0 <= number < 1 << 32:
+        raise click.UsageError(f"expected a number of 32 bits after id, got {text!r}")
+    try:
+        return open_it(number)
+    except SystemCallError as error:
+        if error.linux_errno != ENOENT:
+            raise
+        raise click.ClickException(f"nothing has the id {number}; {_see_list()}") from None
+
+
+def _see_list() -> str:
+    group = click.get_current_context().parent
+    return f"see `{group.command_path if group else 'ebpf'} list`"
 
 
 def _by_name(candidates: Iterator[T], name: str) -> T:
@@ -88,5 +120,5 @@ def _by_name(candidates: Iterator[T], name: str) -> T:
     for live in found:
         live.close()
     if not found:
-        raise click.ClickException(f"nothing is named {name!r}; see `list`")
+        raise click.ClickException(f"nothing is named {name!r}; {_see_list()}")
     raise click.ClickException(f"{len(found)} objects are named {name!r}; select one by id")
