@@ -16,7 +16,7 @@ class Elements(Node):
         self.length = length
         self.size = element.size * (length or 0)
         self.code = f"{self.size}s"
-        self.count = element.count * (length or 0)
+        self.count = max(1, element.count * (length or 0))
         self.depth = element.depth + 1
         self._mark = mark
         self._fast = element.plain and len(element.code) == 1

@@ -30,7 +30,7 @@ from ebpf.btf.types import (
 _MOST_MEMBERS = 4096
 """Members of one struct, those of anonymous ones inside included; the kernel's largest has about 300."""
 
-_FREE_VALUES = 1 << 16
+_FREE_VALUES = 1 << 12
 """Values that a type may hold beyond 8 a byte: only empty structs and arrays make more of them."""
 
 _WIDEST_INT = 16
@@ -47,9 +47,9 @@ class Compiler:
 
     def root(self, type_: Type) -> Node:
         """Return the codec of a type on its own: here a flexible array may take the rest of the buffer."""
+        if isinstance(type_, Var):
+            type_ = type_.target
         inner = strip(type_)
-        if isinstance(inner, Var):
-            return self.root(inner.target)
         if isinstance(inner, Struct):
             return self._remembered(inner, "root", lambda: self._record(inner, _name(type_), flexible=True))
         return self.node(type_)

@@ -31,7 +31,7 @@ from ebpf.errors import BtfError
 
 _QUALIFIERS: dict[type[Type], str] = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
 _ENUM_MODES = {1: "byte", 2: "HI", 8: "word"}
-_FREE_TEXT = 1 << 20
+_FREE_TEXT = 1 << 17
 _LONG_GAP = 1024
 """Holes of more bits than this are one char array instead of many bit-fields."""
 
@@ -80,7 +80,8 @@ class CWriter:
         if isinstance(type_, Var):
             return f"extern {self.declare(type_.target, self.name(type_), None, 0)};"
         if isinstance(type_, Datasec):
-            return "\n".join(self.define(entry.type) for entry in type_.entries)
+            found = [entry.type for entry in type_.entries]
+            return "\n".join(self.define(one) for one in found if isinstance(one, Var | Func))
         text = self.declare(type_, "", None, 0)
         return f"{text};" if isinstance(type_, Fwd) else text
 

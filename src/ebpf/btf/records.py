@@ -113,7 +113,7 @@ class Record(Composite):
         self, name: str, size: int, order: ByteOrder, fields: Sequence[Field], *, tail: Node | None = None
     ) -> None:
         super().__init__(name, size, order, fields)
-        self.count = sum(field.node.count for field in fields)
+        self.count = max(1, sum(field.node.count for field in fields))
         self.tail = tail
         self._stride = tail.element.size if isinstance(tail, Elements) else 1
         self.names = [field.name for field in fields]
