@@ -51,7 +51,7 @@ def load_program(
     """
     attr = attrs.ProgLoad(
         prog_type=spec.type,
-        license=spec.license.encode(),
+        license=spec.license.encode() + b"\0",  # an empty license is a text too: a null pointer is EFAULT
         kern_version=spec.kernel_version,
         prog_flags=spec.flags | (_TOKEN_FD if token is not None else 0),
         prog_name=object_name(spec.name),
