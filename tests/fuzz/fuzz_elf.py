@@ -42,9 +42,7 @@ def main() -> int:
         if number % 10_000 == 9_999:
             say(f"{number + 1} inputs, {refused} refused, slowest {slowest * 1000:.0f} ms")
     say(f"{count} inputs, {refused} refused with ObjectFileError, {count - refused} read")
-    print(
-        f"slowest {slowest * 1000:.1f} ms; memory beyond {BYTES_PER_BYTE} × the size at most {max(hungriest, 0)} bytes"
-    )
+    say(f"slowest {slowest * 1000:.1f} ms; memory beyond {BYTES_PER_BYTE} × the size at most {max(hungriest, 0)} bytes")
     return 0
 
 

@@ -32,9 +32,15 @@ static __noinline SEC("library") int in_library(int x)
 	return other_global(x) + weak_one;
 }
 
+/* The kernel refuses a callback that is not static, so `refused` is optional. */
 int global_callback(__u32 index, void *ctx)
 {
 	return other_global(index) & 1;
+}
+
+static int plain_callback(__u32 index, void *ctx)
+{
+	return index & 1;
 }
 
 static int static_callback(__u32 index, void *ctx)
@@ -46,7 +52,7 @@ static int static_callback(__u32 index, void *ctx)
 SEC("xdp")
 int first(struct xdp_md *ctx)
 {
-	bpf_loop(3, global_callback, 0, 0);
+	bpf_loop(3, plain_callback, 0, 0);
 	bpf_loop(4, static_callback, 0, 0);
 	hidden_from_others++;
 	return in_library(1) ? middle(2) : XDP_PASS;
@@ -57,6 +63,12 @@ int second(struct xdp_md *ctx)
 {
 	bpf_printk("%s", greeting);
 	return middle(1);
+}
+
+SEC("?xdp")
+int refused(struct xdp_md *ctx)
+{
+	return bpf_loop(5, global_callback, 0, 0);
 }
 
 SEC("tc/ingress")

@@ -110,7 +110,7 @@ def test_subprograms_are_appended_in_order_of_first_use(end):
 
     order = [insn.symbol for insn in program.insns if insn.symbol]
     assert order == [
-        "first", "global_callback", "static_callback", "in_library", "middle", "other_global", "leaf",
+        "first", "plain_callback", "static_callback", "in_library", "middle", "leaf", "other_global",
     ]  # fmt: skip
     starts = [info.insn for info in program.func_info]
     assert [program.insns[start].symbol for start in starts] == order
@@ -136,6 +136,14 @@ def test_programs_that_share_subprograms_each_have_their_own():
     assert [insn.symbol for insn in programs["second"].insns if insn.symbol] == ["second", "middle", "leaf"]
     assert programs["second"].flags == ProgramFlag.XDP_HAS_FRAGS
     assert [insn.symbol for insn in programs["alone"].insns if insn.symbol] == ["alone"]
+
+
+@BOTH
+def test_a_function_pointer_adds_its_symbols_place(end):
+    insns = read("calls", end).programs["refused"].insns
+
+    # Not the first function of its section: a symbol's value and the instruction's constant are to be added.
+    assert [insn.symbol for insn in insns if insn.symbol] == ["refused", "global_callback", "other_global"]
 
 
 @BOTH
