@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpf.btf.arrays import Elements
 from ebpf.btf.compile import Compiler
-from ebpf.btf.layout import describe
+from ebpf.btf.layout import describe, strip
 from ebpf.btf.records import Record
 from ebpf.btf.scalars import MARK, ByteOrder, Mismatch
 from ebpf.errors import BtfError
@@ -80,7 +80,7 @@ class Codec:
         try:
             leaf = self._node.leaf(value)
         except Mismatch as error:
-            raise BtfError(f"{describe(self._type)}{_place(error.path)}: {error.reason}") from None
+            raise BtfError(f"{describe(strip(self._type))}{_place(error.path)}: {error.reason}") from None
         return leaf if isinstance(self._node, Record) else self._packer.pack(leaf)
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ebpf.cli.output import echo_json, heading, table
-from ebpf.cli.summary import summarise
+from ebpf.cli.summary import print_verdicts, summarise
 from ebpf.link import PacketsLink, packets
 from ebpf.spec import CollectionSpec
 
@@ -78,8 +78,7 @@ def _print(collection: Collection, feed: PacketsLink, events: list[Any], seconds
     where = "in this process" if runtime.name == "embedded" else "in the Linux kernel"
     heading(f"firewall.o ran {where} over {feed.processed} packets, in {seconds:.2f} s")
     click.echo("an XDP program that clang compiled from C; the packets are those of real programs that talked")
-    shown = [(name, count, f"{count / feed.processed:.1%}") for name, count in feed.verdicts.most_common()]
-    table("\nverdicts", ("verdict", "packets", "share"), shown)
+    print_verdicts("\nverdicts", feed.verdicts)
     rules: Any = collection.maps["rules"]
     hits = [(text, rules[rules.key_type(**key, unused=0)].hits) for text, key, _ in RULES]
     table("\nrules (a hash map)", ("rule", "hits"), hits)

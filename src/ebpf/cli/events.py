@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ebpf.objects import Collection, Reader
 
-_RINGS = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
+RINGS = (MapType.RINGBUF, MapType.PERF_EVENT_ARRAY)
 _AHEAD = 1024
 """Records that may wait here: beyond that the ring itself fills, and a lossless source waits."""
 _TICK = 0.1
@@ -37,7 +37,7 @@ class EventStream:
         self._failure: BaseException | None = None
         self._stopping = False
         for name, map_ in collection.maps.items():
-            if map_.type in _RINGS:
+            if map_.type in RINGS:
                 self._readers[name] = map_.reader(type=(types or {}).get(name))  # type: ignore[attr-defined]  # rings have it
         self._threads = [
             threading.Thread(target=self._follow, args=item, name=f"events of {item[0]}", daemon=True)

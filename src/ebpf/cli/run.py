@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ebpf.cli.events import RINGS
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
 from ebpf.link import Packets
@@ -32,6 +33,7 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 )
 @click.option("--set", "assignments", multiple=True, metavar="VAR=VALUE", help="Set a global variable before the load.")
 @click.option("--type", "types", multiple=True, metavar="MAP=TYPE", help="The BTF type of a ring's records.")
+@click.option("--pin-path", type=click.Path(), metavar="DIR", help="Where maps that are pinned by name are, or go.")
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End after this time.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document a line: events, then a summary.")
 def command(
@@ -44,6 +46,7 @@ def command(
     attachments: tuple[str, ...],
     assignments: tuple[str, ...],
     types: tuple[str, ...],
+    pin_path: str | None,
     duration: float | None,
     as_json: bool,
 ) -> None:
@@ -66,13 +69,16 @@ def command(
             raise click.UsageError(f"--out is for one program; choose it with --program: {', '.join(wanted)}")
         targets.update({name: Packets(pcap, sink=out) for name in wanted})
     _check_targets(spec, wanted, targets)
-    with spec.load(runtime=runtime) as collection:
+    _check_pins(spec, pin_path)
+    records = _pairs(types, "--type")
+    _check_records(spec, records)
+    with spec.load(runtime=runtime, pin_path=pin_path) as collection:
         chosen = collection.runtime
+        if pcap is None and chosen.name == "embedded":
+            raise click.ClickException(f"{_QUIET}; it was chosen because {chosen.reason}")
         if runtime == "auto":
             click.echo(f"runtime: {chosen.name} ({chosen.reason})", err=True)
-        if pcap is None and chosen.name == "embedded":
-            raise click.ClickException(_QUIET)
-        Session(collection, as_json=as_json, types=_pairs(types, "--type")).run(targets, duration=duration)
+        Session(collection, as_json=as_json, types=records).run(targets, duration=duration)
 
 
 def _select(spec: CollectionSpec, names: tuple[str, ...], *, packets_only: bool) -> None:
@@ -96,6 +102,21 @@ def _check_targets(spec: CollectionSpec, programs: list[str], targets: dict[str,
         if needs is not None and name not in targets:
             packets = ", or --pcap FILE" if spec.programs[name].type in PACKET_TYPES else ""
             raise click.UsageError(f"program {name} needs {needs}: give --attach {name}=TARGET{packets}")
+
+
+def _check_pins(spec: CollectionSpec, pin_path: str | None) -> None:
+    pinned = [name for name, map_ in spec.maps.items() if map_.pinning == "by_name"]
+    if pinned and pin_path is None:
+        raise click.UsageError(f"map {pinned[0]} is pinned by name: give --pin-path DIR, as in --pin-path /sys/fs/bpf")
+
+
+def _check_records(spec: CollectionSpec, records: dict[str, str]) -> None:
+    for name, type_ in records.items():
+        if name not in spec.maps or spec.maps[name].type not in RINGS:
+            rings = ", ".join(map_.name for map_ in spec.maps.values() if map_.type in RINGS)
+            raise click.UsageError(f"--type: {name!r} is no ring of the object; it has {rings or 'none'}")
+        if spec.types is None or not spec.types.find_all(type_.removeprefix("struct ")):
+            raise click.UsageError(f"--type {name}: the object's BTF has no type {type_!r}")
 
 
 def _assign(spec: CollectionSpec, assignment: str) -> None:

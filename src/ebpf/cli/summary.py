@@ -37,12 +37,7 @@ def summarise(collection: Collection, verdicts: Verdicts, *, lost: int) -> dict[
 def print_summary(collection: Collection, verdicts: Verdicts, *, lost: int) -> None:
     """Print the tables; nothing for what is empty."""
     for program, counts in verdicts.items():
-        total = sum(counts.values())
-        table(
-            f"\nverdicts of {program}",
-            ("verdict", "packets", "share"),
-            [(name, number, f"{number / total:.1%}") for name, number in counts.most_common()],
-        )
+        print_verdicts(f"\nverdicts of {program}", counts)
     changing = [variable for variable in collection.variables.values() if not variable.read_only]
     if changing:
         table("\nvariables", ("name", "value"), [(variable.name, brief(variable.value)) for variable in changing])
@@ -50,6 +45,14 @@ def print_summary(collection: Collection, verdicts: Verdicts, *, lost: int) -> N
         print_map(name, map_)
     if lost:
         console(stderr=True).print(f"{lost} events were lost: the ring was full", style="yellow")
+
+
+def print_verdicts(title: str, counts: Counter[str]) -> None:
+    """Print how often a program gave each verdict, the most frequent ones."""
+    shown = [(name, number, f"{number / counts.total():.1%}") for name, number in counts.most_common(SHOWN)]
+    table(title, ("verdict", "packets", "share"), shown)
+    if len(counts) > SHOWN:
+        console().print(f"… and {len(counts) - SHOWN} more; `--json` prints all")
 
 
 def print_map(name: str, map_: Any, *, limit: int | None = SHOWN) -> None:

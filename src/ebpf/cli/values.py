@@ -21,7 +21,8 @@ def plain(value: Any) -> Any:
         return {str(plain(key)): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
-    fields = getattr(value, "__dataclass_fields__", None)
+    # A union shows its members, not its bytes (`btf.Codec`).
+    fields = getattr(value, "__shown__", None) or getattr(value, "__dataclass_fields__", None)
     if fields is not None:
         return {name: plain(getattr(value, name)) for name in fields}
     return str(value)

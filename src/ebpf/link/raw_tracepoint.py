@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpf.abi.linux.errno import ENOENT
 from ebpf.abi.types import Cmd
+from ebpf.errors import SystemCallError
 from ebpf.link.link import Link
 from ebpf.runtime import attrs
 
@@ -20,5 +22,10 @@ def raw_tracepoint(program: Program, target: str, *, cookie: int = 0) -> Link:
     """
     attr = attrs.RawTracepointOpen(name=target.encode(), cookie=cookie)
     with program.handle.borrow() as attr.prog_fd:
-        fd = program.runtime.bpf(Cmd.RAW_TRACEPOINT_OPEN, attr)
+        try:
+            fd = program.runtime.bpf(Cmd.RAW_TRACEPOINT_OPEN, attr)
+        except SystemCallError as error:
+            if error.linux_errno == ENOENT:
+                error.message += f": no tracepoint is named {target!r}"
+            raise
     return Link(program.runtime, program.runtime.own(fd), program=program, hook=f"raw tracepoint {target}")
