@@ -16,7 +16,7 @@ from ebpf.elf.relocate import FUNCTION_KINDS, Placed, Relocator
 from ebpf.errors import AsmError, ElfError
 
 if TYPE_CHECKING:
-    from ebpf.btf import Type
+    from ebpf.btf import ExtInfo, Type
     from ebpf.btf.ext import CoreRelocation, Line
 
 
@@ -66,9 +66,14 @@ def read_functions(obj: ObjectFile, spans: Mapping[int, list[Span]], relocator: 
     slots = sum(span.end - span.start for found in spans.values() for span in found) // 8
     if slots > _SLOT_LIMIT:
         raise ElfError(f"{slots} instructions, an object has at most {_SLOT_LIMIT}")
+    # Sections may share a name, and with it these.
+    records: dict[str, _Records] = {}
+    texts: dict[int, str] = {}
     for index in sorted(spans):
         section = obj.elf.sections[index]
-        notes = _Notes(obj, section)
+        if section.name not in records:
+            records[section.name] = _Records(obj.info, section.name)
+        notes = _Notes(obj, section, records[section.name], texts)
         for span in spans[index]:
             functions[span.name] = _read_function(obj, section, span, notes, relocator)
     return functions
@@ -106,22 +111,31 @@ def _unique(name: str, section: str, taken: dict[str, str]) -> str:
     return name
 
 
+class _Records:
+    """What `.BTF.ext` says about all sections of one name, by byte offset."""
+
+    def __init__(self, info: ExtInfo | None, section_name: str) -> None:
+        self.lines: dict[int, Line] = {}
+        self.cores: dict[int, CoreRelocation] = {}
+        self.functions: dict[int, int] = {}
+        if info is not None:
+            self.lines.update((line.offset, line) for line in info.lines.get(section_name, ()))
+            self.cores.update((core.offset, core) for core in info.cores.get(section_name, ()))
+            self.functions.update(info.funcs.get(section_name, ()))
+
+
 class _Notes:
     """What is known about the instructions of a section, by byte offset; texts are decoded once, when asked for."""
 
-    def __init__(self, obj: ObjectFile, section: Section) -> None:
+    def __init__(self, obj: ObjectFile, section: Section, records: _Records, texts: dict[int, str]) -> None:
         self.relocations = obj.relocations[section.index]
-        self.lines: dict[int, Line] = {}
-        self.cores: dict[int, CoreRelocation] = {}
-        self._functions: dict[int, int] = {}
+        self.lines, self.cores, self._functions = records.lines, records.cores, records.functions
         self._types = obj.types
-        self._texts: dict[int, str] = {}
-        if obj.info is not None:
-            self.lines.update((line.offset, line) for line in obj.info.lines.get(section.name, ()))
-            self.cores.update((core.offset, core) for core in obj.info.cores.get(section.name, ()))
-            self._functions.update(obj.info.funcs.get(section.name, ()))
-        self.noted = {*self.relocations, *self.lines, *self.cores}
+        self._texts = texts
         self._relocated = sorted(self.relocations)
+
+    def __contains__(self, offset: int) -> bool:
+        return offset in self.relocations or offset in self.lines or offset in self.cores
 
     def relocations_within(self, span: Span) -> int:
         """Count the relocations between the ends of a function, wherever they point."""
@@ -152,7 +166,7 @@ def _read_function(obj: ObjectFile, section: Section, span: Span, notes: _Notes,
     relocated, offset = 0, span.start
     for index, insn in enumerate(insns):
         opcode = insn.opcode
-        if opcode in _REFERRING or offset in notes.noted or not index:
+        if opcode in _REFERRING or offset in notes or not index:
             symbol = notes.relocations.get(offset)
             relocated += symbol is not None
             insns[index], reference = _annotate(

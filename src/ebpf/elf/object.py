@@ -70,12 +70,16 @@ class ObjectFile:
         """Return what types say about a section's variables; nothing without a DATASEC of that name."""
         from ebpf.btf import Datasec
 
-        section = self.types.find(section_name, Datasec) if self.types is not None else None
-        return section.entries if section is not None else ()
+        if section_name not in self._entries:
+            section = self.types.find(section_name, Datasec) if self.types is not None else None
+            self._entries[section_name] = section.entries if section is not None else ()
+        return self._entries[section_name]
 
-    def variables(self, section_name: str) -> dict[str, Type]:
+    def variables(self, section_name: str) -> Mapping[str, Type]:
         """Return the types of a section's variables (or functions, in `.ksyms`) by name."""
-        return {entry.type.name: entry.type for entry in self.entries(section_name)}
+        if section_name not in self._variables:
+            self._variables[section_name] = {entry.type.name: entry.type for entry in self.entries(section_name)}
+        return self._variables[section_name]
 
     def tags_of(self, variable: Type | None) -> list[str]:
         """Return the `btf_decl_tag`s of a variable in the order of the object."""
@@ -85,6 +89,14 @@ class ObjectFile:
     def referenced(self) -> frozenset[int]:
         """Indices of the sections that a relocation points at."""
         return frozenset(symbol.section for table in self.relocations.values() for symbol in table.values())
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[SectionEntry, ...]]:
+        return {}
+
+    @cached_property
+    def _variables(self) -> dict[str, dict[str, Type]]:
+        return {}
 
     @cached_property
     def _symbols(self) -> dict[int, list[Symbol]]:

@@ -250,6 +250,24 @@ def _same_long_name(count):
     return bytes(data)
 
 
+def _same_section_name(count):
+    """Sections of one name, about which the types of another object say much."""
+    made = ObjectWriter()
+    for number in range(count):
+        index = made.section("xdp", bytes.fromhex("b7000000000000009500000000000000"), flags=CODE)
+        made.symbol(f"f{number}", index, size=16, type=FUNC)
+        made.symbol(f"m{number}", made.section("maps", struct.pack("<5I", 2, 4, 4, 1, 0)), size=20)
+    strings = b"\0int\0xdp\0maps\0v\0"
+    entries = 20_000
+    types = struct.pack("<4I", 1, 1 << 24, 4, 32) + struct.pack("<4I", 14, 14 << 24, 1, 1)
+    types += struct.pack("<3I", 9, 15 << 24 | entries, 4) + struct.pack("<3I", 2, 0, 4) * entries
+    header = struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings))
+    made.section(".BTF", header + types + strings)
+    lines = struct.pack("<3I", 16, 5, entries) + b"".join(struct.pack("<4I", 8 * n, 1, 1, 0) for n in range(entries))
+    made.section(".BTF.ext", struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, 0, 0, len(lines)) + lines)
+    return made.build()
+
+
 def _many_symbols(count):
     made = writer()
     made.symbols += [("", 1, 0, 0, NOTYPE, LOCAL, 0)] * count
@@ -267,6 +285,7 @@ BIG = {
     "many sections": lambda: _wide(4000),
     "many programs that share a large subprogram": lambda: _shared(2000, 2000),
     "many symbols": lambda: _many_symbols(100_000),
+    "sections that share their name": lambda: _same_section_name(1500),
     "names that share their tail": lambda: _same_long_name(20_000),
     "two gigabytes of zeros": lambda: _zeros((1 << 31) - 1),
     "a large file of nothing": lambda: GOOD + bytes(8 << 20),
@@ -292,6 +311,13 @@ def test_time_and_memory_are_bounded(make):
 def attempt(data):
     with suppress(ObjectFileError):
         describe(read_bytes(data))
+
+
+def test_sections_that_share_their_name_are_read():
+    spec = read_bytes(_same_section_name(3))
+
+    assert (list(spec.programs), len(spec.maps)) == (["f0", "f1", "f2"], 3)
+    assert all(insn.source is not None for program in spec.programs.values() for insn in program.insns)
 
 
 def test_programs_that_multiply_without_bounds_are_refused():
