@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ebpf.btf.elements import Member
+from ebpf.btf.elements import Member, SectionEntry
 from ebpf.btf.kind import IntEncoding
 from ebpf.btf.types import (
     Array,
@@ -39,7 +39,8 @@ def format_raw(type_: Type) -> str:
     facts = raw_fields(type_)
     rows: list[dict[str, Any]] = next((facts.pop(key) for key in _LISTS if key in facts), [])
     head = f"[{facts.pop('id')}] {facts.pop('kind')} '{facts.pop('name')}'"
-    return "\n".join([_line(head, facts), *(_line(f"\t'{row.pop('name')}'", row) for row in rows)])
+    row_line = _entry_line if isinstance(type_, Datasec) else _row_line
+    return "\n".join([_line(head, facts), *map(row_line, rows)])
 
 
 def raw_fields(type_: Type) -> dict[str, Any]:
@@ -53,6 +54,14 @@ def raw_fields(type_: Type) -> dict[str, Any]:
 
 def _line(head: str, facts: dict[str, Any]) -> str:
     return " ".join([head, *(f"{name}={value}" for name, value in facts.items())])
+
+
+def _row_line(row: dict[str, Any]) -> str:
+    return _line(f"\t'{row.pop('name')}'", row)
+
+
+def _entry_line(row: dict[str, Any]) -> str:
+    return f"\ttype_id={row['type_id']} offset={row['offset']} size={row['size']} ({row['kind']} '{row['name']}')"
 
 
 def _int(type_: Int) -> dict[str, Any]:
@@ -91,11 +100,14 @@ def _func_proto(type_: FuncProto) -> dict[str, Any]:
 
 
 def _datasec(type_: Datasec) -> dict[str, Any]:
-    rows = [
-        {"name": entry.type.name, "type_id": entry.type_id, "offset": entry.offset, "size": entry.size}
-        for entry in type_.entries
-    ]
+    rows = [_entry(entry) for entry in type_.entries]
     return {"size": type_.size, "vlen": len(rows), "vars": rows}
+
+
+def _entry(entry: SectionEntry) -> dict[str, Any]:
+    type_ = entry.type
+    facts = {"type_id": entry.type_id, "offset": entry.offset, "size": entry.size}
+    return facts | {"kind": type_.kind.name, "name": type_.name or _ANONYMOUS}
 
 
 def _linkage(type_: Func | Var) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def test_raw_lines() -> None:
         "event": "STRUCT 'event' size=32 vlen=4\n\t'pid' type_id=1 bits_offset=0\n\t'color' type_id=7 bits_offset=32\n"
         "\t'comm' type_id=6 bits_offset=64\n\t'ns' type_id=4 bits_offset=192",
         "opaque": "FWD 'opaque' fwd_kind=struct",
+        ".data": "DATASEC '.data' size=12 vlen=2\n\ttype_id=22 offset=0 size=8 (VAR 'count')"
+        "\n\ttype_id=23 offset=8 size=4 (VAR 'limit')",
         "color": "ENUM 'color' encoding=SIGNED size=4 vlen=3\n\t'RED' val=0\n\t'GREEN' val=1\n\t'BLUE' val=-1",
     }
     for name, text in texts.items():
