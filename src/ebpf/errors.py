@@ -150,8 +150,8 @@ class AsmError(EbpfError, ValueError):
 class SystemCallError(EbpfError, OSError):
     """A kernel refused a call.
 
-    `cmd` is the bpf() command or another call's name, `errno`/`errno_name` the number and its symbol as that platform counts,
-    `linux_errno` the Linux equivalent, `result` efW's ebpf_result_t where there is one.
+    `cmd` is the bpf() command or another call's name, `errno`/`errno_name` the number and its symbol as that platform
+    counts, `linux_errno` the Linux equivalent, `result` efW's ebpf_result_t where there is one.
     """
 
     cmd: str
@@ -199,7 +199,10 @@ class MapFullError(SystemCallError):
 
 
 class MissingPrivilegeError(SystemCallError, PermissionError):
-    """The process may not do this (EPERM, EACCES): `capability`, `sysctl`, `lockdown` or `elevation` says what is missing."""
+    """The process may not do this (EPERM, EACCES).
+
+    `capability`, `sysctl`, `lockdown` or `elevation` says what is missing.
+    """
 
     capability: str | None = None
     sysctl: str | None = None

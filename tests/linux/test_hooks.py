@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ebpf.abi.types import Cmd, LinkType, MapType, ProgramType
-from ebpf.errors import NotSupportedError, SystemCallError
+from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.runtime import PacketsHook, RunResult, Runtime, SocketFilterHook, TracepointHook
 from ebpf.runtime.attrs import LinkCreate
 from ebpf.runtime.info import link_info
@@ -81,6 +81,17 @@ def test_a_socket_filter_drops_until_it_is_closed() -> None:
         handle.close()
         left.send(b"kept")
         assert right.recv(16) == b"kept"
+
+
+def test_a_closed_program_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    with a_program(RETURN_ZERO, kind=ProgramType.TRACEPOINT) as program:
+        pass
+    with mounted("tracefs", tmp_path / "tracefs"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for hook in (TracepointHook("syscalls", "sys_enter_getpgid"), SocketFilterHook(sock.fileno())):
+            before = os.listdir("/proc/self/fd")
+            with pytest.raises(ClosedError):
+                KERNEL.attach(program, hook)
+            assert os.listdir("/proc/self/fd") == before
 
 
 def test_packets_go_through_test_runs() -> None:

@@ -49,8 +49,8 @@ def load_collection(
     unknown = set(replace_maps or ()) - set(spec.maps)
     if unknown:
         raise ValueError(f"replace_maps names {', '.join(sorted(unknown))}; the spec has no such map")
-    with ExitStack() as undo:
-        loader = _Loader(spec, chosen, undo, engine=engine, trusted=trusted, token=_token(token, chosen))
+    with ExitStack() as unpin, ExitStack() as undo:
+        loader = _Loader(spec, chosen, undo, unpin, engine=engine, trusted=trusted, token=_token(token, chosen))
         loader.make_maps(replace_maps or {}, None if pin_path is None else os.fspath(pin_path))
         loader.make_programs(log_level)
         loader.link_maps()
@@ -66,13 +66,14 @@ def _token(token: int | str, runtime: Runtime) -> int | None:
 
 
 class _Loader:
-    """What has been made so far; `undo` closes it, the newest first, unless finish() is reached."""
+    """What has been made so far; unless finish() is reached `undo` closes it and `unpin` removes its pins."""
 
     def __init__(
         self,
         spec: CollectionSpec,
         runtime: Runtime,
         undo: ExitStack,
+        unpin: ExitStack,
         *,
         engine: str,
         trusted: bool,
@@ -81,6 +82,7 @@ class _Loader:
         self.spec = spec
         self.runtime = runtime
         self.undo = undo
+        self.unpin = unpin
         self.engine = engine
         self.trusted = trusted
         self.token = token
@@ -109,6 +111,7 @@ class _Loader:
                     types=self.spec.types,
                     sources=self.sources,
                     create=self._create,
+                    unpin=self.unpin,
                 )
             else:
                 map_ = self._create(self.spec.maps[name])
@@ -157,7 +160,8 @@ class _Loader:
             map_.io.update(key, fd.to_bytes(4, self.spec.byte_order))
 
     def finish(self) -> Collection:
-        """Give everything over to the collection."""
+        """Give everything over to the collection; pins stay."""
+        self.unpin.pop_all()
         variables = {
             name: Variable(one, self.maps[one.map.name])
             for name, one in self.spec.variables.items()

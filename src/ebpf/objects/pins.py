@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
+from ebpf.abi.linux.errno import ENOENT
 from ebpf.abi.types import Cmd
+from ebpf.errors import SystemCallError
 from ebpf.runtime import attrs
 
 Kind = Literal["map", "program", "link"]
@@ -36,6 +38,15 @@ def open_pinned(runtime: Runtime, path: str | os.PathLike[str], kind: Kind) -> H
         handle.close()
         raise TypeError(f"{os.fspath(path)} is a pinned {found}, not a {kind}")
     return handle
+
+
+def remove(runtime: Runtime, path: str) -> None:
+    """Take a path away again; fine if somebody else did."""
+    try:
+        runtime.pins.remove(path)
+    except SystemCallError as error:
+        if error.linux_errno != ENOENT:
+            raise
 
 
 def _kind_of(runtime: Runtime, handle: Handle) -> Kind:

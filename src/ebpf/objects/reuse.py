@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EEXIST, ENOENT
@@ -76,8 +77,12 @@ def open_or_create(
     types: Btf | None,
     sources: Sources,
     create: Callable[[MapSpec], Map],
+    unpin: ExitStack,
 ) -> Map:
-    """Open `directory/NAME`, or create the map and pin it there; another process may do the same at that moment."""
+    """Open `directory/NAME`, or create the map and pin it there; another process may do the same at that moment.
+
+    `unpin` gets what removes a pin that was made here.
+    """
     if directory is None:
         raise ValueError(f"map {spec.name} is pinned by name: give load() a pin_path, or set its pinning to 'none'")
     path = os.path.join(directory, spec.name)
@@ -87,6 +92,7 @@ def open_or_create(
         map_ = create(spec)
         try:
             map_.pin(path)
+            unpin.callback(pins.remove, runtime, path)
             return map_
         except SystemCallError as error:
             map_.close()

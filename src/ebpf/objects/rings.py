@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ebpf.btf import Struct, strip
@@ -89,12 +90,15 @@ class PerfEventArray(_Ring):
         """
         chosen = self._record_type(type, raw=raw)
         rings: list[RingMemory] = []
-        for cpu in range(min(self.runtime.cpus, self.max_entries)):
-            try:
-                rings.append(self.runtime.open_ring(self.facts, cpu=cpu, size=size))
-            except SystemCallError as error:
-                if error.linux_errno not in _OFFLINE:
-                    for ring in rings:
-                        ring.close()
-                    raise
+        with ExitStack() as undo:
+            for cpu in range(min(self.runtime.cpus, self.max_entries)):
+                try:
+                    ring = self.runtime.open_ring(self.facts, cpu=cpu, size=size)
+                except SystemCallError as error:
+                    if error.linux_errno not in _OFFLINE:
+                        raise
+                    continue
+                undo.callback(ring.close)
+                rings.append(ring)
+            undo.pop_all()
         return self._read(rings, PerfCursor, chosen)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 
 from ebpf.abi.linux.errno import EACCES, EINVAL, EPERM
 from ebpf.abi.types import AttachType, Cmd
-from ebpf.errors import NotSupportedError, SystemCallError
+from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import LinkCreate
 from ebpf.runtime.base import ProgramFacts, Runtime
 from ebpf.runtime.errors import system_call_error
@@ -26,13 +27,14 @@ def attach_tracepoint(runtime: Runtime, program: ProgramFacts, hook: TracepointH
 
     The handle is the link's number, or the event's where there are no such links.
     """
-    event = perf.open_event(perf.TYPE_TRACEPOINT, _tracepoint_id(hook), cpu=0)
-    try:
+    with ExitStack() as undo:
+        event = perf.open_event(perf.TYPE_TRACEPOINT, _tracepoint_id(hook), cpu=0)
+        undo.callback(os.close, event)
         link = _link_event(runtime, program, event, hook.cookie)
+        if link is not None:
+            undo.callback(os.close, link)
         perf.control(event, perf.IOC_ENABLE)
-    except (SystemCallError, NotSupportedError):
-        os.close(event)
-        raise
+        undo.pop_all()
     if link is None:
         return Handle(os.close, event, what="tracepoint")
 
@@ -84,6 +86,9 @@ def attach_socket_filter(program: ProgramFacts, hook: SocketFilterHook) -> Handl
         sock.close()
         privilege = explain("setsockopt") if error.errno == EPERM else None
         raise system_call_error("setsockopt", error.errno or 0, privilege=privilege) from error
+    except ClosedError:
+        sock.close()
+        raise
 
     process = os.getpid()
 

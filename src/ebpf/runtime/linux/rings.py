@@ -144,7 +144,7 @@ class PerfRingMemory(_Ring):
         try:
             self._put(self._cpu, self.fd)
             perf.control(self.fd, perf.IOC_ENABLE)
-        except SystemCallError:
+        except (SystemCallError, ClosedError):
             self.close()
             raise
 
