@@ -139,6 +139,8 @@ def test_the_engine_is_named(runtime: Runtime) -> None:
     with collection(constant(2)).load(runtime=runtime) as loaded:
         assert loaded.programs["program"].engine == ("reference" if runtime.name == "embedded" else "kernel")
         assert loaded.programs["program"].engine_reason
+    with pytest.raises(NotSupportedError, match="engine 'steam'"):
+        collection(constant(2)).load(runtime=runtime, engine="steam")
 
 
 def test_a_function_changes_the_packet_in_place(runtime: Runtime) -> None:

@@ -43,7 +43,7 @@ class Codec:
 
     __slots__ = ("_decode", "_node", "_packer", "_type", "byte_order")
 
-    def __init__(self, type_: Type, *, byte_order: ByteOrder = "little", pointer_size: int = 8) -> None:
+    def __init__(self, type_: Type, byte_order: ByteOrder = "little", pointer_size: int = 8) -> None:
         """Prepare for a type; BtfError where it has no values, contains itself, or is damaged."""
         self._type = type_
         self.byte_order = byte_order

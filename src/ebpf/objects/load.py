@@ -141,6 +141,8 @@ class _Loader:
             )
             self.programs[name] = program
             self.undo.callback(program.close)
+            if self.engine != "auto":
+                program.prepare()  # an engine that is not there must be refused here, not at the first run
 
     def link_maps(self) -> None:
         """Write contents that name programs and maps: both exist now."""

@@ -199,6 +199,10 @@ class Program:
 
         return call
 
+    def prepare(self) -> None:
+        """Make ready to run, which the first run does otherwise. NotSupportedError where the engine is not there."""
+        self._run_by()
+
     def _run_by(self) -> Runner:
         if self._runner is None:
             self._runner = self.runtime.runner(self.facts, engine=self._engine, trusted=self._trusted)

@@ -16,6 +16,7 @@ from ebpf.btf import Array, Codec, Struct, size_of, strip
 from ebpf.errors import BtfError, ClosedError, DeadlineExceeded
 from ebpf.objects import batch
 from ebpf.objects.records import Cursor, RingCursor
+from ebpf.runtime.handle import origin, warn_unclosed
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ebpf.objects.map import Map
     from ebpf.objects.sources import Sources
     from ebpf.runtime.base import Waiter
+    from ebpf.runtime.handle import Origin
 
 _AHEAD = 256
 """How many records a loop copies out at once."""
@@ -86,11 +88,20 @@ class _Resources:
     def __init__(self, channels: Sequence[Channel], waiter: Waiter) -> None:
         self.channels = channels
         self.waiter = waiter
+        self.exhausted = False
 
     def release(self) -> None:
         self.waiter.close()
         for channel in self.channels:
             channel.close()
+
+    def drop(self, names: str, made: Origin) -> None:
+        """Release what nobody closed. After its end, as of `for record in map.reader()`, that is no mistake."""
+        try:
+            if not self.exhausted:
+                warn_unclosed(f"reader of {names}", made)
+        finally:
+            self.release()
 
 
 def _finish(ready: asyncio.Future[None]) -> None:
@@ -115,7 +126,8 @@ class Reader:
     Records are decoded through BTF where their type is known, else they are bytes; both are copies. Threads may
     share a reader: each record goes to one of them, and close() from any thread wakes and ends the others. An
     iteration ends when the reader or its map is closed, or when the last packet source of the collection is
-    exhausted and everything is read. After fork() the child's calls raise ClosedError.
+    exhausted and everything is read. One that is dropped before its end without close() gives a ResourceWarning.
+    After fork() the child's calls raise ClosedError.
     """
 
     def __init__(self, channels: Sequence[Channel]) -> None:
@@ -129,7 +141,9 @@ class Reader:
         self._closed = False
         self._turn = 0
         self._process = os.getpid()
-        self._finalizer = weakref.finalize(self, _Resources(self._channels, self._waiter).release)
+        self._resources = _Resources(self._channels, self._waiter)
+        self._finalizer = weakref.finalize(self, self._resources.drop, self._names, origin())
+        self._finalizer.atexit = False
         for channel in channels:
             channel.sources.listen(self)
 
@@ -274,6 +288,11 @@ class Reader:
         self._waiter.close()
         return list(self._pending)
 
+    def _release(self) -> None:
+        """Give everything back, once."""
+        if self._finalizer.detach():
+            self._resources.release()
+
     def wake(self) -> None:
         """Make waiting calls look again; from any thread."""
         if self._inherited:
@@ -294,7 +313,7 @@ class Reader:
         """
         if self._inherited:
             self._closed = True
-            self._finalizer()
+            self._release()
             return
         with self._state:
             if self._closed:
@@ -304,7 +323,7 @@ class Reader:
             if not last:
                 self._waiter.wake()
         if last:
-            self._finalizer()
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -315,8 +334,11 @@ class Reader:
         self.close()
 
     def __repr__(self) -> str:
-        names = ", ".join(sorted({channel.map.name for channel in self._channels}))
-        return f"<Reader of {names}{' closed' if self._closed else ''}>"
+        return f"<Reader of {self._names}{' closed' if self._closed else ''}>"
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(sorted({channel.map.name for channel in self._channels}))
 
     # Waiting
 
@@ -343,7 +365,7 @@ class Reader:
                 if self._closed and self._users:
                     self._waiter.wake()  # the wake() of close() may have reached this thread only
             if last:
-                self._finalizer()
+                self._release()
 
     def _until(self, deadline: float | None, take: Callable[[], list[Any]]) -> list[Any] | None:
         """Call `take` until it gives something; None when the sources are exhausted."""
@@ -374,7 +396,8 @@ class Reader:
             pass  # the caller looks again and sees it
 
     def _exhausted(self) -> bool:
-        return all(channel.sources.exhausted for channel in self._channels)
+        self._resources.exhausted = all(channel.sources.exhausted for channel in self._channels)
+        return self._resources.exhausted
 
     def _reserved(self) -> bool:
         """Say whether a ring's next record is not yet submitted: waiting for such a ring returns at once."""

@@ -19,6 +19,9 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _lock = threading.Lock()
 _generation = 0
 
+Origin = tuple[str, int, str]
+"""Where something was made: file, line, stack."""
+
 
 def _after_fork_in_child() -> None:
     # The parent's other threads are not here to give back what they borrowed, nor to release the lock.
@@ -84,7 +87,8 @@ class Handle:
 
     def __init__(self, close: Callable[[int], None], fd: int, *, what: str = "handle") -> None:
         self._borrowed = Borrowed(close, fd)
-        self._finalizer = weakref.finalize(self, _dropped, self._borrowed, what, *_origin())
+        name = f"{what} (number {fd})" if fd >= 0 else what
+        self._finalizer = weakref.finalize(self, _dropped, self._borrowed.close, name, origin())
         self._finalizer.atexit = False
 
     def borrow(self) -> Borrowed:
@@ -105,7 +109,7 @@ class Handle:
         return f"<Handle {self._borrowed.number}{' closed' if self.closed else ''}>"
 
 
-def _origin() -> tuple[str, int, str]:
+def origin() -> Origin:
     """Return file and line of the innermost frame outside of this package, and under -X dev the stack as text."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
@@ -114,13 +118,17 @@ def _origin() -> tuple[str, int, str]:
     return (frame.f_code.co_filename, frame.f_lineno, stack) if frame is not None else ("<unknown>", 0, stack)
 
 
-def _dropped(borrowed: Borrowed, what: str, file: str, line: int, stack: str) -> None:
-    message = (
-        f"unclosed {what} (number {borrowed.number}) made at {file}:{line}; close it or use it in a with statement"
-    )
+def warn_unclosed(what: str, made: Origin) -> None:
+    """Give the ResourceWarning of something that was dropped without close(); `made` is what `origin()` gave."""
+    file, line, stack = made
+    message = f"unclosed {what} made at {file}:{line}; close it or use it in a with statement"
     if stack:
         message += f"\nmade by:\n{stack}"
+    warnings.warn_explicit(message, ResourceWarning, file, line)
+
+
+def _dropped(close: Callable[[], None], what: str, made: Origin) -> None:
     try:
-        warnings.warn_explicit(message, ResourceWarning, file, line)
+        warn_unclosed(what, made)
     finally:
-        borrowed.close()
+        close()
