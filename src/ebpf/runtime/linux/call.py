@@ -37,7 +37,7 @@ _RUN_ATTEMPTS = 1000
 
 def _machine() -> str:
     if sys.platform != "linux":
-        raise NotSupportedError("a Linux system call", runtime=sys.platform, alternative="use the embedded runtime")
+        raise NotSupportedError(f"the Linux kernel on {sys.platform}", alternative="use the embedded runtime")
     machine = os.uname().machine
     return _NARROW.get(machine, machine) if struct.calcsize("P") == 4 else machine
 
