@@ -91,6 +91,12 @@ def test_a_verifier_log_comes_along(runtime: Runtime) -> None:
     assert isinstance(error.__cause__, SystemCallError)
 
 
+def test_a_refused_structure_names_its_instruction(runtime: Runtime) -> None:
+    with pytest.raises(VerifierError, match="jump out of range") as caught:
+        collection(program("r0 = 2\ngoto +5\nexit")).load(runtime=runtime)
+    assert caught.value.insn == 1
+
+
 def test_a_log_can_be_had_of_a_good_program(runtime: Runtime) -> None:
     with collection(constant(2)).load(runtime=runtime, log_level=2) as loaded:
         assert loaded.programs["program"].verifier_log

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _INSN_LINE = re.compile(r"^(\d+): \([0-9a-f]{2}\)")
 _STATS_LINE = re.compile(r"^(processed \d+ insns|verification time|stack depth)")
 _REGISTER = re.compile(r"\b(R\d+)(?:_w)?=(\S+)")
+_NAMED_INSN = re.compile(r"\binsn (\d+)")
 _SOURCE_LINE = re.compile(r"^; (.*)")
 _NEED_TARGET = (ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT)
 
@@ -41,7 +42,7 @@ def explain(spec: ProgramSpec, error: SystemCallError) -> LoadError | SystemCall
             f"load program {spec.name} ({spec.type.label}): {error}{_hint(spec, error)}", program=spec.name
         )
     summary = _summary(log)
-    insn = _last_insn(log)
+    insn = _last_insn(log, summary)
     source = _source(spec, insn) or _last_source(log)
     place = f" at {source}" if source else ""
     return VerifierError(
@@ -82,9 +83,13 @@ def _summary(log: str) -> str:
     return f"{before}: {last}" if wordy and not before[0].isdigit() else last
 
 
-def _last_insn(log: str) -> int | None:
+def _last_insn(log: str, summary: str) -> int | None:
+    """Return the slot that was looked at last; a refused structure names it (`jump out of range from insn 1`)."""
     found = [int(match[1]) for line in log.splitlines() if (match := _INSN_LINE.match(line))]
-    return found[-1] if found else None
+    if found:
+        return found[-1]
+    named = _NAMED_INSN.search(summary)
+    return int(named[1]) if named else None
 
 
 def _last_source(log: str) -> str | None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
-from ebpf.runtime.base import Runtime
+from ebpf.runtime.base import Limits, Runtime
 
 if TYPE_CHECKING:
     from ebpf.spec import CollectionSpec, ProgramSpec
@@ -38,15 +39,34 @@ def linux() -> Runtime:
     return _linux("asked for")
 
 
-def embedded(**options: Any) -> Runtime:
+def embedded(
+    *,
+    personality: str = "linux",
+    cpus: int = 1,
+    seed: int | None = None,
+    clock: Callable[[], int] | None = None,
+    limits: Limits | None = None,
+    extensions: Sequence[object] = (),
+    store: object = None,
+    pin_dir: str | os.PathLike[str] | None = None,
+) -> Runtime:
     """Return a new user-space kernel of its own; the caller closes it.
 
-    Options: `personality` ("linux"), `cpus` (1), `seed`, `clock`, `limits` (Limits), `pin_dir`; what each means is
-    said by EmbeddedRuntime. It needs no privileges and runs on every system.
+    It needs no privileges and runs on every system. EmbeddedRuntime says what the options mean; NotSupportedError
+    for a `personality` other than "linux", and for `extensions` and a `store`, which this version has not.
     """
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
 
-    return EmbeddedRuntime(**options)
+    return EmbeddedRuntime(
+        personality=personality,
+        cpus=cpus,
+        seed=seed,
+        clock=clock,
+        limits=limits,
+        extensions=extensions,
+        store=store,
+        pin_dir=pin_dir,
+    )
 
 
 def current() -> Runtime:
@@ -108,6 +128,8 @@ def _from_environment() -> Choice | None:
     name = os.environ.get("EBPF_RUNTIME", "auto") or "auto"
     if name == "auto":
         return None
+    if name not in _NAMES:
+        raise ValueError(f"environment variable EBPF_RUNTIME is {name!r}; expected auto, {' or '.join(_NAMES)}")
     reason = f"the environment variable EBPF_RUNTIME is {name}"
     return Choice(_named(name, reason), reason)
 

@@ -157,7 +157,7 @@ def test_the_environment_comes_first(platform: Any, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv("EBPF_RUNTIME", name)
         assert choose().runtime is kernel
     monkeypatch.setenv("EBPF_RUNTIME", "lunix")
-    with pytest.raises(ValueError, match="runtime 'lunix' is unknown; expected auto, linux or embedded"):
+    with pytest.raises(ValueError, match="EBPF_RUNTIME is 'lunix'; expected auto, linux or embedded"):
         choose()
 
 
