@@ -44,7 +44,8 @@ def system_call_error(
 ) -> SystemCallError:
     """Return the exception for a refused call.
 
-    `message` says what was being done or why it failed, in place of the errno's own text. EPERM means a missing
+    `message` says what was being done or why it failed, in place of the errno's own text, except where the class of
+    the exception says it all. EPERM means a missing
     privilege except of element commands, where it says that the map is frozen or was opened for one direction only;
     EACCES of PROG_LOAD is the verifier's. `privilege` gives the facts.
     """
@@ -52,7 +53,7 @@ def system_call_error(
     number = errno if linux_errno is None else linux_errno
     errno_name = NAMES.get(number, f"errno {number}")
     kind = _class_of(cmd, number)
-    reason = message or _KEY_TEXTS.get(kind) or TEXTS.get(number, "unknown error")
+    reason = _KEY_TEXTS.get(kind) or message or TEXTS.get(number, "unknown error")
     text = f"{name} failed with {errno_name}: {reason}"
     if privilege is not None:
         text += f"; {privilege.remedy}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
+from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM, TEXTS
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access
@@ -50,9 +50,9 @@ def object_name(raw: bytes) -> str:
 
 
 def check(error: int, what: str) -> None:
-    """Raise for a negative errno."""
+    """Raise for a negative errno; `what` says what was being done."""
     if error < 0:
-        raise Rejected(-error, what)
+        raise Rejected(-error, f"{what}: {TEXTS[-error]}")
 
 
 class MapCommands:
@@ -268,5 +268,5 @@ def key_of(map_: Map, key: Buffer | None) -> bytes:
 
 def _bytes(result: bytes | int, map_: Map, what: str) -> bytes:
     if isinstance(result, int):
-        raise Rejected(-result, f"{what} {map_!r}")
+        raise Rejected(-result, f"{what} {map_!r}: {TEXTS[-result]}")
     return result
