@@ -30,7 +30,7 @@ class Ran(NamedTuple):
 
     @property
     def output(self) -> str:
-        return self.raw.decode()
+        return _text(self.raw)
 
     @property
     def json(self) -> Any:
@@ -47,13 +47,17 @@ def ebpf(*arguments: object, stdin: bytes = b"") -> Ran:
             main(list(map(str, arguments)))
         except SystemExit as end:
             status = end.code
-    return Ran(status, _bytes(output), _bytes(errors).decode())
+    return Ran(status, _bytes(output), _text(_bytes(errors)))
 
 
 def spawn(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start the command as a process of its own, with pipes to it unless told otherwise."""
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([sys.executable, "-m", "ebpf", *map(str, arguments)], text=True, **(pipes | options))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode().replace("\r\n", "\n")
 
 
 def _bytes(stream: io.TextIOWrapper) -> bytes:

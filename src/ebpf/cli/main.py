@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+from errno import EINVAL
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -79,11 +80,11 @@ def main(args: list[str] | None = None) -> None:
         _fail(f"ebpf: {error.format_message()}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone: nothing more to say, and nowhere to say it.
-        _close_stdout()
-        sys.exit(1)
     except (EbpfError, OSError) as error:
+        if _is_broken_pipe(error):
+            # Whoever read our output has gone: nothing more to say, and nowhere to say it.
+            _close_stdout()
+            sys.exit(1)
         if debug:
             raise
         _fail(f"ebpf: {_one_line(error)}")
@@ -108,6 +109,12 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and not isinstance(error, EbpfError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
+
+
+def _is_broken_pipe(error: Exception) -> bool:
+    # Windows answers EINVAL to a write whose reader has gone.
+    windows = sys.platform == "win32" and type(error) is OSError and error.errno == EINVAL and error.filename is None
+    return isinstance(error, BrokenPipeError) or windows
 
 
 def _print_everything() -> None:

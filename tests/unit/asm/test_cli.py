@@ -40,7 +40,7 @@ def test_files(tmp_path: Path) -> None:
     assert assemble(result.output) == assemble(TEXT)
     assert CliRunner().invoke(asm_command, [str(source), "-o", str(binary), "--format", "hex"]).exit_code == 0
     assert binary.read_text() == HEX
-    assert CliRunner().invoke(asm_command, [str(tmp_path / "missing.s")]).exit_code == 2
+    assert isinstance(CliRunner().invoke(asm_command, [str(tmp_path / "missing.s")]).exception, FileNotFoundError)
 
 
 def test_raw_bytes_on_standard_output() -> None:

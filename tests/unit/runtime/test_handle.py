@@ -161,7 +161,8 @@ def test_the_default_shows_nothing() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork() exists on POSIX only")
 def test_a_forked_child_closes_its_own_copy() -> None:
     code = (
-        "import os, threading\n"
+        "import os, threading, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"  # 3.12 warns of fork beside threads
         "from ebpf.runtime import Handle\n"
         "h = Handle(os.close, os.open(os.devnull, os.O_RDONLY))\n"
         "inside, leave = threading.Event(), threading.Event()\n"
