@@ -45,9 +45,14 @@ class Member:
     name: str = ""
     end: int = field(init=False)
     default: Any = field(init=False)
+    least: int = field(init=False)
+    most: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.end = self.offset + self.size
+        signed = self.code.islower()
+        self.least = -(1 << 8 * self.size - 1) if signed else 0
+        self.most = (1 << 8 * self.size - signed) - 1
         self.default = {"int": 0, "name": b""}.get(self.kind)
 
     def is_written(self, cmd: Cmd) -> bool:
@@ -178,6 +183,16 @@ class Attr(metaclass=RecordType):
         member = self.MEMBERS[name]
         return untag(getattr(self, name), member.tagged or TaggedEnum, platform=platform, runtime=runtime)
 
+    def check_numbers(self) -> None:
+        """Refuse a number that does not fit its member (ValueError), as packing does."""
+        for name, member in self.MEMBERS.items():
+            if member.kind == "int" and not member.least <= getattr(self, name) <= member.most:
+                raise self._misfit(member)
+
+    def _misfit(self, member: Member) -> ValueError:
+        value = getattr(self, member.name)
+        return ValueError(f"{type(self).__name__}.{member.name} = {value!r} does not fit {member.size} bytes")
+
     def check_lengths(self, cmd: Cmd) -> None:
         """Refuse a buffer shorter than its length member says: EFAULT, as a kernel answers to an unmapped address."""
         for name, member in self.MEMBERS.items():
@@ -234,9 +249,7 @@ class Attr(metaclass=RecordType):
         try:
             struct.pack_into(f"={member.code}", packed.buffer, member.offset, value)
         except struct.error:
-            raise ValueError(
-                f"{type(self).__name__}.{member.name} = {value!r} does not fit {member.size} bytes"
-            ) from None
+            raise self._misfit(member) from None
 
     def _pack_nested(self, member: Member, buffers: Mapping[int, Buffer], keepalive: list[object]) -> None:
         outer = memoryview(getattr(self, str(member.length[0]))).cast("B")

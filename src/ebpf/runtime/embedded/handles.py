@@ -6,6 +6,7 @@ instead of a disaster; they are not used again.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -51,6 +52,7 @@ class HandleTable:
         self._limit = limit
         self._files: dict[int, OpenFile] = {}
         self._next = FIRST
+        self._calls = threading.local()
 
     def __len__(self) -> int:
         return len(self._files)
@@ -78,12 +80,29 @@ class HandleTable:
         for number in list(self._files):
             self.close(number)
 
+    def begin_call(self) -> list[KernelObject] | None:
+        """From here to `end_call`, what this thread looks up stays alive, whoever closes it; calls may nest."""
+        outer: list[KernelObject] | None = getattr(self._calls, "held", None)
+        self._calls.held = []
+        return outer
+
+    def end_call(self, outer: list[KernelObject] | None) -> None:
+        """Let go of what was looked up since `begin_call`, which returned `outer`."""
+        held, self._calls.held = self._calls.held, outer
+        for obj in held:
+            self._registry.release(obj)
+
     def file(self, number: int) -> OpenFile:
         """Return what a number stands for. Raises Rejected (EBADF)."""
-        file = self._files.get(number)
-        if file is None:
-            raise Rejected(EBADF, f"{number} is no open handle of this kernel")
-        return file
+        with self._registry.lock:
+            file = self._files.get(number)
+            if file is None:
+                raise Rejected(EBADF, f"{number} is no open handle of this kernel")
+            held: list[KernelObject] | None = getattr(self._calls, "held", None)
+            if held is not None:
+                self._registry.retain(file.obj)
+                held.append(file.obj)
+            return file
 
     def find(self, number: int, kind: type[_T]) -> _T:
         """Return the object behind a number. Raises Rejected (EBADF, EINVAL for another kind)."""
@@ -94,7 +113,10 @@ class HandleTable:
 
     def map_file(self, number: int) -> tuple[OpenFile, MapObject]:
         """Return a map with the access that this number gives."""
-        return self.file(number), self.find(number, MapObject)
+        file = self.file(number)
+        if not isinstance(file.obj, MapObject):
+            raise Rejected(EINVAL, f"handle {number} is a {file.obj.kind}, expected a map")
+        return file, file.obj
 
     def program(self, number: int) -> ProgramObject:
         """Return the program behind a number."""

@@ -173,12 +173,15 @@ class EmbeddedRuntime:
         ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
         """
         started = time.perf_counter_ns() if log.isEnabledFor(logging.DEBUG) else 0
+        outer = self.state.handles.begin_call()
         try:
             result = self._answer(cmd, attr)
         except Rejected as error:
             if started:
                 _log_call(cmd, attr, NAMES.get(error.errno, str(error.errno)), started)
             raise system_call_error(cmd, error.errno, message=error.message) from None
+        finally:
+            self.state.handles.end_call(outer)
         if started:
             _log_call(cmd, attr, str(result), started)
         return result
@@ -191,6 +194,7 @@ class EmbeddedRuntime:
             raise Rejected(EINVAL, f"the embedded kernel has no command {getattr(cmd, 'name', cmd)}")
         if not isinstance(attr, RECORDS[cmd]):
             raise TypeError(f"{cmd.name} takes a {RECORDS[cmd].__name__}, got {type(attr).__name__}")
+        attr.check_numbers()
         attr.check_lengths(cmd)
         return command(attr)
 

@@ -18,6 +18,7 @@ from ebpf.runtime.embedded.maps import object_name
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
+from ebpf.vm.lower import MAX_MAPS
 from ebpf.vm.maps import Map, ProgramArrayMap
 from ebpf.vm.program import LoadRequest, Program, load_program
 
@@ -37,6 +38,7 @@ _ATTACH_TYPES: dict[ProgramType, frozenset[int]] = {
 }
 """What bpf_prog_load_check_attach allows; types that are not listed take anything."""
 _MAX_RECORD = 252
+_MAX_ARRAY = 0xFFFFFFFF // 4
 _FUNC_INFO = 8
 _LINE_INFO = 16
 
@@ -102,6 +104,7 @@ class ProgramCommands:
         line_info = _records(attr.line_info, attr.line_info_cnt, attr.line_info_rec_size, _LINE_INFO, "line_info")
         _check_order(line_info, attr.insn_cnt)
         attach = attr.number("expected_attach_type", runtime="embedded")
+        counted = self._counted(attr)
         request = LoadRequest(
             type=kind,
             insns=insns,
@@ -116,7 +119,7 @@ class ProgramCommands:
         )
         program = load_program(request, log.add)
         self._check_arrays(program)
-        obj = ProgramObject(program, holds=self._held(attr, program, btf), release=self._state.registry.release)
+        obj = ProgramObject(program, holds=self._held(program, counted, btf), release=self._state.registry.release)
         obj.btf, obj.func_info, obj.line_info = btf, func_info, line_info
         obj.load_time = self._state.boot_ns()
         obj.uid = self._state.uid_gid() & 0xFFFFFFFF
@@ -136,28 +139,49 @@ class ProgramCommands:
             return None
 
     def _map_at(self, attr: ProgLoad, index: int) -> Map | None:
-        if attr.fd_array is None:
-            return None
-        entry = memoryview(attr.fd_array).cast("B")[index * 4 : index * 4 + 4]
-        return self._map(int.from_bytes(entry, "little")) if len(entry) == 4 else None
+        entry = _entry(attr, index)
+        return None if entry is None else self._map(entry)
+
+    def _counted(self, attr: ProgLoad) -> list[KernelObject]:
+        """Return the maps and types of an fd_array whose length is given (process_fd_array)."""
+        if attr.fd_array_cnt >= _MAX_ARRAY:
+            raise Rejected(EINVAL, f"fd_array_cnt is too big ({attr.fd_array_cnt})")
+        found: dict[KernelObject, None] = {}
+        maps = 0
+        for index in range(attr.fd_array_cnt):
+            number = _entry(attr, index)
+            if number is None:
+                raise Rejected(EFAULT, "fd_array is missing or shorter than fd_array_cnt")
+            obj = self._state.handles.file(number).obj
+            if not isinstance(obj, MapObject | BtfObject):
+                raise Rejected(EINVAL, f"fd {number} is not pointing to valid bpf_map or btf")
+            maps += obj not in found and isinstance(obj, MapObject)
+            if maps > MAX_MAPS:
+                raise Rejected(E2BIG, f"The total number of maps per program has reached the limit of {MAX_MAPS}")
+            found[obj] = None
+        return list(found)
 
     def _check_arrays(self, program: Program) -> None:
         for map_ in program.maps:
             if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
                 raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
 
-    def _held(self, attr: ProgLoad, program: Program, btf: BtfObject | None) -> list[KernelObject]:
-        """Retain what the program keeps alive: its maps, those of a counted fd_array, its types."""
+    def _held(self, program: Program, counted: list[KernelObject], btf: BtfObject | None) -> list[KernelObject]:
+        """Retain what the program keeps alive: what fd_array counts, its maps, its types."""
         registry = self._state.registry
-        maps = list(program.maps)
-        maps += [m for i in range(attr.fd_array_cnt) if (m := self._map_at(attr, i)) is not None]
-        found = [registry.find(MapObject, number) for number in dict.fromkeys(map_.id for map_ in maps)]
-        held: list[KernelObject] = [obj for obj in found if obj is not None]
-        if btf is not None:
-            held.append(btf)
+        used = [registry.find(MapObject, map_.id) for map_ in program.maps]
+        held = list(dict.fromkeys([*counted, *(obj for obj in (*used, btf) if obj is not None)]))
         for obj in held:
             registry.retain(obj)
         return held
+
+
+def _entry(attr: ProgLoad, index: int) -> int | None:
+    """Return an entry of fd_array, None behind its end."""
+    if attr.fd_array is None:
+        return None
+    entry = memoryview(attr.fd_array).cast("B")[index * 4 : index * 4 + 4]
+    return int.from_bytes(entry, "little") if len(entry) == 4 else None
 
 
 def _records(buffer: object, count: int, size: int, least: int, what: str) -> list[bytes]:
