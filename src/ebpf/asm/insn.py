@@ -21,7 +21,10 @@ class ReferenceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name that load (or `Instructions.encode`) turns into a number. `offset` is in bytes, into a map value."""
+    """A name that load (or `Instructions.encode`) turns into a number. `offset` is in bytes, into a map value.
+
+    Immutable, so that threads may share it.
+    """
 
     kind: ReferenceKind
     name: str
@@ -30,7 +33,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """Where an instruction comes from. `line` and `column` count from 1, 0 where unknown."""
+    """Where an instruction comes from. `line` and `column` count from 1, 0 where unknown.
+
+    Immutable, so that threads may share it.
+    """
 
     file: str
     line: int

@@ -6,6 +6,7 @@
     print(Codec(event).decode(record))
 
 Bytes in, bytes out: nothing here opens a file or asks the kernel. What is damaged raises BtfError where it is used.
+Threads may share everything here but a Builder.
 """
 
 from __future__ import annotations

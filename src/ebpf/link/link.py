@@ -115,6 +115,7 @@ class Link:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._handle.closed
 
     def close(self) -> None:

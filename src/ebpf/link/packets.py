@@ -149,6 +149,7 @@ class PacketsLink(Link):
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._stopping
 
     def close(self) -> None:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Packets:
-    """A target of `Collection.attach()`: feed the program from here; the members are those of `link.packets()`."""
+    """A target of `Collection.attach()`: feed the program from here; the members are those of `link.packets()`.
+
+    Immutable; threads may share it as far as they may share `source`.
+    """
 
     source: Source
     sink: str | os.PathLike[str] | None = None

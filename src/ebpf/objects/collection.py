@@ -74,6 +74,7 @@ class Collection:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._closed
 
     def close(self) -> None:

@@ -228,6 +228,7 @@ class Map:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._handle.closed
 
     def close(self) -> None:

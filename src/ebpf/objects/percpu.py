@@ -8,7 +8,10 @@ from typing import Any
 
 
 class PerCpu(list[Any]):
-    """One value for each possible CPU, in the order of CPU numbers; a copy, detached from the map."""
+    """One value for each possible CPU, in the order of CPU numbers; a copy, detached from the map.
+
+    As with any list, threads may share it while none changes it.
+    """
 
     __slots__ = ()
 

@@ -34,6 +34,7 @@ class ProgramStats:
     """How often and how long a program ran; the kernel counts while statistics are enabled (Linux 5.1).
 
     `run_time_ns` is the sum over `run_count` runs, `recursion_misses` counts runs that were skipped (Linux 5.12).
+    Immutable, so that threads may share it.
     """
 
     run_count: int
@@ -43,7 +44,10 @@ class ProgramStats:
 
 @dataclass(frozen=True, slots=True)
 class RunManyResult:
-    """Outcome of many runs: `retvals` and `lengths` by packet, `data` the packets that the program left behind."""
+    """Outcome of many runs: `retvals` and `lengths` by packet, `data` the packets that the program left behind.
+
+    A copy, detached from the program: threads may share it.
+    """
 
     retvals: array[int]
     lengths: array[int]
@@ -221,6 +225,7 @@ class Program:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._handle.closed
 
     def close(self) -> None:

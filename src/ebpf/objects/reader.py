@@ -304,6 +304,7 @@ class Reader:
 
     @property
     def closed(self) -> bool:
+        """Whether close() was called."""
         return self._closed
 
     def close(self) -> None:

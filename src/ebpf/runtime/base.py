@@ -1,7 +1,7 @@
 """The waist: what every runtime answers, and the descriptions that pass through it.
 
 `Runtime.bpf(cmd, attr)` is the whole bpf() system call. What stands beside it is the short, closed list of things
-that the call does not cover.
+that the call does not cover. The descriptions here are immutable, so that threads may share them.
 """
 
 from __future__ import annotations
@@ -86,15 +86,41 @@ class MapIO(Protocol):
     Per-CPU values are all CPUs' values one after the other, each rounded up to 8 bytes. Threads may share it.
     """
 
-    def lookup(self, key: Buffer, *, flags: int = 0) -> bytes: ...
-    def lookup_and_delete(self, key: Buffer, *, flags: int = 0) -> bytes: ...
-    def update(self, key: Buffer, value: Buffer, *, flags: int = 0) -> None: ...
-    def delete(self, key: Buffer) -> None: ...
-    def next_key(self, key: Buffer | None) -> bytes | None: ...
-    def lookup_many(self, keys: Sequence[bytes]) -> list[bytes | None]: ...
-    def update_many(self, items: Sequence[tuple[bytes, bytes]], *, flags: int = 0) -> int: ...
-    def delete_many(self, keys: Sequence[bytes]) -> int: ...
-    def batches(self, *, delete: bool = False) -> Iterable[list[tuple[bytes, bytes]]]: ...
+    def lookup(self, key: Buffer, *, flags: int = 0) -> bytes:
+        """Return a copy of one value."""
+        ...
+
+    def lookup_and_delete(self, key: Buffer, *, flags: int = 0) -> bytes:
+        """Remove one element at once and return its value (hashes: Linux 5.14)."""
+        ...
+
+    def update(self, key: Buffer, value: Buffer, *, flags: int = 0) -> None:
+        """Write one value; `flags` are those of UpdateFlag."""
+        ...
+
+    def delete(self, key: Buffer) -> None:
+        """Delete one element."""
+        ...
+
+    def next_key(self, key: Buffer | None) -> bytes | None:
+        """Return the key after `key`, the first one for None or a key that is gone; None after the last."""
+        ...
+
+    def lookup_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of the keys in their order, None for a missing one."""
+        ...
+
+    def update_many(self, items: Sequence[tuple[bytes, bytes]], *, flags: int = 0) -> int:
+        """Write the elements in batches (Linux 5.6) and return how many; on an error those before it are written."""
+        ...
+
+    def delete_many(self, keys: Sequence[bytes]) -> int:
+        """Delete the elements in batches, passing over missing ones; return how many were there."""
+        ...
+
+    def batches(self, *, delete: bool = False) -> Iterable[list[tuple[bytes, bytes]]]:
+        """Walk the elements in lists of (key, value); with `delete` they are removed. May miss or repeat some."""
+        ...
 
 
 class Runner(Protocol):
@@ -108,44 +134,80 @@ class Runner(Protocol):
         repeat: int = 1,
         cpu: int | None = None,
         flags: int = 0,
-    ) -> RunResult: ...
+    ) -> RunResult:
+        """Run over copies of a packet and a context; see `Program.run()`."""
+        ...
 
 
 class RingMemory(Protocol):
     """A mapped ring. `size` is the data size in bytes (a power of two), positions are free-running byte counts.
 
     `data` is read-only. For ring buffers it is twice `size`, so that no record wraps; for a perf ring it is `size`
-    and records may wrap. The owner closes it once; afterwards every call raises ClosedError.
+    and records may wrap. The owner closes it once; afterwards every call raises ClosedError. Threads may share it,
+    but only one at a time may consume.
     """
 
     size: int
     data: memoryview
 
-    def producer(self) -> int: ...
-    def consumer(self) -> int: ...
-    def set_consumer(self, position: int) -> None: ...
-    def close(self) -> None: ...
+    def producer(self) -> int:
+        """Return how many bytes were ever written."""
+        ...
+
+    def consumer(self) -> int:
+        """Return how many bytes were ever given back."""
+        ...
+
+    def set_consumer(self, position: int) -> None:
+        """Give everything before `position` back to the producer."""
+        ...
+
+    def close(self) -> None:
+        """Unmap the ring."""
+        ...
 
 
 class Waiter(Protocol):
-    """Waits until one of its rings has data. `wake()` may be called from any thread."""
+    """Waits until one of its rings has data. Threads may share it."""
 
     def wait(self, timeout: float | None) -> bool:
         """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
         ...
 
-    def wake(self) -> None: ...
-    def fileno(self) -> int | None: ...
-    def close(self) -> None: ...
+    def wake(self) -> None:
+        """End the wait of at least one thread, or the next wait."""
+        ...
+
+    def fileno(self) -> int | None:
+        """Return a descriptor that is readable when wait() would not block, for event loops; None without one."""
+        ...
+
+    def close(self) -> None:
+        """Give its resources back; no thread may be waiting."""
+        ...
 
 
 class Pins(Protocol):
-    """The runtime's pins: the bpffs on Linux, a directory or memory in the embedded kernel. Paths are absolute text."""
+    """The runtime's pins: the bpffs on Linux, a directory or memory in the embedded kernel.
 
-    def make_directory(self, path: str) -> None: ...
-    def remove(self, path: str) -> None: ...
-    def list(self, path: str) -> list[str]: ...
-    def exists(self, path: str) -> bool: ...
+    Paths are absolute text. Errors are SystemCallError. Threads may share it.
+    """
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory for pins, and its parents; one that exists is fine."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a pin or an empty directory; the object lives on while somebody else holds it."""
+        ...
+
+    def list(self, path: str) -> list[str]:
+        """Return the sorted names in a directory."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a pin or directory of this path."""
+        ...
 
 
 @runtime_checkable
@@ -178,26 +240,50 @@ class Runtime(Protocol):
     def own(self, fd: int) -> Handle:
         """Take ownership of a number that bpf() returned."""
 
-    def map_io(self, map_: MapFacts) -> MapIO: ...
-    def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner: ...
-    def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory: ...
-    def open_ring(self, map_: MapFacts, *, cpu: int | None = None, size: int | None = None) -> RingMemory: ...
-    def waiter(self, rings: Sequence[RingMemory], map_: MapFacts) -> Waiter: ...
-    def attach(self, program: ProgramFacts, hook: Hook) -> Handle: ...
-    def kernel_btf(self, module: str | None = None) -> Btf: ...
+    def map_io(self, map_: MapFacts) -> MapIO:
+        """Return element access to a map; it needs no closing."""
+
+    def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
+        """Return what runs a program; NotSupportedError for an `engine` that is not here."""
+
+    def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
+        """Map the first `size` bytes of an array's values (MMAPABLE)."""
+
+    def open_ring(self, map_: MapFacts, *, cpu: int | None = None, size: int | None = None) -> RingMemory:
+        """Open a ring buffer, or the perf ring of `cpu` with at least `size` bytes; the caller closes it."""
+
+    def waiter(self, rings: Sequence[RingMemory], map_: MapFacts) -> Waiter:
+        """Return a waiter for rings of this runtime; the caller closes it."""
+
+    def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
+        """Attach to what LINK_CREATE can't describe; closing the handle detaches."""
+
+    def kernel_btf(self, module: str | None = None) -> Btf:
+        """Return the types of the kernel, or of one of its modules; NotSupportedError where it has none."""
 
     @property
-    def pins(self) -> Pins: ...
+    def pins(self) -> Pins:
+        """Where objects are pinned."""
+
     def trace(self) -> Sequence[str]:
         """What programs printed with trace_printk since the last call (embedded); elsewhere NotSupportedError."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close an embedded kernel and all that is open in it; a kernel of the machine stays."""
 
 
 class MappedMemory(Protocol):
-    """A map's values as memory; close() defers the unmapping until the last view is gone."""
+    """A map's values as memory. Threads may share it."""
 
     @property
-    def size(self) -> int: ...
-    def view(self) -> memoryview: ...
-    def close(self) -> None: ...
+    def size(self) -> int:
+        """How many bytes are mapped."""
+        ...
+
+    def view(self) -> memoryview:
+        """Return the whole of it; ClosedError after close()."""
+        ...
+
+    def close(self) -> None:
+        """Unmap it, once the last view is gone."""
+        ...

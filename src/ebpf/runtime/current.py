@@ -25,7 +25,7 @@ _NAMES = ("linux", "embedded")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A runtime and the reason why it was chosen."""
+    """A runtime and the reason why it was chosen; immutable, so that threads may share it."""
 
     runtime: Runtime
     reason: str

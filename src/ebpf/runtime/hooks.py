@@ -1,4 +1,7 @@
-"""Attach points that LINK_CREATE can't describe; `Runtime.attach` takes them."""
+"""Attach points that LINK_CREATE can't describe; `Runtime.attach` takes them.
+
+They are immutable, so that threads may share them.
+"""
 
 from __future__ import annotations
 
