@@ -256,7 +256,7 @@ class Btf:
             self._names = self._index()
         found = self._names.get(name, ())
         ids = [found] if isinstance(found, int) else list(found)
-        return sorted(ids + self._tail_ids(name)) if self._tails else ids
+        return sorted(ids + self._tail_ids(name) if self._tails else ids)
 
     def _index(self) -> dict[bytes, int | list[int]]:
         by_offset: dict[int, int | list[int]] = {}
@@ -287,7 +287,7 @@ class Btf:
                 continue
             else:
                 name = strings[offset - own : strings.index(0, offset - own)]
-            names[name] = _merge(names[name], ids) if name in names else ids
+            names[name] = _joined(names[name], ids) if name in names else ids
         return names
 
     def _tail_ids(self, name: bytes) -> list[int]:
@@ -371,8 +371,11 @@ def _swap(raw: bytes, sections: Sections) -> bytes:
     return bytes(turned)
 
 
-def _merge(left: int | list[int], right: int | list[int]) -> list[int]:
-    return sorted(([left] if isinstance(left, int) else left) + ([right] if isinstance(right, int) else right))
+def _joined(left: int | list[int], right: int | list[int]) -> list[int]:
+    """Append to `left`, which nobody else has: a string may stand in the table thousands of times."""
+    ids = [left] if isinstance(left, int) else left
+    ids += [right] if isinstance(right, int) else right
+    return ids
 
 
 def _fill_datasec(words: array[int], at: int, section: Datasec, size: int, offsets: Mapping[str, int]) -> None:

@@ -235,6 +235,15 @@ def test_many_types_share_one_huge_name() -> None:
         bounded(look, len(raw))
 
 
+def test_many_copies_of_one_string() -> None:
+    count = 30_000
+    types = b"".join(struct.pack("<III", 1 + 2 * i, 8 << 24, 0) for i in range(count))
+    strings = b"\0" + b"a\0" * count
+    raw = struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+    bounded(lambda: Btf.parse(raw).find_all("a"), len(raw))
+    assert [type_.id for type_ in Btf.parse(raw).find_all("a")] == list(range(1, count + 1))
+
+
 def test_counts_and_names_that_point_nowhere() -> None:
     def damaged(word: int, value: int) -> bytes:
         data = bytearray(SAMPLE)
