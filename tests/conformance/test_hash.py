@@ -6,7 +6,7 @@ import pytest
 
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.errors import ClosedError, KeyExistsError, KeyNotFoundError, MapFullError, SystemCallError
-from ebpf.objects import HashMap, Map
+from ebpf.objects import ArrayMap, HashMap, Map
 from ebpf.runtime import Runtime
 from tests.conformance.specs import hash_map, u32, u64
 
@@ -158,10 +158,13 @@ def test_what_the_kernel_says_about_it(runtime: Runtime) -> None:
         assert info.flags == MapFlag.NO_PREALLOC
         assert info.name == "a_name_that_is_"
         with Map.open_id(counts.id, runtime=runtime) as again:
-            counts[u32(1)] = u64(9)
             assert isinstance(again, HashMap)
+        with HashMap.open_id(counts.id, runtime=runtime) as again:
+            counts[u32(1)] = u64(9)
             assert again[u32(1)] == u64(9)
             assert again.id == counts.id
+        with pytest.raises(TypeError, match="is no ArrayMap"):
+            ArrayMap.open_id(counts.id, runtime=runtime)
 
 
 def test_closed_maps_say_so(runtime: Runtime) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.types import Cmd, MapFlag, UpdateFlag
 from ebpf.errors import KeyNotFoundError, MissingPrivilegeError, NotSupportedError
-from ebpf.objects import pins
 from ebpf.objects.codec import ElementCodec
+from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs, select
 from ebpf.runtime.base import MapFacts
 from ebpf.runtime.info import map_info
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ebpf.btf import Btf
     from ebpf.objects.reader import Reader
     from ebpf.runtime.base import MapIO, MappedMemory, Runtime
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
     from ebpf.spec import MapSpec
 
 
-class Map:
+class Map(Held):
     """A map that this object holds open; close it or use it as a context manager.
 
     Threads may share it, and close it while another thread's call is in flight: that call finishes, later ones raise
@@ -38,6 +35,10 @@ class Map:
     map has types, else they are bytes; `raw=True` gives bytes always. Values are copies: changing one does not
     change the map. == and hash() are identity.
     """
+
+    _KIND = "map"
+    _NEXT = Cmd.MAP_GET_NEXT_ID
+    _BY_ID = Cmd.MAP_GET_FD_BY_ID
 
     def __init__(
         self,
@@ -59,9 +60,8 @@ class Map:
         self.key = spec.key
         self.value = spec.value
         self.tags = tuple(spec.tags)
-        self.runtime = runtime
+        super().__init__(runtime, handle)
         self.types = types
-        self._handle = handle
         self.facts = MapFacts(handle, self.type, self.key_size, self.value_size, self.max_entries, self.flags)
         self.sources = sources or Sources()
         self._io: MapIO | None = None
@@ -70,8 +70,6 @@ class Map:
         self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._key_codec = self._make_key_codec()
         self._value_codec = self._make_value_codec()
-
-    # Making and finding maps
 
     @classmethod
     def create(cls, spec: MapSpec, *, runtime: Runtime | str = "auto") -> Map:
@@ -83,37 +81,13 @@ class Map:
 
         return create_map(spec, runtime=select(runtime))
 
-    @classmethod
-    def open_pinned(cls, path: str | os.PathLike[str], *, runtime: Runtime | str = "auto") -> Map:
-        """Open the map that is pinned at `path`. Raises SystemCallError, TypeError where something else is pinned."""
+    @staticmethod
+    def _wrap(runtime: Runtime, handle: Handle) -> Map:
         from ebpf.objects.open import open_map
 
-        chosen = select(runtime)
-        return open_map(chosen, pins.open_pinned(chosen, path, "map"))
-
-    @classmethod
-    def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Map:
-        """Open a map by its id (Linux 4.13, CAP_SYS_ADMIN)."""
-        from ebpf.objects.open import open_by_id, open_map
-
-        chosen = select(runtime)
-        return open_map(chosen, open_by_id(chosen, Cmd.MAP_GET_FD_BY_ID, number))
-
-    @classmethod
-    def iter_all(cls, *, runtime: Runtime | str = "auto") -> Iterator[Map]:
-        """Open every map of the runtime, one at a time; each is the caller's to close."""
-        from ebpf.objects.open import iter_handles, open_map
-
-        chosen = select(runtime)
-        for handle in iter_handles(chosen, Cmd.MAP_GET_NEXT_ID, Cmd.MAP_GET_FD_BY_ID):
-            yield open_map(chosen, handle)
+        return open_map(runtime, handle)
 
     # What the map is
-
-    @property
-    def id(self) -> int:
-        """The kernel's number of this map, unique while the map lives."""
-        return self.info().id
 
     @property
     def key_type(self) -> type[Any]:
@@ -124,11 +98,6 @@ class Map:
     def value_type(self) -> type[Any]:
         """The Python class of values (of one CPU's value); call it to build a struct value. `bytes` without BTF."""
         return self._value_codec.python_type
-
-    @property
-    def handle(self) -> Handle:
-        """The handle; it stays this object's."""
-        return self._handle
 
     @property
     def io(self) -> MapIO:
@@ -190,7 +159,7 @@ class Map:
         chunks = self.io.batches()
         return islice((pair for chunk in chunks for pair in chunk), self.max_entries)
 
-    # Memory, freezing, pinning, closing
+    # Memory, freezing, closing
 
     def memory(self) -> memoryview:
         """Map the values into this process (arrays with MMAPABLE, Linux 5.5): value i begins at i × round_up(size, 8).
@@ -222,15 +191,6 @@ class Map:
         with self._handle.borrow() as fd:
             self.runtime.bpf(Cmd.MAP_FREEZE, attrs.MapElem(map_fd=fd))
 
-    def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the map a path, so that it outlives this process (Linux 4.4: on a bpf file system)."""
-        pins.pin(self.runtime, self._handle, path)
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._handle.closed
-
     def close(self) -> None:
         """Close the map's handle and its readers; may be called again, from any thread."""
         for reader in list(self._readers):
@@ -240,14 +200,6 @@ class Map:
         if memory is not None:
             memory.close()
         self._handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     # What subclasses change
 

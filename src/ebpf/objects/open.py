@@ -9,12 +9,11 @@ from ebpf.abi.linux.errno import ENOENT
 from ebpf.abi.types import Cmd
 from ebpf.errors import SystemCallError
 from ebpf.runtime import attrs
-from ebpf.runtime.info import btf_info, map_info, program_info
+from ebpf.runtime.info import btf_info, map_info
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf, Type
     from ebpf.objects.map import Map
-    from ebpf.objects.program import Program
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.handle import Handle
 
@@ -72,20 +71,6 @@ def open_map(runtime: Runtime, handle: Handle) -> Map:
         value=_type(types, info.btf_value_type_id),
     )
     return class_of(info.type)(runtime, handle, spec, types=types)
-
-
-def open_program(runtime: Runtime, handle: Handle) -> Program:
-    """Wrap an open program; takes the handle over. Its spec is what the kernel still knows: type and name."""
-    from ebpf.asm import Instructions
-    from ebpf.objects.program import Program
-    from ebpf.spec import ProgramSpec
-
-    try:
-        info = program_info(runtime, handle)
-    except BaseException:
-        handle.close()
-        raise
-    return Program(runtime, handle, ProgramSpec(info.name, info.type, Instructions()))
 
 
 def read_btf(runtime: Runtime, number: int) -> Btf:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
 from ebpf.errors import NotSupportedError
-from ebpf.objects import pins
 from ebpf.objects.batch import Batch, join
+from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
-from ebpf.runtime import attrs, select
+from ebpf.runtime import attrs
 from ebpf.runtime.base import ProgramFacts
 from ebpf.runtime.info import program_info
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from typing_extensions import Buffer
 
     from ebpf.objects.map import Map
@@ -54,12 +51,16 @@ class RunManyResult:
     data: Batch
 
 
-class Program:
+class Program(Held):
     """A program that this object holds loaded; close it or use it as a context manager.
 
-    Threads may share it and run it at the same time; close() from another thread lets runs in flight finish. == and
-    hash() are identity.
+    Threads may share it and run it at the same time; close() from another thread lets runs in flight finish. Links
+    and pins keep it loaded. == and hash() are identity.
     """
+
+    _KIND = "program"
+    _NEXT = Cmd.PROG_GET_NEXT_ID
+    _BY_ID = Cmd.PROG_GET_FD_BY_ID
 
     def __init__(
         self,
@@ -79,52 +80,25 @@ class Program:
         self.attach_to = spec.attach_to
         self.section = spec.section
         self.verifier_log = verifier_log
-        self.runtime = runtime
+        super().__init__(runtime, handle)
         self.sources = sources or Sources()
         self.facts = ProgramFacts(handle, spec.type, spec.name, spec.attach_type)
-        self._handle = handle
         self._engine = engine
         self._trusted = trusted
         self._runner: Runner | None = None
 
-    # Finding programs
+    @staticmethod
+    def _wrap(runtime: Runtime, handle: Handle) -> Program:
+        """Its spec is what the kernel still knows: type and name."""
+        from ebpf.asm import Instructions
+        from ebpf.spec import ProgramSpec
 
-    @classmethod
-    def open_pinned(cls, path: str | os.PathLike[str], *, runtime: Runtime | str = "auto") -> Program:
-        """Open the program that is pinned at `path`. Raises SystemCallError, TypeError where something else is."""
-        from ebpf.objects.open import open_program
-
-        chosen = select(runtime)
-        return open_program(chosen, pins.open_pinned(chosen, path, "program"))
-
-    @classmethod
-    def open_id(cls, number: int, *, runtime: Runtime | str = "auto") -> Program:
-        """Open a program by its id (Linux 4.13, CAP_SYS_ADMIN)."""
-        from ebpf.objects.open import open_by_id, open_program
-
-        chosen = select(runtime)
-        return open_program(chosen, open_by_id(chosen, Cmd.PROG_GET_FD_BY_ID, number))
-
-    @classmethod
-    def iter_all(cls, *, runtime: Runtime | str = "auto") -> Iterator[Program]:
-        """Open every program of the runtime, one at a time; each is the caller's to close."""
-        from ebpf.objects.open import iter_handles, open_program
-
-        chosen = select(runtime)
-        for handle in iter_handles(chosen, Cmd.PROG_GET_NEXT_ID, Cmd.PROG_GET_FD_BY_ID):
-            yield open_program(chosen, handle)
-
-    # What the program is
-
-    @property
-    def id(self) -> int:
-        """The kernel's number of this program, unique while the program lives."""
-        return self.info().id
-
-    @property
-    def handle(self) -> Handle:
-        """The handle; it stays this object's."""
-        return self._handle
+        try:
+            info = program_info(runtime, handle)
+        except BaseException:
+            handle.close()
+            raise
+        return Program(runtime, handle, ProgramSpec(info.name, info.type, Instructions()))
 
     def info(self) -> ProgramInfo:
         """Ask the kernel about the program (`struct bpf_prog_info`, Linux 4.13)."""
@@ -212,33 +186,10 @@ class Program:
             self._runner = self.runtime.runner(self.facts, engine=self._engine, trusted=self._trusted)
         return self._runner
 
-    # Pinning, binding, closing
-
-    def pin(self, path: str | os.PathLike[str]) -> None:
-        """Give the program a path, so that it outlives this process (Linux 4.4: on a bpf file system)."""
-        pins.pin(self.runtime, self._handle, path)
-
     def bind_map(self, map_: Map) -> None:
         """Keep a map alive as long as the program, though it doesn't use it (Linux 5.10)."""
         with self._handle.borrow() as program, map_.handle.borrow() as fd:
             self.runtime.bpf(Cmd.PROG_BIND_MAP, attrs.ProgBindMap(prog_fd=program, map_fd=fd))
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._handle.closed
-
-    def close(self) -> None:
-        """Close the handle; may be called again, from any thread. Links and pins keep the program loaded."""
-        self._handle.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r} {self.type.label}{' closed' if self.closed else ''}>"
