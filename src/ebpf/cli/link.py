@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ebpf.cli.output import echo_json, facts, table
-from ebpf.cli.selectors import json_option, link_argument, opened, system_option
+from ebpf.cli.selectors import each, json_option, link_argument, opened, system_option
 from ebpf.cli.values import brief, plain
 from ebpf.link import Link
 
@@ -22,10 +22,7 @@ def command() -> None:
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every link of the kernel."""
-    found = []
-    for link in Link.iter_all(runtime=runtime):
-        with link:
-            found.append(_describe(link))
+    found = each(Link, _describe, runtime=runtime)
     if as_json:
         echo_json(found)
         return

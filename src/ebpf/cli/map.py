@@ -8,7 +8,7 @@ import click
 
 from ebpf.cli.contents import listable, rows
 from ebpf.cli.output import echo_json, facts, table
-from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
+from ebpf.cli.selectors import each, json_option, opened, selector_argument, system_option
 from ebpf.cli.summary import print_map
 from ebpf.cli.values import plain
 from ebpf.objects import Map
@@ -24,10 +24,7 @@ def command() -> None:
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every map of the kernel."""
-    found = []
-    for map_ in Map.iter_all(runtime=runtime):
-        with map_:
-            found.append(_describe(map_))
+    found = each(Map, _describe, runtime=runtime)
     if as_json:
         echo_json(found)
         return

@@ -11,7 +11,7 @@ import click
 from ebpf.abi.tagged import Platform
 from ebpf.asm import Instructions, disassemble
 from ebpf.cli.output import echo_json, facts, table
-from ebpf.cli.selectors import json_option, opened, selector_argument, system_option
+from ebpf.cli.selectors import each, json_option, opened, selector_argument, system_option
 from ebpf.cli.xlated import with_names
 from ebpf.objects import Map, Program
 from ebpf.runtime.info import program_info
@@ -29,10 +29,7 @@ def command() -> None:
 @json_option
 def list_(*, runtime: str, as_json: bool) -> None:
     """List every program of the kernel."""
-    found = []
-    for program in Program.iter_all(runtime=runtime):
-        with program:
-            found.append(_describe(program))
+    found = each(Program, _describe, runtime=runtime)
     if as_json:
         echo_json(found)
         return

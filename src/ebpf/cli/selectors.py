@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from ebpf.abi.linux.errno import ENOENT
 from ebpf.errors import SystemCallError
+
+if TYPE_CHECKING:
+    from ebpf.objects.held import Held
 
 _RUNTIMES = click.Choice(["auto", "linux", "embedded"])
 
@@ -67,6 +70,7 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+H = TypeVar("H", bound="Held")
 Opened = TypeVar("Opened")
 
 
@@ -84,6 +88,15 @@ def opened(kind: Any, selector: tuple[str, str], *, runtime: str) -> Iterator[An
         yield live
     finally:
         live.close()
+
+
+def each(kind: type[H], describe: Callable[[H], dict[str, Any]], *, runtime: str) -> list[dict[str, Any]]:
+    """Describe every object of class `kind`; each is open only meanwhile."""
+    found = []
+    for live in kind.iter_all(runtime=runtime):
+        with live:
+            found.append(describe(live))
+    return found
 
 
 def by_id(text: str, open_it: Callable[[int], Opened]) -> Opened:
