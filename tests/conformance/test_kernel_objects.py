@@ -12,6 +12,7 @@ import pytest
 from ebpf.runtime import Runtime
 from tests.conformance.object_cases import TOPICS, Steps, cgroup
 from tests.conformance.object_results import RESULTS
+from tests.mounts import cgroup_root
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -37,11 +38,10 @@ def cgroup_directory(runtime: Runtime, tmp_path: os.PathLike[str]):  # type: ign
     if runtime.name == "embedded":
         yield os.fspath(tmp_path)
         return
-    with open("/proc/mounts", encoding="ascii") as mounts:
-        roots = [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]
-    if not roots:
+    root = cgroup_root()
+    if root is None:
         pytest.skip("no cgroup2 file system is mounted")
-    path = os.path.join(roots[0], f"ebpf_test_{os.getpid()}")
+    path = os.path.join(root, f"ebpf_test_{os.getpid()}")
     os.mkdir(path)
     yield path
     os.rmdir(path)

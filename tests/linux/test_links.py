@@ -20,10 +20,10 @@ from ebpf.objects import Collection
 from ebpf.spec import MapSpec, ProgramSpec
 from tests.conformance.specs import COUNT, collection, program
 from tests.linux.making import mounted
+from tests.mounts import cgroup_root
 from tests.namespaces import network_namespace
 
 RUNTIME = ebpf.runtime.linux()
-CGROUPS = Path("/sys/fs/cgroup/unified")
 ETH_P_ALL = 3
 FRAME = b"\xff" * 6 + bytes(6) + b"\x88\xb5" + bytes(46)  # an EtherType for experiments
 
@@ -34,7 +34,7 @@ def pair() -> Iterator[tuple[str, str]]:
     with network_namespace():
         subprocess.run(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"], check=True)
         for name in ("one", "two"):
-            subprocess.run(["sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1"], check=True)
+            Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
             subprocess.run(["ip", "link", "set", name, "up"], check=True)
         yield "one", "two"
 
@@ -129,7 +129,9 @@ def test_a_socket_filter_cuts_and_drops() -> None:
 
 
 def test_a_cgroup_program_sees_its_processes() -> None:
-    directory = CGROUPS / f"ebpf-test-{os.getpid()}"
+    root = cgroup_root()
+    assert root is not None
+    directory = root / f"ebpf-test-{os.getpid()}"
     directory.mkdir()
     script = (
         "import os, socket, sys\n"
