@@ -16,7 +16,8 @@ from ebpf.errors import ClosedError
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # One lock for all handles: it is held for a few instructions, and a forked child can replace it without knowing them.
-_lock = threading.Lock()
+# A finalizer may close another handle in the middle of it: the lock has to let its own thread in.
+_lock = threading.RLock()
 _generation = 0
 
 Origin = tuple[str, int, str]
@@ -26,7 +27,7 @@ Origin = tuple[str, int, str]
 def _after_fork_in_child() -> None:
     # The parent's other threads are not here to give back what they borrowed, nor to release the lock.
     global _lock, _generation
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _generation += 1
 
 

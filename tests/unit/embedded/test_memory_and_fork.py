@@ -121,9 +121,13 @@ def test_child_has_a_copy() -> None:
 
         def hold() -> None:
             obj = runtime.state.handles.map_file(_number(hash_map))[1]
-            with obj.map.lock, runtime.state.registry.lock, runtime.state.cpus.enter(object()):
+
+            def on(cpu: int) -> None:
                 held.set()
                 release.wait(20)
+
+            with obj.map.lock, runtime.state.registry.lock:
+                runtime.state.cpus.run(object(), on)
 
         thread = threading.Thread(target=hold)
         thread.start()

@@ -40,17 +40,16 @@ def test_each_run_owns_a_cpu() -> None:
     cpus, together, most = Cpus(2), [0], [0]
     lock = threading.Lock()
 
-    def work() -> None:
-        with cpus.enter(object()) as cpu:
-            assert cpu in (0, 1)
-            with lock:
-                together[0] += 1
-                most[0] = max(most[0], together[0])
-            time.sleep(0.01)
-            with lock:
-                together[0] -= 1
+    def work(cpu: int) -> None:
+        assert cpu in (0, 1)
+        with lock:
+            together[0] += 1
+            most[0] = max(most[0], together[0])
+        time.sleep(0.01)
+        with lock:
+            together[0] -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=cpus.run, args=(object(), work)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -60,14 +59,20 @@ def test_each_run_owns_a_cpu() -> None:
 
 def test_a_program_that_enters_itself_is_skipped() -> None:
     cpus, program, other = Cpus(2), object(), object()
-    with cpus.enter(program, cpu=1) as outer:
-        assert outer == 1
-        with cpus.enter(other) as nested:
-            assert nested == 1
-            with cpus.enter(program) as again:
-                assert again is None
-    with cpus.enter(program) as cpu:
-        assert cpu == 0
+    seen = []
+
+    def outer(cpu: int) -> None:
+        seen.append(cpu)
+        cpus.run(other, nested)
+
+    def nested(cpu: int) -> None:
+        seen.append(cpu)
+        assert cpus.run(program, seen.append) is None
+
+    cpus.run(program, outer, cpu=1)
+    assert seen == [1, 1]
+    cpus.run(program, seen.append)
+    assert seen == [1, 1, 0]
 
 
 def test_statistics_count_only_while_enabled() -> None:

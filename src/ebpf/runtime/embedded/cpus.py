@@ -3,67 +3,82 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ebpf.abi.linux.errno import ENXIO
 from ebpf.vm.fault import Rejected
 
+_PATIENCE = 0.1
+"""Seconds until a waiting thread looks again by itself: an interrupt may have swallowed the notification."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Owned:
+    """A CPU that a thread owns, and the programs that run on it, the innermost last."""
+
+    cpu: int
+    running: list[object] = field(default_factory=list)
+
 
 class Cpus:
-    """The CPUs of one kernel. Threads may share it."""
+    """The CPUs of one kernel. Threads may share it.
+
+    Ctrl-C may come between any two steps. Therefore ownership is an entry of a dict, which one call into C takes away,
+    and the lock is entered itself, not through its condition, whose methods can be interrupted with the lock taken.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = threading.Condition(threading.Lock())
-        self._owners: list[int | None] = [None] * count
-        self._active: list[list[object]] = [[] for _ in range(count)]
+        self._lock = threading.Lock()
+        self._free = threading.Condition(self._lock)
+        self._owners: dict[int, Owned] = {}
 
-    @contextmanager
-    def enter(self, program: object, *, cpu: int | None = None) -> Iterator[int | None]:
-        """Own a CPU (the one asked for, or any) while the block runs; waits until it is free.
+    @property
+    def busy(self) -> int:
+        """How many CPUs are owned now."""
+        return len(self._owners)
 
-        A thread that owns one already runs on it, nested. Gives None when `program` itself is what runs there
+    def run(self, program: object, body: Callable[[int], _T], *, cpu: int | None = None) -> _T | None:
+        """Call `body` with a CPU that is owned meanwhile: the one asked for, or any; waits until it is free.
+
+        A thread that owns one already runs on it, nested. Returns None when `program` itself is what runs there
         already: such a run is skipped, as in the kernel. Raises Rejected (ENXIO) for a CPU that does not exist.
         """
         if cpu is not None and cpu >= self.count:
             raise Rejected(ENXIO, f"there is no CPU {cpu}, only {self.count}")
-        mine = self._owned()
-        if mine is None:
-            mine = self._acquire(cpu)
-            try:
-                with self._running(mine, program):
-                    yield mine
-            finally:
-                self._release(mine)
-        elif program in self._active[mine]:
-            yield None
-        else:
-            with self._running(mine, program):
-                yield mine
-
-    @contextmanager
-    def _running(self, cpu: int, program: object) -> Iterator[None]:
-        self._active[cpu].append(program)
-        try:
-            yield
-        finally:
-            self._active[cpu].pop()
-
-    def _owned(self) -> int | None:
         me = threading.get_ident()
-        return next((i for i, owner in enumerate(self._owners) if owner == me), None)
+        owned = self._owners.get(me)
+        if owned is not None:
+            return self._nested(owned, program, body)
+        try:
+            owned = self._acquire(me, cpu)
+            owned.running.append(program)
+            return body(owned.cpu)
+        finally:
+            self._owners.pop(me, None)
+            with self._lock:
+                self._free.notify_all()
 
-    def _acquire(self, wanted: int | None) -> int:
-        with self._free:
+    def _nested(self, owned: Owned, program: object, body: Callable[[int], _T]) -> _T | None:
+        if program in owned.running:
+            return None
+        depth = len(owned.running)
+        try:
+            owned.running.append(program)
+            return body(owned.cpu)
+        finally:
+            del owned.running[depth:]
+
+    def _acquire(self, me: int, wanted: int | None) -> Owned:
+        with self._lock:
             while True:
+                taken = {owned.cpu for owned in list(self._owners.values())}
                 for cpu in range(self.count) if wanted is None else (wanted,):
-                    if self._owners[cpu] is None:
-                        self._owners[cpu] = threading.get_ident()
-                        return cpu
-                self._free.wait()
-
-    def _release(self, cpu: int) -> None:
-        with self._free:
-            self._owners[cpu] = None
-            self._free.notify_all()
+                    if cpu not in taken:
+                        owned = self._owners[me] = Owned(cpu)
+                        return owned
+                self._free.wait(_PATIENCE)

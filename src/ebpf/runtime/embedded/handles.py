@@ -52,7 +52,8 @@ class HandleTable:
         self._limit = limit
         self._files: dict[int, OpenFile] = {}
         self._next = FIRST
-        self._calls = threading.local()
+        self.calls = threading.local()
+        """`held` of a thread: what its bpf() call looked up, which stays alive until the call ends; None outside."""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -80,15 +81,8 @@ class HandleTable:
         for number in list(self._files):
             self.close(number)
 
-    def begin_call(self) -> list[KernelObject] | None:
-        """From here to `end_call`, what this thread looks up stays alive, whoever closes it; calls may nest."""
-        outer: list[KernelObject] | None = getattr(self._calls, "held", None)
-        self._calls.held = []
-        return outer
-
-    def end_call(self, outer: list[KernelObject] | None) -> None:
-        """Let go of what was looked up since `begin_call`, which returned `outer`."""
-        held, self._calls.held = self._calls.held, outer
+    def release(self, held: list[KernelObject]) -> None:
+        """Let go of what a call looked up."""
         for obj in held:
             self._registry.release(obj)
 
@@ -98,7 +92,7 @@ class HandleTable:
             file = self._files.get(number)
             if file is None:
                 raise Rejected(EBADF, f"{number} is no open handle of this kernel")
-            held: list[KernelObject] | None = getattr(self._calls, "held", None)
+            held: list[KernelObject] | None = getattr(self.calls, "held", None)
             if held is not None:
                 self._registry.retain(file.obj)
                 held.append(file.obj)

@@ -173,15 +173,19 @@ class EmbeddedRuntime:
         ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
         """
         started = time.perf_counter_ns() if log.isEnabledFor(logging.DEBUG) else 0
-        outer = self.state.handles.begin_call()
+        calls = self.state.handles.calls
+        outer = getattr(calls, "held", None)
+        held: list[KernelObject] = []
         try:
+            calls.held = held
             result = self._answer(cmd, attr)
         except Rejected as error:
             if started:
                 _log_call(cmd, attr, NAMES.get(error.errno, str(error.errno)), started)
             raise system_call_error(cmd, error.errno, message=error.message) from None
         finally:
-            self.state.handles.end_call(outer)
+            calls.held = outer  # before anything that Ctrl-C can interrupt
+            self.state.handles.release(held)
         if started:
             _log_call(cmd, attr, str(result), started)
         return result

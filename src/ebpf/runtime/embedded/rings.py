@@ -41,7 +41,7 @@ class EmbeddedRing:
         self._map = obj
         self._cpu = cpu
         self._closed = False
-        with ring.space:
+        with ring.lock:
             ring.readers += 1
         registry.retain(obj)  # as a mapping keeps a map of the kernel alive
         open_rings.add(self)
@@ -73,7 +73,7 @@ class EmbeddedRing:
 
     def close(self) -> None:
         """Stop reading: producers that wait for space go on, a perf ring leaves its slot."""
-        with self._ring.space:
+        with self._ring.lock:
             if self._closed:
                 return
             self._closed = True
@@ -88,7 +88,7 @@ class EmbeddedRing:
 
     def wake_producers(self) -> None:
         """Let producers that wait for space look again whether to go on."""
-        with self._ring.space:
+        with self._ring.lock:
             self._ring.space.notify_all()
 
     def abandon(self) -> None:
@@ -124,7 +124,8 @@ class EmbeddedWaiter:
 
     def __init__(self, rings: Sequence[RingMemory]) -> None:
         self._rings = [ring for ring in rings if isinstance(ring, EmbeddedRing)]
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
+        self._condition = threading.Condition(self._lock)
         self._woken = False
         self._closed = False
         self._notify = self._on_data
@@ -135,7 +136,7 @@ class EmbeddedWaiter:
     def wait(self, timeout: float | None) -> bool:
         """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._condition:
+        with self._lock:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
@@ -148,7 +149,7 @@ class EmbeddedWaiter:
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""
-        with self._condition:
+        with self._lock:
             self._woken = True
             self._condition.notify_all()
 
@@ -158,7 +159,7 @@ class EmbeddedWaiter:
 
     def close(self) -> None:
         """End all waits; each returns True. Further waits raise ClosedError."""
-        with self._condition:
+        with self._lock:
             self._closed = True
             self._condition.notify_all()
         for ring in self._rings:
@@ -167,11 +168,12 @@ class EmbeddedWaiter:
 
     def abandon(self) -> None:
         """Become closed in the child of a fork, whoever held the condition in the parent."""
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
+        self._condition = threading.Condition(self._lock)
         self._closed = True
 
     def _on_data(self) -> None:
-        with self._condition:
+        with self._lock:
             self._condition.notify_all()
 
     def _ready(self) -> bool:

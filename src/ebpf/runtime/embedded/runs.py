@@ -67,14 +67,17 @@ class RunCommands:
         state = self._state
         # A CPU that does not exist is refused by the run itself, with the errno of its program type.
         wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
-        with state.cpus.enter(program, cpu=wanted) as cpu:
-            if cpu is None:
-                with program.lock:
-                    program.recursion_misses += 1
-                return TestRun(0, data=request.data)
-            result = test_run(
+
+        def on(cpu: int) -> TestRun:
+            return test_run(
                 program.program, state, request, on_cpu=cpu, cpus=state.cpu_count, budget=state.limits.budget
             )
+
+        result = state.cpus.run(program, on, cpu=wanted)
+        if result is None:
+            with program.lock:
+                program.recursion_misses += 1
+            return TestRun(0, data=request.data)
         if state.statistics:
             repeats = max(request.repeat, 1)
             program.count_run(repeats, result.duration_ns * repeats)

@@ -119,7 +119,7 @@ class State:
         """
         if not getattr(self.lossless, "waits", False):
             return False
-        with ring.space:
+        with ring.lock:
             before = ring.consumer()
             while ring.consumer() == before:
                 if not ring.readers or self.closed:

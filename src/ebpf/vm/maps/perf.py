@@ -35,7 +35,8 @@ class PerfRing:
         self.on_full: Callable[[PerfRing], bool] = _drop
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
-        self.space = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self.space = threading.Condition(self.lock)
         self._head = 0
         self._tail = 0
         self._lost = 0
@@ -49,7 +50,7 @@ class PerfRing:
         record += bytes(raw - 4 - len(data))
         while not self._write(record):
             if not self.on_full(self):
-                with self.space:
+                with self.lock:
                     self._lost += 1
                 return -ENOSPC
         for wake in list(self.listeners):
@@ -66,7 +67,7 @@ class PerfRing:
 
     def set_consumer(self, position: int) -> None:
         """Free everything before `position`."""
-        with self.space:
+        with self.lock:
             self._tail = position
             self.space.notify_all()
 
@@ -75,7 +76,7 @@ class PerfRing:
         return self._head != self._tail
 
     def _write(self, record: bytes) -> bool:
-        with self.space:
+        with self.lock:
             if self._lost:
                 lost = struct.pack("<QQ", self.identity, self._lost)
                 record = _HEADER.pack(RECORD_LOST, 0, _HEADER.size + len(lost)) + lost + record

@@ -116,7 +116,7 @@ class RingBufferMap(Map):
 
     def set_consumer(self, position: int) -> None:
         """Free everything before `position`."""
-        with self.space:
+        with self.lock:
             self._consumer = position
             self.space.notify_all()
 
