@@ -294,6 +294,15 @@ def _kind(insn: Insn) -> str | None:
     return None if insn.reference is None else str(insn.reference.kind)
 
 
+@pytest.mark.parametrize("kind", [ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT, ProgramType.STRUCT_OPS])
+def test_programs_of_a_target_are_refused_by_name(runtime: Runtime, kind: ProgramType) -> None:
+    spec = collection(constant(2, name="wanted"), constant(0, name="hooked", kind=kind))
+    with pytest.raises(NotSupportedError, match=f"program hooked of type {kind.label}"):
+        spec.load(runtime=runtime)
+    spec.programs["hooked"].autoload = False
+    spec.load(runtime=runtime).close()
+
+
 def test_a_map_can_be_made_of_a_typed_spec(runtime: Runtime) -> None:
     spec = CollectionSpec.from_file(FIREWALL).maps["rules"]
     assert spec.value is not None

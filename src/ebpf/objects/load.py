@@ -44,8 +44,8 @@ def load_collection(
 
     `kernel_btf` and `extra_btf` are for CO-RE relocations, which this version refuses by name.
     """
+    refuse_unsupported(spec)
     chosen = select(runtime, spec)
-    refuse_unsupported(spec, chosen)
     unknown = set(replace_maps or ()) - set(spec.maps)
     if unknown:
         raise ValueError(f"replace_maps names {', '.join(sorted(unknown))}; the spec has no such map")

@@ -10,7 +10,6 @@ from ebpf.asm import Insn, ReferenceKind
 from ebpf.errors import NotSupportedError, RelocationError
 
 if TYPE_CHECKING:
-    from ebpf.runtime.base import Runtime
     from ebpf.spec import CollectionSpec, ProgramSpec
 
 _MAPS = (ReferenceKind.MAP, ReferenceKind.MAP_VALUE)
@@ -19,6 +18,8 @@ _EXTERNS = {
     ReferenceKind.KSYM: "kernel symbol",
     ReferenceKind.KFUNC: "kernel function",
 }
+_OF_A_TARGET = (ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT, ProgramType.STRUCT_OPS)
+"""Types that the kernel refuses without the BTF id of what they attach to, with EPERM or EINVAL and no word of it."""
 _REMEDY = "this version does not resolve it; set autoload=False on the program to load the others"
 
 
@@ -39,19 +40,13 @@ def needed_maps(spec: CollectionSpec) -> list[str]:
     return [name for name in spec.maps if name != ".kconfig" or name in used]
 
 
-def refuse_unsupported(spec: CollectionSpec, runtime: Runtime) -> None:
-    """Raise NotSupportedError or RelocationError for what an object needs and load can't give."""
+def refuse_unsupported(spec: CollectionSpec) -> None:
+    """Raise NotSupportedError or RelocationError for what an object needs and load can't give on any runtime."""
     if spec.byte_order != sys.byteorder:
-        raise NotSupportedError(
-            f"loading a {spec.byte_order}-endian object",
-            runtime=runtime.name,
-            alternative="compile it for this machine",
-        )
+        raise NotSupportedError(f"loading a {spec.byte_order}-endian object", alternative="compile it for this machine")
     for name in needed_maps(spec):
         if spec.maps[name].type is MapType.STRUCT_OPS:
-            raise NotSupportedError(
-                f"struct_ops map {name}", runtime=runtime.name, alternative="remove it from the spec"
-            )
+            raise NotSupportedError(f"struct_ops map {name}", alternative="remove it from the spec")
     for program in spec.programs.values():
         if is_loaded(program):
             _refuse_program(program, spec)
@@ -64,6 +59,11 @@ def _refuse_program(program: ProgramSpec, spec: CollectionSpec) -> None:
             error = RelocationError(f"load program {program.name}: instruction {number} needs {need}; {_REMEDY}")
             error.program = program.name
             raise error
+    if program.type in _OF_A_TARGET:
+        raise NotSupportedError(
+            f"program {program.name} of type {program.type.label}, whose target is looked up in the kernel's BTF,",
+            alternative="set its autoload to False to load the others",
+        )
 
 
 def _need(insn: Insn, spec: CollectionSpec) -> str | None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EINVAL, EPERM
-from ebpf.abi.types import ProgramType
+from ebpf.abi.linux.errno import E2BIG, EACCES, EINVAL, EPERM, TEXTS
 from ebpf.errors import LoadError, MissingPrivilegeError, SystemCallError, VerifierError
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ _STATS_LINE = re.compile(r"^(processed \d+ insns|verification time|stack depth)"
 _REGISTER = re.compile(r"\b(R\d+)(?:_w)?=(\S+)")
 _NAMED_INSN = re.compile(r"\binsn (\d+)")
 _SOURCE_LINE = re.compile(r"^; (.*)")
-_NEED_TARGET = (ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT)
 
 
 def slots(insns: Instructions) -> list[int]:
@@ -57,10 +55,8 @@ def explain(spec: ProgramSpec, error: SystemCallError) -> LoadError | SystemCall
 
 
 def _hint(spec: ProgramSpec, error: SystemCallError) -> str:
-    if error.linux_errno == EINVAL and spec.type in _NEED_TARGET:
-        return (
-            f"; programs of type {spec.type.label} need the BTF id of their target, which this version does not look up"
-        )
+    if TEXTS.get(error.linux_errno, "") not in str(error):
+        return ""  # the embedded kernel says why
     if error.linux_errno == EINVAL:
         return "; the kernel may not know this program type, attach type or a flag"
     if error.linux_errno == E2BIG:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from ebpf.abi.linux.errno import TEXTS
 from ebpf.abi.types import MapFlag, MapType, ProgramType
 from ebpf.asm import Instructions
 from ebpf.errors import MissingPrivilegeError, SystemCallError, VerifierError
@@ -78,7 +79,7 @@ processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_stat
 
 
 def refusal(log: str, errno: int = 13, cls: type[SystemCallError] = SystemCallError) -> BaseException:
-    error = cls("refused", cmd="PROG_LOAD", errno=errno, errno_name="EACCES")
+    error = cls(f"refused: {TEXTS[errno]}", cmd="PROG_LOAD", errno=errno, errno_name="EACCES")
     error.log = log  # type: ignore[attr-defined]  # as load_program() of the runtime does
     spec = ProgramSpec("filter", ProgramType.XDP, Instructions.from_asm("r0 = 0\nexit"))
     return explain(spec, error)
