@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from ebpf.abi.types import AttachType, LinkType, MapType, ProgramType
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.objects import Collection
 from ebpf.spec import MapSpec, ProgramSpec
-from tests.conformance.specs import COUNT, collection, program
+from tests.conformance.specs import COUNT, collection, constant, program
 from tests.linux.making import mounted
 from tests.mounts import cgroup_root
 from tests.namespaces import network_namespace
@@ -182,3 +183,12 @@ def test_a_raw_tracepoint(tmp_path: Path) -> None:
         with pytest.raises(SystemCallError) as caught:
             link.raw_tracepoint(loaded.programs["program"], "no_such_tracepoint")
         assert caught.value.errno_name == "ENOENT"
+
+
+def test_an_interface_that_is_not_there_is_named() -> None:
+    with (
+        collection(constant(2, section="xdp")).load(runtime=RUNTIME) as loaded,
+        pytest.raises(OSError, match="no network interface named 'moon0'") as caught,
+    ):
+        link.xdp(loaded.programs["program"], "moon0")
+    assert caught.value.errno == errno.ENODEV

@@ -18,6 +18,7 @@ def cgroup(program: Program, target: str | os.PathLike[str], attach_type: Attach
 
     `attach_type` defaults to what the program was loaded for; a CGROUP_SKB program may have none and needs it here.
     The embedded kernel has a cgroup of its own, "/"; directories name others, and no process is in any of them.
+    Raises SystemCallError (EBADF: not a directory of cgroup2), MissingPrivilegeError, OSError where it can't be opened.
     """
     chosen = attach_type if attach_type is not None else program.attach_type
     if chosen is None:

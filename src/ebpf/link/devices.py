@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -28,4 +29,4 @@ def interface_index(runtime: Runtime, target: str | int) -> int:
     try:
         return socket.if_nametoindex(target)
     except OSError as error:
-        raise OSError(error.errno, f"no network interface named {target!r}") from error
+        raise OSError(errno.ENODEV, f"no network interface named {target!r}") from error  # that one has no errno

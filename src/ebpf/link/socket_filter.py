@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def socket_filter(program: Program, target: socket.socket | int) -> Link:
     """Attach to a socket (or its descriptor), in place of the filter that it has (Linux 3.19).
 
-    The socket stays the caller's; closing the link takes the filter away, closing the socket does too.
+    The socket stays the caller's; closing the link takes the filter away, closing the socket does too. Needs no
+    privilege beyond that to load the program. Raises SystemCallError, NotSupportedError in the embedded kernel.
     """
     fd = target if isinstance(target, int) else target.fileno()
     handle = program.runtime.attach(program.facts, SocketFilterHook(fd))

@@ -28,11 +28,12 @@ def tcx(
     after: Program | Link | Literal["all"] | None = None,
     revision: int = 0,
 ) -> Link:
-    """Attach to a network interface, by name or number.
+    """Attach to a network interface, by name or number (Linux 6.6).
 
     `direction` defaults to what the program was loaded for. `before` and `after` order it among those that are there
     (a program, a link, or "all"); without either it comes last. `revision` makes the call fail with ESTALE when the
-    list has changed since it was read.
+    list has changed since it was read. Raises SystemCallError (EEXIST: this program is there already),
+    MissingPrivilegeError without CAP_NET_ADMIN, OSError for an interface that is not there.
     """
     attr = attrs.LinkCreate(
         target_ifindex=interface_index(program.runtime, target),

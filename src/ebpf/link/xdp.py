@@ -20,7 +20,8 @@ def xdp(program: Program, target: str | int, *, mode: Literal["auto", "generic",
     """Attach to a network interface, by name or number (Linux 5.9); packets go through from then on.
 
     `mode` "generic" works on every interface, "native" runs in the driver, "offload" on the card; "auto" is native
-    where the driver can. One program an interface and mode: EBUSY when another link is there.
+    where the driver can. Raises SystemCallError (EBUSY: the interface has a program already), MissingPrivilegeError
+    without CAP_NET_ADMIN, OSError for an interface that is not there.
     """
     if mode not in _MODES:
         raise ValueError(f"mode is one of {', '.join(_MODES)}; got {mode!r}")

@@ -196,15 +196,22 @@ def test_closing_the_reader_lets_waiting_packets_go_on() -> None:
 def test_what_it_does_not_have() -> None:
     with kernel() as runtime:
         program = load(runtime, "r0 = 2\nexit")
-        with pytest.raises(NotSupportedError):
+        with pytest.raises(NotSupportedError, match="a filter on a socket"):
             runtime.attach(program, SocketFilterHook(0))
         with pytest.raises(NotSupportedError):
             runtime.kernel_btf()
         with pytest.raises(NotSupportedError):
             runtime.runner(program, engine="jit")
         program.handle.close()
-    with pytest.raises(NotSupportedError):
-        EmbeddedRuntime(personality="windows")
+    for options, what in (
+        ({"personality": "windows"}, "personality"),
+        ({"store": 1}, "store"),
+        ({"extensions": [1]}, "extension"),
+    ):
+        with pytest.raises(NotSupportedError, match=what):
+            EmbeddedRuntime(**options)
+    with pytest.raises(ValueError, match="got 'solaris'"):
+        EmbeddedRuntime(personality="solaris")
     with pytest.raises(ClosedError):
         runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0))
 

@@ -37,7 +37,7 @@ from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
 from ebpf.runtime.embedded.state import State
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.handle import Handle
-from ebpf.runtime.hooks import Hook, PacketsHook
+from ebpf.runtime.hooks import Hook, PacketsHook, TracepointHook
 from ebpf.runtime.members import Attr
 from ebpf.runtime.packets import feed
 from ebpf.vm.fault import Rejected
@@ -89,10 +89,15 @@ class EmbeddedRuntime:
         store: object = None,
         pin_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        if personality != "linux" or extensions or store is not None:
-            raise NotSupportedError(
-                "extensions and the windows personality", runtime="embedded", alternative="use the linux personality"
-            )
+        if personality not in ("linux", "windows"):
+            raise ValueError(f"personality is linux or windows, got {personality!r}")
+        for what, asked in {
+            "the windows personality": personality == "windows",
+            "an extension": bool(extensions),
+            "a store": store is not None,
+        }.items():
+            if asked:
+                raise NotSupportedError(what, runtime="embedded", alternative="leave that option out")
         if not 1 <= cpus <= 256:
             raise ValueError(f"cpus is 1 to 256, got {cpus}")
         self.reason = "asked for"
@@ -248,9 +253,8 @@ class EmbeddedRuntime:
     def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
         """Attach to a source of packets; other hooks need a kernel with events (NotSupportedError)."""
         if not isinstance(hook, PacketsHook):
-            raise NotSupportedError(
-                type(hook).__name__, runtime="embedded", alternative="feed packets, or use the linux runtime"
-            )
+            what = "a tracepoint" if isinstance(hook, TracepointHook) else "a filter on a socket"
+            raise NotSupportedError(what, runtime="embedded", alternative="feed packets, or use the linux runtime")
         runner = EmbeddedRunner(self, program)
         return feed(hook, self._lossless(runner) if hook.lossless else runner.run)
 
