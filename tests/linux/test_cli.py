@@ -201,8 +201,8 @@ def unprivileged(*words: str) -> subprocess.Popen[str]:
     return spawn(*words, user=NOBODY, group=NOBODY, extra_groups=[])
 
 
-@pytest.fixture(scope="module")
-def _others_may_run_this() -> None:
+@pytest.fixture
+def _others_may_run_this(_privileged: None) -> None:
     """Skip where the interpreter or this checkout lies in a directory that only its owner may enter."""
     try:
         process = unprivileged("--version")

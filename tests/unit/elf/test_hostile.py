@@ -296,9 +296,9 @@ BIG = {
 def test_time_and_memory_are_bounded(make):
     data = make()
     attempt(data)  # imports pyelftools
-    start = time.perf_counter()
+    start = time.process_time()
     attempt(data)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     tracemalloc.start()
     attempt(data)
     peak = tracemalloc.get_traced_memory()[1]
