@@ -4,6 +4,7 @@
 # make fuzz    mutate object files a million times
 # make bench   compare with peers and limits
 # make wheel   build the wheel into dist/
+# make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PLATFORMS := linux win32 darwin
 DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
 FUZZ_CASES ?= 1000000
 
-.PHONY: demo test check lint types contracts fuzz bench wheel tools clean
+.PHONY: demo test check lint types contracts fuzz bench wheel wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -43,6 +44,9 @@ bench: $(VENV)/.installed-dev
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
+
+wine: $(VENV)/.installed-dev
+	@bash .ci/wine $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
