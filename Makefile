@@ -2,6 +2,7 @@
 # make test    set up, lint, type-check and run every test that this machine and user can run
 # make check   lint, types and import contracts alone
 # make fuzz    mutate object files a million times
+# make faults  seed faults into a copy of the embedded kernel; each must make its tests fail
 # make bench   compare with peers and limits
 # make wheel   build the wheel into dist/
 # make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
@@ -13,7 +14,7 @@ PLATFORMS := linux win32 darwin
 DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
 FUZZ_CASES ?= 1000000
 
-.PHONY: demo test check lint types contracts fuzz bench wheel wine tools clean
+.PHONY: demo test check lint types contracts fuzz faults bench wheel wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -38,6 +39,9 @@ contracts: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz.fuzz_elf $(FUZZ_CASES)
+
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
