@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _MAP = {
-    "UNSPEC": "UnspecifiedMap", "PROG_ARRAY": "ProgramArray", "PERCPU_HASH": "PerCPUHash",
+    "UNSPEC": "Unspecified", "PROG_ARRAY": "ProgramArray", "PERCPU_HASH": "PerCPUHash",
     "PERCPU_ARRAY": "PerCPUArray", "CGROUP_ARRAY": "CGroupArray", "LRU_HASH": "LRUHash",
     "LRU_PERCPU_HASH": "LRUCPUHash", "LPM_TRIE": "LPMTrie",
     "DEVMAP": "DevMap", "SOCKMAP": "SockMap", "CPUMAP": "CPUMap", "XSKMAP": "XSKMap", "SOCKHASH": "SockHash",
@@ -12,7 +12,7 @@ _MAP = {
     "RINGBUF": "RingBuf", "USER_RINGBUF": "UserRingbuf", "CGRP_STORAGE": "CgroupStorage",
 }  # fmt: skip
 _PROGRAM = {
-    "UNSPEC": "UnspecifiedProgram", "SCHED_CLS": "SchedCLS", "SCHED_ACT": "SchedACT", "TRACEPOINT": "TracePoint",
+    "UNSPEC": "Unspecified", "SCHED_CLS": "SchedCLS", "SCHED_ACT": "SchedACT", "TRACEPOINT": "TracePoint",
     "XDP": "XDP", "CGROUP_SKB": "CGroupSKB", "CGROUP_SOCK": "CGroupSock", "LWT_IN": "LWTIn", "LWT_OUT": "LWTOut",
     "LWT_XMIT": "LWTXmit", "SK_SKB": "SkSKB", "CGROUP_DEVICE": "CGroupDevice", "CGROUP_SOCK_ADDR": "CGroupSockAddr",
     "LWT_SEG6LOCAL": "LWTSeg6Local", "CGROUP_SYSCTL": "CGroupSysctl", "CGROUP_SOCKOPT": "CGroupSockopt",

@@ -87,7 +87,7 @@ def test_programs_of_the_document():
     assert {"function", "function_pointer", "map_value"} == {reference["kind"] for reference in first["references"]}
     assert programs["alone"]["attach_type"] == "TCXIngress"
     legacy = document("legacy.o")["programs"]
-    assert (legacy["third"]["type"], legacy["third"]["autoload"]) == ("UnspecifiedProgram", False)
+    assert (legacy["third"]["type"], legacy["third"]["autoload"]) == ("Unspecified", False)
     assert (legacy["second"]["attach_type"], legacy["second"]["attach_to"]) == ("None", "do_exit")
 
 
