@@ -48,7 +48,8 @@ class Run:
       the engine sets it for the duration of the run. `slot` is what a function pointer holds.
     - `budget` is how many instructions may still run: one iterator that all frames and callbacks draw from.
     - `tail_calls` counts them (limit 33), `locks` are the spin locks held, by address, and `reservations` the ring
-      buffer records reserved and not yet submitted, by address; helper bodies keep both.
+      buffer records reserved and not yet submitted, by address; helper bodies keep both. `unclaimed` are records
+      that have no address yet: an interrupt may come before they have.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Run:
         "program",
         "reservations",
         "tail_calls",
+        "unclaimed",
     )
 
     def __init__(
@@ -83,6 +85,7 @@ class Run:
         self.tail_calls = 0
         self.locks: dict[int, Any] = {}
         self.reservations: dict[int, Any] = {}
+        self.unclaimed: list[Any] = []
         self.call: Callable[[int, Sequence[int]], int] = _not_running
 
 

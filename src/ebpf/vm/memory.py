@@ -6,9 +6,10 @@ learn nor forge one, and pointer arithmetic that leaves a region meets no other.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from struct import Struct
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from ebpf.vm.fault import Fault
@@ -23,8 +24,12 @@ OFFSET_MASK = (1 << OFFSET_BITS) - 1
 UNSIGNED = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 """Size in bytes → how an unsigned integer of it lies in memory."""
 
-ATOMIC = Lock()
+ATOMIC = RLock()
 """Held for one atomic instruction: runs on other virtual CPUs share map values."""
+
+if hasattr(os, "register_at_fork"):
+    # Whoever holds it must not be in the middle when the process forks: in the child nobody would let go of it.
+    os.register_at_fork(before=ATOMIC.acquire, after_in_parent=ATOMIC.release, after_in_child=ATOMIC.release)
 
 
 @dataclass(slots=True)

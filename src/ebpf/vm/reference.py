@@ -107,7 +107,7 @@ class Machine:
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""
-        if slot not in self.run.program.functions[1:]:
+        if slot not in self.run.program.callbacks:
             raise Fault("call", f"{slot:#x} is not a function of the program", address=slot)
         registers = self.registers
         saved = registers[:6]
@@ -122,6 +122,8 @@ class Machine:
         run = self.run
         if context != self.start:
             raise Fault("helper", "tail_call: the first argument is not the context", address=context)
+        if run.locks:
+            raise Fault("helper", "tail_call was called while a spin lock is held")
         if run.tail_calls >= MAX_TAIL_CALLS:
             return after
         target = run.kernel.program_of(self.memory.object_at(prog_array), index)
