@@ -186,7 +186,8 @@ class CWriter:
         _, width = bit_span(member)
         if width:
             unit = 8 * size_of(member.type)
-            return end if packed or end % unit + width <= unit else -(-end // unit) * unit
+            fits = packed or not unit or end % unit + width <= unit  # hostile types may have no size
+            return end if fits else -(-end // unit) * unit
         unit = 8 if packed else 8 * self._align.of(member.type, 0)
         return -(-end // unit) * unit
 
