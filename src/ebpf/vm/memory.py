@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
+MAX_REGIONS = 1 << 22
+"""How many regions a run may have at a time: each map value that it looked up is one, and takes some 300 bytes."""
 UNSIGNED = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 """Size in bytes → how an unsigned integer of it lies in memory."""
 
@@ -72,6 +74,10 @@ class AddressSpace:
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
+        if len(self.regions) >= MAX_REGIONS:
+            raise Fault(
+                "memory", f"the run has more than {MAX_REGIONS} regions of memory, map values that it looked up"
+            )
         number = self._next
         self._next = number + 1
         self.regions[number] = region
