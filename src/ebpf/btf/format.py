@@ -31,7 +31,7 @@ from ebpf.errors import BtfError
 
 _QUALIFIERS: dict[type[Type], str] = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
 _ENUM_MODES = {1: "byte", 2: "HI", 8: "word"}
-_FREE_TEXT = 1 << 17
+_FREE_TEXT = 1 << 16
 _LONG_GAP = 1024
 """Holes of more bits than this are one char array instead of many bit-fields."""
 
