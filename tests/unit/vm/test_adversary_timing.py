@@ -168,6 +168,14 @@ def test_interrupts_leave_tables_rings_and_processors_whole(interrupts: Callable
     runtime.close()
 
 
+def walk_ids(runtime: EmbeddedRuntime) -> None:
+    """Ask for one id after the other, until there is no more (ENOENT)."""
+    attr = GetId()
+    while True:
+        runtime.bpf(Cmd.MAP_GET_NEXT_ID, attr)
+        attr.start_id = attr.next_id
+
+
 def test_threads_that_do_everything_at_once() -> None:
     runtime = EmbeddedRuntime(cpus=2, limits=Limits(budget=20_000))
     inner = created(runtime, M.HASH, 4, 8, 4, 1)
@@ -266,6 +274,28 @@ def test_children_of_a_process_full_of_atomic_instructions() -> None:
         stop.set()
         for thread in threads:
             thread.join(10)
+    runtime.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed embedded handle:ResourceWarning")
+def test_handles_that_the_garbage_collector_closes() -> None:
+    # Objects end in the middle of calls, in the thread that makes them.
+    runtime = EmbeddedRuntime()
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(7, 2, 2)
+    try:
+        for _ in range(3000):
+            cycle: list[object] = [runtime.own(created(runtime, M.HASH, 4, 8, 2))]
+            cycle.append(cycle)
+            with pytest.raises(SystemCallError, match="ENOENT"):
+                walk_ids(runtime)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+    del cycle
+    gc.collect()
+    assert (runtime.state.memory_used, len(runtime.state.handles)) == (0, 0)
     runtime.close()
 
 

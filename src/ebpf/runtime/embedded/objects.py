@@ -61,12 +61,13 @@ class Registry:
     def next_id(self, kind: str, number: int) -> int | None:
         """Return the lowest id above `number`, or None."""
         with self.lock:
-            return min((i for i in self._tables.get(kind, {}) if i > number), default=None)
+            # A copy: the garbage collector may run in between and end objects of handles that were dropped.
+            return min((i for i in list(self._tables.get(kind, ())) if i > number), default=None)
 
     def all(self, kind: type[_T]) -> list[_T]:
         """Return all objects of a kind."""
         with self.lock:
-            return [obj for obj in self._tables.get(kind.kind, {}).values() if isinstance(obj, kind)]
+            return [obj for obj in list(self._tables.get(kind.kind, {}).values()) if isinstance(obj, kind)]
 
     def retain(self, obj: KernelObject, *, user: bool = False) -> None:
         """Count one more holder."""
