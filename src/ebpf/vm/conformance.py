@@ -39,9 +39,7 @@ def parse_hex(text: str) -> bytes:
         raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`: {error}") from None
 
 
-def run_instructions(
-    code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto"
-) -> int:
+def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto") -> int:
     """Run little-endian code with r1 = address and r2 = length of `memory` (both 0 without); return r0.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ebpf.errors import ProgramFault
 from ebpf.vm.fault import Fault
-from ebpf.vm.machine import Run
+from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.program import Program
 
 STACK_SIZE = 512
@@ -64,6 +64,12 @@ class Execution:
         if target is not None:
             run.tail_calls += 1
         return target
+
+    def check_open(self) -> None:
+        """Raise Fault when the kernel has been closed. Engines ask every few milliseconds."""
+        kernel: Kernel | None = self.run.kernel  # bare instructions have none
+        if kernel is not None and kernel.closed:
+            raise Fault("closed", "the kernel was closed while the program ran")
 
     def report(self, fault: Fault, slot: int) -> ProgramFault:
         """Say where and among which regions a fault happened."""

@@ -108,29 +108,29 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
-        words, address, native = self.state.words, self.state.address, self._image.run
-        words[AT], words[ACTION] = slot, Action.ENTER
+        words, pointer, native = self.state.words, self.state.pointer, self._image.run
+        at, action = slot, Action.ENTER
         while True:
-            stop = native(address)
-            if words[CHANGES] != self._changes:
-                self._catch_up()
-            if stop == Stop.EXIT:
-                return words[0]
-            at, action = words[AT], Action.RESUME
+            words[AT], words[ACTION] = at, action
             try:
+                stop = native(pointer)
+                if words[CHANGES] != self._changes:
+                    self._catch_up()
+                if stop == Stop.EXIT:
+                    return words[0]
+                at, action = words[AT], Action.RESUME
                 if stop == Stop.HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
-                    words[AT] = at + 1
+                    at += 1
                 else:
-                    words[AT] = _ANSWERS[stop](self, at)
+                    at = _ANSWERS[stop](self, at)
             except _Left:
                 action = Action.LEAVE
             except Fault as fault:
                 raise self.report(fault, at) from None
             except RecursionError:
                 raise self.report(python_stack_is_full(), at) from None
-            words[ACTION] = action  # now, because callbacks have changed it
 
     def _catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
@@ -175,6 +175,7 @@ class Machine(Execution):
     def _refuel(self, at: int) -> int:
         if not self._left:
             raise out_of_budget()
+        self.check_open()
         self.state.words[FUEL] = self._take_fuel()
         return at
 

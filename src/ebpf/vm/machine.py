@@ -19,6 +19,9 @@ DEFAULT_BUDGET = 1 << 26
 class Kernel(Protocol):
     """What a run asks of the kernel it runs in. Helper bodies use nothing else."""
 
+    closed: bool
+    """True once the kernel has ended: runs stop with a fault within 100 ms."""
+
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds (the embedded `clock` option)."""
 

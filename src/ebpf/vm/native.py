@@ -84,16 +84,16 @@ def load_interpreter() -> Image:
 class NativeState:
     """One struct machine and what it points to; a mirror of the address space of the run that uses it."""
 
-    __slots__ = ("_address_of", "address", "stack_views", "stacks", "table", "words")
+    __slots__ = ("_address_of", "pointer", "stack_views", "stacks", "table", "words")
 
     def __init__(self) -> None:
-        from ebpf.codegen.image import address_of
+        from ebpf.codegen.image import address_of, pointer
 
         self._address_of = address_of
         self.words = array("Q", _NO_STATE)
         self.stacks = array("Q", bytes(STACK_SIZE * MAX_FRAMES))
         self.table = array("Q", _NO_TABLE)
-        self.address = self.words.buffer_info()[0]
+        self.pointer = pointer(self.words.buffer_info()[0])
         whole = memoryview(self.stacks).cast("B")
         self.stack_views = [whole[at : at + STACK_SIZE] for at in range(0, len(whole), STACK_SIZE)]
         self.clear()

@@ -8,6 +8,8 @@ r1 to r5 as the callee did.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from operator import length_hint
 from typing import NamedTuple
 
 from ebpf.vm.execution import (
@@ -24,6 +26,10 @@ from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
 from ebpf.vm.steps import Step, compile_steps
+
+
+SLICE = 1 << 16
+"""Instructions between two looks at whether the kernel is still there: some ten milliseconds."""
 
 
 class Frame(NamedTuple):
@@ -67,9 +73,11 @@ class Machine(Execution):
         while True:
             code = self.code
             try:
-                for _ in budget:
+                for _ in islice(budget, SLICE):
                     slot = code[slot](registers, self)
-                raise out_of_budget()
+                if not length_hint(budget):
+                    raise out_of_budget()
+                self.check_open()
             except _Switch as switch:
                 slot = switch.slot
             except _Halt:

@@ -15,6 +15,8 @@ from ebpf.vm.testrun import TestRequest, TestRun, test_run
 class StillKernel:
     """A kernel where time stands still. `lines` is what was traced, `programs` are the slots of program arrays."""
 
+    closed = False
+
     def __init__(self) -> None:
         self.lines: list[str] = []
 

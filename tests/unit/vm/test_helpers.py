@@ -13,6 +13,8 @@ from ebpf.vm.testrun import TestRequest
 from tests.testrun.packets import UDP4
 from tests.unit.vm.bench import bench
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 XDP, TC = ProgramType.XDP, ProgramType.SCHED_CLS
 KEEP = "r1 = map[out][0] ll; *(u64 *)(r1 + 0) = r0; r0 = 0; exit"
 OUT = MapShape(MapType.ARRAY, 4, 64, 1)
