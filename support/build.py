@@ -26,10 +26,21 @@ IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
 CLANG = "clang-19"
 VERSION = "19.1."
 """What `clang-19 --version` has to name; another one makes other code."""
-FLAGS = (
-    "-std=c11 -O2 -fPIC -ffreestanding -fno-builtin -fno-stack-protector -fno-asynchronous-unwind-tables "
-    "-fno-unwind-tables -fno-exceptions -fno-ident -Wall -Wextra -Werror"
-).split()
+FLAGS = [
+    "-std=c11",
+    "-O2",
+    "-fPIC",
+    "-ffreestanding",
+    "-fno-builtin",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-fno-exceptions",
+    "-fno-ident",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+]
 LIMIT = 50_000
 """Bytes that an image may have."""
 ENTRIES = ("ebpf_decode", "ebpf_run")
@@ -110,9 +121,7 @@ def _lay_out(elf: ELFFile) -> tuple[bytearray, dict[int, int]]:
 
 def _relocate(blob: bytearray, machine: str, kind: int, here: int, there: int) -> None:
     """Resolve one relocation (x86-64 psABI, table 4.9; ELF for the Arm 64-bit Architecture, section 5.7)."""
-    if machine == "EM_X86_64" and kind in (2, 4):  # PC32, PLT32
-        struct.pack_into("<i", blob, here, there - here)
-    elif machine == "EM_AARCH64" and kind == 261:  # PREL32
+    if (machine == "EM_X86_64" and kind in (2, 4)) or (machine == "EM_AARCH64" and kind == 261):  # PC32, PLT32
         struct.pack_into("<i", blob, here, there - here)
     elif machine == "EM_AARCH64" and kind in _AARCH64:
         (word,) = struct.unpack_from("<I", blob, here)

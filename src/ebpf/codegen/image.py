@@ -99,56 +99,54 @@ def map_code(code: bytes) -> int:
 
     They stay for the rest of the process. Raises ImageError with `refused`.
     """
-    size = -(-len(code) // PAGE) * PAGE
-    if sys.platform == "win32":
-        return _map_windows(code, size)
-    return _map_posix(code, size)
+    return _map(code, -(-len(code) // PAGE) * PAGE)
 
 
-def _map_posix(code: bytes, size: int) -> int:
-    import mmap
+if sys.platform == "win32":
 
-    assert sys.platform != "win32"
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    number = ctypes.c_int
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_ssize_t]
-    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    address: int | None = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
-    if address is None or address == ctypes.c_void_p(-1).value:
-        raise _refused(ctypes.get_errno())
-    ctypes.memmove(address, code, len(code))
-    # On aarch64 Linux flushes the instruction cache itself when a page becomes executable for the first time.
-    if libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
-        error = _refused(ctypes.get_errno())
-        libc.munmap(address, size)
-        raise error
-    return address
+    def _map(code: bytes, size: int) -> int:
+        reserve_and_commit, read_write, execute_read, release = 0x3000, 0x04, 0x20, 0x8000
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.VirtualAlloc.restype = ctypes.c_void_p
+        kernel.VirtualAlloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_ulong]
+        kernel.VirtualProtect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_void_p]
+        kernel.VirtualFree.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong]
+        kernel.FlushInstructionCache.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        address: int | None = kernel.VirtualAlloc(None, size, reserve_and_commit, read_write)
+        if address is None:
+            raise _refused(ctypes.get_last_error())
+        ctypes.memmove(address, code, len(code))
+        before = ctypes.c_ulong()
+        if not kernel.VirtualProtect(address, size, execute_read, ctypes.byref(before)):
+            error = _refused(ctypes.get_last_error())
+            kernel.VirtualFree(address, 0, release)
+            raise error
+        kernel.FlushInstructionCache(kernel.GetCurrentProcess(), address, size)
+        return address
 
+else:
 
-def _map_windows(code: bytes, size: int) -> int:
-    assert sys.platform == "win32"
-    reserve_and_commit, read_write, execute_read, release = 0x3000, 0x04, 0x20, 0x8000
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-    kernel.VirtualAlloc.restype = ctypes.c_void_p
-    kernel.VirtualAlloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_ulong]
-    kernel.VirtualProtect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_void_p]
-    kernel.VirtualFree.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong]
-    kernel.FlushInstructionCache.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-    kernel.GetCurrentProcess.restype = ctypes.c_void_p
-    address: int | None = kernel.VirtualAlloc(None, size, reserve_and_commit, read_write)
-    if address is None:
-        raise _refused(ctypes.get_last_error())
-    ctypes.memmove(address, code, len(code))
-    before = ctypes.c_ulong()
-    if not kernel.VirtualProtect(address, size, execute_read, ctypes.byref(before)):
-        error = _refused(ctypes.get_last_error())
-        kernel.VirtualFree(address, 0, release)
-        raise error
-    kernel.FlushInstructionCache(kernel.GetCurrentProcess(), address, size)
-    return address
+    def _map(code: bytes, size: int) -> int:
+        import mmap
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        number = ctypes.c_int
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_ssize_t]
+        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        address: int | None = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        if address is None or address == ctypes.c_void_p(-1).value:
+            raise _refused(ctypes.get_errno())
+        ctypes.memmove(address, code, len(code))
+        # On aarch64 Linux flushes the instruction cache itself when a page becomes executable for the first time.
+        if libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
+            error = _refused(ctypes.get_errno())
+            libc.munmap(address, size)
+            raise error
+        return address
 
 
 def _refused(number: int) -> ImageError:

@@ -27,7 +27,6 @@ from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
 from ebpf.vm.steps import Step, compile_steps
 
-
 SLICE = 1 << 16
 """Instructions between two looks at whether the kernel is still there: some ten milliseconds."""
 

@@ -26,13 +26,15 @@ def test_reference_runs_everywhere(hardened: None) -> None:
 
 def test_no_silent_fallback(hardened: None) -> None:
     with pytest.raises(
-        NotSupportedError, match="'interpreter' is not .*there is no native code for this; use 'reference'"
+        NotSupportedError, match=r"'interpreter' is not .*there is no native code for this; use 'reference'"
     ):
         choose_engine("interpreter")
 
 
 def test_unknown_engine() -> None:
-    with pytest.raises(NotSupportedError, match="engine 'warp' is not supported.*use auto or reference or interpreter"):
+    with pytest.raises(
+        NotSupportedError, match=r"engine 'warp' is not supported.*use auto or reference or interpreter"
+    ):
         choose_engine("warp")
 
 
