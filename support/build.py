@@ -26,21 +26,10 @@ IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
 CLANG = "clang-19"
 VERSION = "19.1."
 """What `clang-19 --version` has to name; another one makes other code."""
-FLAGS = [
-    "-std=c11",
-    "-O2",
-    "-fPIC",
-    "-ffreestanding",
-    "-fno-builtin",
-    "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-unwind-tables",
-    "-fno-exceptions",
-    "-fno-ident",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-]
+FLAGS = (
+    "-std=c11", "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-exceptions",
+    "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-ident", "-Wall", "-Wextra", "-Werror",
+)  # fmt: skip
 LIMIT = 50_000
 """Bytes that an image may have."""
 ENTRIES = ("ebpf_decode", "ebpf_run")
@@ -82,7 +71,7 @@ def link(path: Path) -> tuple[bytes, dict[str, int]]:
     with path.open("rb") as file:
         elf = ELFFile(file)
         blob, places = _lay_out(elf)
-        symbols = elf.get_section_by_name(".symtab")
+        symbols: Any = elf.get_section_by_name(".symtab")
         for section in elf.iter_sections():
             if section["sh_type"] == "SHT_RELA" and section["sh_info"] in places:
                 for relocation in section.iter_relocations():

@@ -14,7 +14,7 @@ from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext, Redirect, SkbContext, XdpContext
-from ebpf.vm.engines import Engine, choose_engine
+from ebpf.vm.engines import Engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.helpers.lock import release_all
 from ebpf.vm.helpers.ring import discard_all
@@ -120,11 +120,9 @@ def test_run(
     on_cpu: int,
     cpus: int,
     budget: int,
-    engine: Engine | None = None,
+    engine: Engine,
 ) -> TestRun:
     """Answer BPF_PROG_TEST_RUN. The caller owns virtual CPU `on_cpu` of `cpus` for the time.
-
-    `engine` None is what `choose_engine` gives.
 
     Raises:
         Rejected: with the kernel's errno; ENOTSUPP for a program type without test run.
@@ -145,7 +143,7 @@ def test_run(
     kind = kinds.get(program.type)
     if kind is None:
         raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
-    return kind(Bench(program, kernel, on_cpu, cpus, budget, engine or choose_engine()), request)
+    return kind(Bench(program, kernel, on_cpu, cpus, budget, engine), request)
 
 
 def context_input(request: TestRequest, size: int) -> bytearray | None:

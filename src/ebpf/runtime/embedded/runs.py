@@ -64,7 +64,7 @@ class RunCommands:
         return 0
 
     def run(self, program: ProgramObject, request: TestRequest, engine: Engine | None = None) -> TestRun:
-        """Run a program on a virtual CPU, with the default engine if none is given. Raises Rejected and ProgramFault."""
+        """Run a program on a virtual CPU; `engine` None is the default one. Raises Rejected and ProgramFault."""
         state = self._state
         # A CPU that does not exist is refused by the run itself, with the errno of its program type.
         wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
@@ -77,7 +77,7 @@ class RunCommands:
                 on_cpu=cpu,
                 cpus=state.cpu_count,
                 budget=state.limits.budget,
-                engine=engine,
+                engine=engine or choose_engine(),
             )
 
         result = state.cpus.run(program, on, cpu=wanted)
