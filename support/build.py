@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def link(path: Path) -> tuple[bytes, dict[str, int]]:
         elf = ELFFile(file)
         blob, places = _lay_out(elf)
         symbols: Any = elf.get_section_by_name(".symtab")
-        for section in elf.iter_sections():
+        sections: Iterator[Any] = elf.iter_sections()
+        for section in sections:
             if section["sh_type"] == "SHT_RELA" and section["sh_info"] in places:
                 for relocation in section.iter_relocations():
                     symbol = symbols.get_symbol(relocation["r_info_sym"])
