@@ -17,8 +17,8 @@ from ebpf.codegen.header import SIZE, Header
 PAGE = 1 << 16
 """Mappings are rounded up to this: no page of a known system is larger."""
 
-_TARGETS = {"linux-x86_64": "x86_64-sysv", "win-amd64": "x86_64-win64", "linux-aarch64": "aarch64"}
-"""What sysconfig calls the platform that this interpreter was built for → target of an image."""
+_TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
+"""System, and processor that this interpreter was built for, as sysconfig names it → target of an image."""
 
 
 class ImageError(Exception):
@@ -35,8 +35,8 @@ class ImageError(Exception):
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `decode(slots, operations, count)` takes addresses. `run(machine)` takes what `pointer` makes of an address, and
-    releases the GIL.
+    `decode(slots, operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer`
+    makes of an address; the latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:
@@ -44,7 +44,8 @@ class Image:
         self.target = header.target
         self.decode: Callable[[int, int, int], int] = ctypes.CFUNCTYPE(word, word, word, word)(address + header.decode)
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
-        self.run: Callable[[ctypes.c_void_p], int] = ctypes.CFUNCTYPE(word)(address + header.run)
+        self.run: Callable[[ctypes.c_void_p], int] = ctypes.PYFUNCTYPE(word)(address + header.run)
+        self.run_released: Callable[[ctypes.c_void_p], int] = ctypes.CFUNCTYPE(word)(address + header.run)
 
 
 def pointer(address: int) -> ctypes.c_void_p:
@@ -54,10 +55,10 @@ def pointer(address: int) -> ctypes.c_void_p:
 
 def target_of_process() -> str:
     """Return the target whose image fits this process. Raises ImageError where there is none."""
-    platform = sysconfig.get_platform()
-    target = _TARGETS.get(platform)
+    processor = sysconfig.get_platform().rpartition("-")[2]
+    target = _TARGETS.get((sys.platform, processor))
     if target is None or sys.maxsize < 1 << 32 or sys.byteorder != "little":
-        raise ImageError(f"there is no native code for {platform}")
+        raise ImageError(f"there is no native code for {sys.platform} on {processor}")
     if sys.implementation.name != "cpython":
         raise ImageError(f"native code runs beside CPython only, not {sys.implementation.name}")
     return target
@@ -99,7 +100,10 @@ def map_code(code: bytes) -> int:
 
     They stay for the rest of the process. Raises ImageError with `refused`.
     """
-    return _map(code, -(-len(code) // PAGE) * PAGE)
+    try:
+        return _map(code, -(-len(code) // PAGE) * PAGE)
+    except OSError as error:
+        raise ImageError(f"the system's library can't be called: {error}") from None
 
 
 if sys.platform == "win32":

@@ -24,7 +24,7 @@ from ebpf.vm.execution import (
 )
 from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
-from ebpf.vm.memory import OFFSET_BITS, Region
+from ebpf.vm.memory import OFFSET_BITS
 from ebpf.vm.native import (
     ACTION,
     ADDRESS,
@@ -56,8 +56,16 @@ if TYPE_CHECKING:
 
 SLICE = 1 << 22
 """Instructions between two looks at signals: a few milliseconds."""
+FIRST_SLICE = 1 << 15
+"""Instructions before the GIL is released. A program that calls a helper every few microseconds keeps it: getting it
+back can take as long as another thread is let run, 5 ms."""
 _EMPTY_STACK = bytes(STACK_SIZE)
 _MOST_SPARE = 16
+
+_FIRST_SAVED = FRAMES + FRAME_WORDS + SAVED_POINTER
+"""Where the second frame keeps r10 of the first."""
+_EXIT, _FUEL, _HELPER = int(Stop.EXIT), int(Stop.FUEL), int(Stop.HELPER)
+_RESUME, _LEAVE = int(Action.RESUME), int(Action.LEAVE)
 
 _spare: list[NativeState] = []
 """States that no run uses."""
@@ -90,7 +98,7 @@ class Machine(Execution):
         for number, region in self.memory.regions.items():
             self.state.enter(number, region, self.memory.next_number)
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
-        words[FUEL] = self._take_fuel()
+        words[FUEL] = self._take_fuel(FIRST_SLICE)
 
     def _switch(self, program: Program) -> None:
         """Make a program the one that runs."""
@@ -101,32 +109,34 @@ class Machine(Execution):
         self.run.program = program
         self.state.words[CODE] = code.buffer_info()[0]
 
-    def _take_fuel(self) -> int:
-        fuel = min(self._left, SLICE)
+    def _take_fuel(self, most: int) -> int:
+        fuel = min(self._left, most)
         self._left -= fuel
         return fuel
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
-        words, pointer, native = self.state.words, self.state.pointer, self._image.run
-        at, action = slot, Action.ENTER
+        words, pointer, image = self.state.words, self.state.pointer, self._image
+        native = image.run
+        at, action = slot, int(Action.ENTER)
         while True:
             words[AT], words[ACTION] = at, action
             try:
                 stop = native(pointer)
-                if words[CHANGES] != self._changes:
+                if words[CHANGES] != self._changes and words[DEPTH]:
                     self._catch_up()
-                if stop == Stop.EXIT:
+                if stop == _EXIT:
                     return words[0]
-                at, action = words[AT], Action.RESUME
-                if stop == Stop.HELPER:
+                at, action = words[AT], _RESUME
+                native = image.run_released if stop == _FUEL else image.run
+                if stop == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
                     at += 1
                 else:
                     at = _ANSWERS[stop](self, at)
             except _Left:
-                action = Action.LEAVE
+                action = _LEAVE
             except Fault as fault:
                 raise self.report(fault, at) from None
             except RecursionError:
@@ -134,24 +144,21 @@ class Machine(Execution):
 
     def _catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
-        words, memory = self.state.words, self.memory
-        self._changes = words[CHANGES]
-        pointers = [words[FRAMES + FRAME_WORDS * depth + SAVED_POINTER] for depth in range(1, words[DEPTH])]
-        if words[DEPTH]:
+        words, memory, depth = self.state.words, self.memory, self.state.words[DEPTH]
+        pointers = [words[at] for at in range(_FIRST_SAVED, _FIRST_SAVED + FRAME_WORDS * (depth - 1), FRAME_WORDS)]
+        if depth:
             pointers.append(words[FRAME_POINTER])
         stacks = [pointer >> OFFSET_BITS for pointer in pointers]
-        for number in set(self._stacks).difference(stacks):
-            memory.disown(number)
-        for depth, number in enumerate(stacks):
+        for number in self._stacks:
+            if number not in stacks and number in memory.regions:
+                memory.disown(number)
+        for number, region in zip(stacks, self.state.stack_regions, strict=False):
             if number not in memory.regions:
-                memory.adopt(number, self._stack_region(depth))
+                memory.adopt(number, region)
         self._stacks = stacks
+        self._changes = words[CHANGES]
         memory.next_number = words[NEXT]
         self.run.program = self._programs[words[CODE]]
-
-    def _stack_region(self, depth: int) -> Region:
-        name = f"stack of frame {depth}"
-        return Region(name, self.state.stack_views[depth], 0, STACK_SIZE, readable=True, writable=True)
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""
@@ -176,7 +183,7 @@ class Machine(Execution):
         if not self._left:
             raise out_of_budget()
         self.check_open()
-        self.state.words[FUEL] = self._take_fuel()
+        self.state.words[FUEL] = self._take_fuel(SLICE)
         return at
 
     def _tail_call(self, at: int) -> int:
@@ -187,8 +194,8 @@ class Machine(Execution):
         self._switch(target)
         depth = len(self._stacks) - 1
         self.memory.remove(words[FRAME_POINTER])
-        self.state.stack_views[depth][:] = _EMPTY_STACK
-        region = self._stack_region(depth)
+        region = self.state.stack_regions[depth]
+        region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)
         words[FRAME_POINTER] = first + STACK_SIZE
         self._stacks[depth] = first >> OFFSET_BITS
@@ -232,7 +239,7 @@ class Machine(Execution):
         """Give up the frames that a fault left open, and the state."""
         self._catch_up()
         self.memory.mirror = None
-        for number in self._stacks:
+        for number in self.memory.regions.keys() & self._stacks:
             self.memory.disown(number)
         for program, code in self._codes.items():
             native_code(program, self._image).give_back(code)
@@ -256,7 +263,9 @@ _ANSWERS: dict[int, Callable[[Machine, int], int]] = {
 
 
 def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
-    """Run the program of `run` with `arguments` in r1 and up; return r0, unsigned 64 bits. Releases the GIL.
+    """Run the program of `run` with `arguments` in r1 and up; return r0, unsigned 64 bits.
+
+    Long stretches of the program run without the GIL.
 
     `helper` replaces the kernel's helpers (numbers as the program names them).
 

@@ -68,6 +68,7 @@ class Stop(IntEnum):
 
 
 _REGION = Struct("<QQ8I16x")
+_NO_ROOM = (0, 0, 0, 0)
 _NO_REGION = array("Q", bytes(8 * REGION_WORDS))
 _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
 _NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
@@ -84,7 +85,7 @@ def load_interpreter() -> Image:
 class NativeState:
     """One struct machine and what it points to; a mirror of the address space of the run that uses it."""
 
-    __slots__ = ("_address_of", "pointer", "stack_views", "stacks", "table", "words")
+    __slots__ = ("_address_of", "pointer", "stack_regions", "stacks", "table", "words")
 
     def __init__(self) -> None:
         from ebpf.codegen.image import address_of, pointer
@@ -95,7 +96,11 @@ class NativeState:
         self.table = array("Q", _NO_TABLE)
         self.pointer = pointer(self.words.buffer_info()[0])
         whole = memoryview(self.stacks).cast("B")
-        self.stack_views = [whole[at : at + STACK_SIZE] for at in range(0, len(whole), STACK_SIZE)]
+        views = (whole[at : at + STACK_SIZE] for at in range(0, len(whole), STACK_SIZE))
+        self.stack_regions = [
+            Region(f"stack of frame {depth}", view, 0, STACK_SIZE, readable=True, writable=True)
+            for depth, view in enumerate(views)
+        ]
         self.clear()
 
     def clear(self) -> None:
@@ -115,10 +120,15 @@ class NativeState:
         if not self.table[at]:
             words[LIVE] += 1
         start, size = region.start, region.end - region.start
-        read = (size, max(size - 1, 0), max(size - 3, 0), max(size - 7, 0)) if region.readable else (0, 0, 0, 0)
-        write = (size, max(size - 1, 0), max(size - 3, 0), max(size - 7, 0)) if region.writable else (0, 0, 0, 0)
-        host = self._address_of(region.data) + start if size else 0
-        _REGION.pack_into(self.table, 8 * at, (number << OFFSET_BITS) + start, host, *read, *write)
+        room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
+        _REGION.pack_into(
+            self.table,
+            8 * at,
+            (number << OFFSET_BITS) + start,
+            self._address_of(region.data) + start if size else 0,
+            *(room if region.readable else _NO_ROOM),
+            *(room if region.writable else _NO_ROOM),
+        )
         words[NEXT] = next_number
 
     def leave(self, number: int) -> None:
