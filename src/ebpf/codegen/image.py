@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import sys
-import sysconfig
 from collections.abc import Callable
-from importlib import resources
 
 from ebpf.codegen.header import SIZE, Header
 
@@ -18,7 +17,8 @@ PAGE = 1 << 16
 """Mappings are rounded up to this: no page of a known system is larger."""
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
-"""System, and processor that this interpreter was built for, as sysconfig names it → target of an image."""
+"""System and processor → target of an image."""
+_IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
 
 class ImageError(Exception):
@@ -53,12 +53,19 @@ def pointer(address: int) -> ctypes.c_void_p:
     return ctypes.c_void_p(address)
 
 
+def processor() -> str:
+    """Return the processor that this process runs on, as its system calls it."""
+    if sys.platform == "win32":
+        # What the interpreter was built for: an ARM machine runs interpreters for x64, too.
+        return "amd64" if "amd64" in sys.version.lower() else "other"
+    return os.uname().machine
+
+
 def target_of_process() -> str:
     """Return the target whose image fits this process. Raises ImageError where there is none."""
-    processor = sysconfig.get_platform().rpartition("-")[2]
-    target = _TARGETS.get((sys.platform, processor))
+    target = _TARGETS.get((sys.platform, processor()))
     if target is None or sys.maxsize < 1 << 32 or sys.byteorder != "little":
-        raise ImageError(f"there is no native code for {sys.platform} on {processor}")
+        raise ImageError(f"there is no native code for {sys.platform} on {processor()}")
     if sys.implementation.name != "cpython":
         raise ImageError(f"native code runs beside CPython only, not {sys.implementation.name}")
     return target
@@ -66,11 +73,12 @@ def target_of_process() -> str:
 
 def read_image(name: str, layout: tuple[int, ...]) -> tuple[Header, bytes]:
     """Return header and code of an image that is whole and has this layout. Raises ImageError."""
-    file = resources.files("ebpf.codegen").joinpath("images", f"{name}.bin")
     try:
-        return check_image(file.read_bytes(), name, layout)
+        with open(os.path.join(_IMAGES, f"{name}.bin"), "rb") as file:
+            image = file.read()
     except OSError as error:
         raise ImageError(f"{name}.bin is missing from this installation: {error}") from None
+    return check_image(image, name, layout)
 
 
 def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Header, bytes]:

@@ -67,7 +67,8 @@ class Stop(IntEnum):
     MAP_VALUE = 11
 
 
-_REGION = Struct("<QQ8I16x")
+_REGION = Struct("<Q8I")
+"""What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
 _NO_REGION = array("Q", bytes(8 * REGION_WORDS))
 _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
@@ -116,20 +117,24 @@ class NativeState:
 
     def enter(self, number: int, region: Region, next_number: int) -> None:
         """Enter a region, or replace what was said about it."""
-        words, at = self.words, (number & self.words[MASK]) * REGION_WORDS
-        if not self.table[at]:
+        words, table, at = self.words, self.table, (number & self.words[MASK]) * REGION_WORDS
+        words[NEXT] = next_number
+        if table[at]:
+            table[at : at + REGION_WORDS] = _NO_REGION
+        else:
             words[LIVE] += 1
         start, size = region.start, region.end - region.start
+        table[at] = (number << OFFSET_BITS) + start
+        if not size:
+            return
         room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
         _REGION.pack_into(
-            self.table,
-            8 * at,
-            (number << OFFSET_BITS) + start,
-            self._address_of(region.data) + start if size else 0,
+            table,
+            8 * at + 8,
+            self._address_of(region.data) + start,
             *(room if region.readable else _NO_ROOM),
             *(room if region.writable else _NO_ROOM),
         )
-        words[NEXT] = next_number
 
     def leave(self, number: int) -> None:
         """Take a region out."""
