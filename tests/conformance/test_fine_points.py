@@ -186,3 +186,16 @@ def test_what_a_counted_array_refuses(opened: Opened) -> None:
     assert refusal([], 2) == EFAULT
     assert refusal([], 0x3FFFFFFE) == EFAULT
     assert refusal([], 0xFFFFFFFF) == EINVAL
+
+
+@pytest.mark.parametrize(("width", "length"), [(70_000, 70_001), (9_999_999, 1 << 23), (9_999_999_999, 1 << 23)])
+def test_wide_fields_are_cut(runtime: Runtime, width: int, length: int) -> None:
+    text = """
+        *(u64 *)(r10 - 8) = 5
+        r1 = r10; r1 += -40; r2 = 16; r3 = map[ro][0] ll; r4 = r10; r4 += -8; r5 = 8
+        call bpf_snprintf
+        exit
+    """
+    form = f"%{width}d\0".encode().ljust(16, b"\0")
+    case = Case(name="wide", type=ProgramType.SYSCALL, text=text, data=b"", wants_data=False, constants=form)
+    assert on(runtime, case).retval == length

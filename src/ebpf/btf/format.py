@@ -31,7 +31,7 @@ from ebpf.errors import BtfError
 
 _QUALIFIERS: dict[type[Type], str] = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
 _ENUM_MODES = {1: "byte", 2: "HI", 8: "word"}
-_FREE_TEXT = 1 << 17
+_FREE_TEXT = 1 << 16
 _LONG_GAP = 1024
 """Holes of more bits than this are one char array instead of many bit-fields."""
 
@@ -186,7 +186,8 @@ class CWriter:
         _, width = bit_span(member)
         if width:
             unit = 8 * size_of(member.type)
-            return end if packed or end % unit + width <= unit else -(-end // unit) * unit
+            fits = packed or not unit or end % unit + width <= unit  # hostile types may have no size
+            return end if fits else -(-end // unit) * unit
         unit = 8 if packed else 8 * self._align.of(member.type, 0)
         return -(-end // unit) * unit
 

@@ -142,10 +142,11 @@ class _Analysis:
 
     def _blocks(self, entry: int, frame: int, start: State) -> State | None:
         states = {entry: start}
-        pending = [entry]
+        pending, waiting = [entry], {entry}
         result: State | None = None
         while pending:
             at = heappop(pending)
+            waiting.discard(at)
             self.visits += 1
             if self.visits > _MAX_STATES:
                 raise Rejected(E2BIG, "BPF program is too complex: the context pointer can't be followed")
@@ -160,8 +161,9 @@ class _Analysis:
                 merged = state if known is None else known.joined(state)
                 if known is None or merged != known:
                     states[after] = merged.copy()
-                    if after not in pending:
+                    if after not in waiting:
                         heappush(pending, after)
+                        waiting.add(after)
         return result
 
     def _block(self, at: int, frame: int, state: State) -> int | None:

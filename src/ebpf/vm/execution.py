@@ -49,7 +49,7 @@ class Execution:
 
     def function(self, slot: int) -> int:
         """Return the slot of a function that may be called back."""
-        if slot not in self.run.program.functions[1:]:
+        if slot not in self.run.program.callbacks:
             raise Fault("call", f"{slot:#x} is not a function of the program", address=slot)
         return slot
 
@@ -58,6 +58,8 @@ class Execution:
         run = self.run
         if context != self.start:
             raise Fault("helper", "tail_call: the first argument is not the context", address=context)
+        if run.locks:
+            raise Fault("helper", "tail_call was called while a spin lock is held")
         if run.tail_calls >= MAX_TAIL_CALLS:
             return None
         target = run.kernel.program_of(self.memory.object_at(prog_array), index)

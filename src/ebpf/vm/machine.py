@@ -51,7 +51,8 @@ class Run:
       the engine sets it for the duration of the run. `slot` is what a function pointer holds.
     - `budget` is how many instructions the run may execute, callbacks and programs of tail calls included.
     - `tail_calls` counts them (limit 33), `locks` are the spin locks held, by address, and `reservations` the ring
-      buffer records reserved and not yet submitted, by address; helper bodies keep both.
+      buffer records reserved and not yet submitted, by address; helper bodies keep both. `unclaimed` are records
+      that have no address yet: an interrupt may come before they have.
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class Run:
         "program",
         "reservations",
         "tail_calls",
+        "unclaimed",
     )
 
     def __init__(
@@ -86,6 +88,7 @@ class Run:
         self.tail_calls = 0
         self.locks: dict[int, Any] = {}
         self.reservations: dict[int, Any] = {}
+        self.unclaimed: list[Any] = []
         self.call: Callable[[int, Sequence[int]], int] = _not_running
 
 

@@ -6,10 +6,11 @@ learn nor forge one, and pointer arithmetic that leaves a region meets no other.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
+MAX_REGIONS = 1 << 22
+"""How many regions a run may have at a time: each map value that it looked up is one, and takes some 300 bytes."""
 UNSIGNED = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 """Size in bytes → how an unsigned integer of it lies in memory."""
 
 PLACES = 64
 """Places for regions in a new address space; a power of two, and always at least twice the regions that there are."""
 
-ATOMIC = Lock()
+ATOMIC = RLock()
 """Held for one atomic instruction: runs on other virtual CPUs share map values."""
+
+if hasattr(os, "register_at_fork"):
+    # Whoever holds it must not be in the middle when the process forks: in the child nobody would let go of it.
+    os.register_at_fork(before=ATOMIC.acquire, after_in_parent=ATOMIC.release, after_in_child=ATOMIC.release)
 
 
 @dataclass(slots=True)
@@ -96,7 +103,11 @@ class AddressSpace:
         return number << OFFSET_BITS
 
     def make_room(self) -> None:
-        """See to it that one more region has a place. Raises Fault where there are no numbers left."""
+        """See to it that one more region has a place. Raises Fault where there are too many, or no numbers left."""
+        if len(self.regions) >= MAX_REGIONS:
+            raise Fault(
+                "memory", f"the run has more than {MAX_REGIONS} regions of memory, map values that it looked up"
+            )
         if self.next_number > OFFSET_MASK - self.places:
             raise Fault("memory", "the run has used up the addresses for its regions")
         if 2 * (len(self.regions) + 1) > self.places:

@@ -89,6 +89,11 @@ class Program:
     """End of the highest access to a plain context: a test run has to give that much."""
     source_line: Callable[[int], str | None] = field(repr=False)
     compiled: dict[str, Any] = field(default_factory=dict, repr=False)
+    callbacks: frozenset[int] = field(init=False, repr=False)
+    """What function pointers may name: all functions but the main program."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "callbacks", frozenset(self.functions[1:]))
 
     def source(self, slot: int) -> str | None:
         """Return the line of source code that a lowered slot comes from, None if unknown."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ebpf.btf import (
@@ -94,6 +94,7 @@ _mutation = st.tuples(
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([(20, 0)], False)  # a bit-field whose type has no size
 @given(st.lists(_mutation, min_size=1, max_size=6), st.booleans())
 def test_mutated_words(mutations: list[tuple[int, int]], big: bool) -> None:
     data = bytearray(SAMPLE)

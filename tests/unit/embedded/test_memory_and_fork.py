@@ -77,7 +77,7 @@ def test_waiter() -> None:
         waiter = runtime.waiter([ring], ring_map)
         started = time.monotonic()
         assert waiter.wait(0.05) is False
-        assert time.monotonic() - started >= 0.05
+        assert time.monotonic() - started >= 0.03  # clocks of Windows tick every 16 ms
         runtime.runner(program).run(PACKET)
         assert waiter.wait(5) is True
         ring.set_consumer(ring.producer())

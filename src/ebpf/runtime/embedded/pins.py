@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import errorcode
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.linux.errno import (
@@ -23,6 +25,7 @@ from ebpf.abi.linux.errno import (
     ENOTDIR,
     ENOTEMPTY,
     EPERM,
+    NAMES,
 )
 from ebpf.runtime.embedded.handles import access_only
 from ebpf.runtime.embedded.linkobjects import LinkObject
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.attrs import ObjPin
     from ebpf.runtime.embedded.state import State
 
+_NUMBERS = {name: number for number, name in NAMES.items()}
 _PINNABLE = (MapObject, ProgramObject, LinkObject)
 
 
@@ -77,7 +81,7 @@ class MemoryTree:
             raise Rejected(EEXIST, f"{path} is a pin")
         while path not in self._directories:
             self._directories.add(path)
-            path = os.path.dirname(path)
+            path = posixpath.dirname(path)
 
     def remove(self, path: str) -> str | None:
         if path in self._pins:
@@ -93,13 +97,13 @@ class MemoryTree:
         if path not in self._directories:
             raise Rejected(ENOTDIR if path in self._pins else ENOENT, f"there is no directory {path}")
         below = (self._pins.keys() | self._directories) - {"/"}
-        return sorted(os.path.basename(name) for name in below if os.path.dirname(name) == path)
+        return sorted(posixpath.basename(name) for name in below if posixpath.dirname(name) == path)
 
     def exists(self, path: str) -> bool:
         return path in self._pins or path in self._directories
 
     def _check_parent(self, path: str) -> None:
-        parent = os.path.dirname(path)
+        parent = posixpath.dirname(path)
         if parent in self._pins:
             raise Rejected(ENOTDIR, f"{parent} is no directory")
         if parent not in self._directories:
@@ -110,7 +114,7 @@ class DirectoryTree:
     """Names as files below a directory of the host: `/a` is the file `a` in it, a path inside it is itself."""
 
     def __init__(self, root: str) -> None:
-        self._root = os.path.abspath(root)
+        self._root = os.path.abspath(root).replace(os.sep, "/")
 
     def create(self, path: str, key: str) -> None:
         with _host_errors(), open(self._host(path), "x", encoding="utf-8") as file:
@@ -146,9 +150,9 @@ class DirectoryTree:
         return os.path.lexists(self._host(path))
 
     def _host(self, path: str) -> str:
-        if path == self._root or path.startswith(self._root + os.sep):
+        if path == self._root or path.startswith(self._root + "/"):
             return path
-        return os.path.join(self._root, path.lstrip("/" + os.sep))
+        return posixpath.join(self._root, path.lstrip("/"))
 
 
 @contextmanager
@@ -157,7 +161,9 @@ def _host_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Rejected(error.errno or EINVAL, str(error)) from None
+        # Systems number them differently, beyond the first few.
+        name = errorcode.get(error.errno or 0, "EINVAL")
+        raise Rejected(_NUMBERS.get(name, EINVAL), str(error)) from None
 
 
 class PinCommands:
@@ -257,11 +263,12 @@ def _path(attr: ObjPin) -> str:
 
 
 def _check_name(path: str) -> None:
-    if "." in os.path.basename(path):
+    if "." in posixpath.basename(path):
         raise Rejected(EPERM, "dots in names of pins are reserved")
 
 
 def _normal(path: str) -> str:
-    """Make a path absolute and free of `.`, `..` and doubled slashes."""
-    absolute = os.path.normpath(path if os.path.isabs(path) or path.startswith("/") else "/" + path)
+    """Make a path absolute, with slashes whatever the host writes, and free of `.`, `..` and doubled ones."""
+    slashed = path.replace(os.sep, "/")
+    absolute = posixpath.normpath(slashed if os.path.isabs(path) or slashed.startswith("/") else "/" + slashed)
     return "/" + absolute.lstrip("/") if absolute.startswith("//") else absolute

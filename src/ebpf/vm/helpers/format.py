@@ -27,6 +27,7 @@ _DIGITS = frozenset(b"0123456789")
 _FLAGS = frozenset(b"0+- ")
 _INTEGERS = frozenset(b"diuxX")
 _POINTER_WIDTH = 16
+_MAX_WIDTH = (1 << 23) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _directive(text: bytes, at: int) -> tuple[Directive, int] | None:
     start = at
     while text[at : at + 1] and text[at] in _DIGITS:
         at += 1
-    width = int(text[start:at] or b"-1")
+    width = _width(text[start:at]) if at > start else -1
     letter = text[at : at + 1]
     if letter == b"p":
         return _pointer(text, at + 1, flags, width)
@@ -87,6 +88,14 @@ def _directive(text: bytes, at: int) -> tuple[Directive, int] | None:
     if not kind or kind[0] not in _INTEGERS:
         return None
     return Directive(flags, width, kind.decode(), 8 if longs else 4), at + longs + 1
+
+
+def _width(digits: bytes) -> int:
+    # The kernel reads the number into an int that wraps and then cuts it (skip_atoi, set_field_width).
+    width = 0
+    for digit in digits:
+        width = (width * 10 + digit - ord("0")) & 0xFFFFFFFF
+    return max(-_MAX_WIDTH, min(width - (width >> 31 << 32), _MAX_WIDTH))
 
 
 def _ends(text: bytes, at: int) -> bool:

@@ -27,28 +27,31 @@ def _output(run: Run, map_: Map, data: memoryview, size: int, flags: int) -> int
 
 def _reserve(run: Run, map_: Map, size: int, flags: int) -> int:
     ring = _ring(map_)
-    reservation = None if flags else ring.reserve(size)
+    kept = run.unclaimed
+    reservation = None if flags else ring.reserve(size, kept)
     if reservation is None:
         return 0
     address = run.memory.add(reservation.view, f"record of {ring.name}")
     run.reservations[address] = reservation
+    kept.clear()
     return address
 
 
 def _submit(run: Run, address: int, flags: int) -> None:
-    reservation = _release(run, address)
+    reservation: Reservation = run.reservations[address]
     reservation.ring.submit(reservation, flags)
+    _forget(run, address)
 
 
 def _discard(run: Run, address: int, flags: int) -> None:
-    reservation = _release(run, address)
+    reservation: Reservation = run.reservations[address]
     reservation.ring.discard(reservation, flags)
+    _forget(run, address)
 
 
-def _release(run: Run, address: int) -> Reservation:
+def _forget(run: Run, address: int) -> None:
+    del run.reservations[address]
     run.memory.remove(address)
-    reservation: Reservation = run.reservations.pop(address)
-    return reservation
 
 
 def discard_all(run: Run) -> int:
@@ -56,6 +59,8 @@ def discard_all(run: Run) -> int:
     left = list(run.reservations)
     for address in left:
         _discard(run, address, 0)
+    for reservation in run.unclaimed:
+        reservation.ring.give_up([reservation])
     return len(left)
 
 

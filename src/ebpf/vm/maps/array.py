@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ebpf.abi.linux.errno import EINVAL
 from ebpf.abi.types import MapFlag
-from ebpf.vm.maps.base import LOCK, PAGE_SIZE, Map, MapShape, round_up
+from ebpf.vm.maps.base import LOCK, MAX_VIEWS, PAGE_SIZE, Map, MapShape, round_up
 
 
 class ArrayMap(Map):
@@ -32,6 +33,8 @@ class ArrayMap(Map):
         view = self._views.get(index)
         if view is None and 0 <= index < self.max_entries:
             start = index * self.stride
+            if len(self._views) >= MAX_VIEWS:
+                self._views.clear()  # the same element has a second address then in a run that knows the first
             view = self._views.setdefault(index, self.storage[start : start + self.value_size])
         return view
 
@@ -61,4 +64,7 @@ class ArrayMap(Map):
         return self.index_after(key)
 
     def elements(self) -> list[tuple[bytes, Any, memoryview]]:
-        return [(i.to_bytes(4, "little"), i, self.view(i)) for i in range(self.max_entries)]  # type: ignore[misc]  # every index has a view
+        return list(self.elements_on(0))
+
+    def elements_on(self, cpu: int) -> Iterator[tuple[bytes, Any, memoryview]]:
+        return ((i.to_bytes(4, "little"), i, self.view(i)) for i in range(self.max_entries))  # type: ignore[misc]  # every index has a view

@@ -7,7 +7,7 @@ programs see exactly these numbers in r0; the system call side turns them into e
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ NOEXIST = int(UpdateFlag.NOEXIST)
 EXIST = int(UpdateFlag.EXIST)
 LOCK = int(UpdateFlag.LOCK)
 PAGE_SIZE = 4096
+MAX_VIEWS = 1 << 16
+"""How many views of its elements an array keeps: beyond that they would take more memory than the elements."""
 
 FILE_FLAGS = int(MapFlag.RDONLY | MapFlag.WRONLY)
 """What belongs to the file descriptor, not to the map: the kernel keeps them apart, and so does MapShape.flags."""
@@ -138,8 +140,8 @@ class Map:
         """Snapshot for bpf_for_each_map_elem: key, its identity, live value of CPU 0 (or the CPU asked for)."""
         return []
 
-    def elements_on(self, cpu: int) -> list[tuple[bytes, Any, memoryview]]:
-        """The snapshot with the values of `cpu`."""
+    def elements_on(self, cpu: int) -> Iterable[tuple[bytes, Any, memoryview]]:
+        """The elements with the values of `cpu`; of arrays one by one, since a snapshot may take more than the map."""
         return self.elements()
 
     # System call side.

@@ -2,6 +2,9 @@
 
 Elements sit in numbered slots, freed slots are used again, and iteration goes by slot. So the cursor of a walk is a
 number that stays meaningful while elements come and go, which is what the batch commands need.
+
+Ctrl-C raises between two calls. Where several tables change together, everything is computed first and then stored
+without a call in between, so that an element is in all of them or in none; maps and rings keep to that throughout.
 """
 
 from __future__ import annotations
@@ -134,23 +137,25 @@ class HashMap(Map):
 
     def place(self, element: Element) -> int:
         """Give a new element its slot."""
-        if self._free:
-            element.slot = self._free.pop()
-            self._slots[element.slot] = element
-        else:
-            element.slot = len(self._slots)
-            self._slots.append(element)
-        self._first = min(self._first, element.slot)
+        slots, free = self._slots, self._free
+        slot = element.slot = free[-1] if free else len(slots)
+        first = min(self._first, slot)
+        if free:
+            del free[-1]
+        slots[slot : slot + 1] = (element,)
+        self._first = first
         self._table[element.key] = element
         return 0
 
     def remove(self, key: bytes) -> Element | None:
         """Drop an element and free its slot."""
-        element = self._table.pop(key, None)
+        element = self._table.get(key)
         if element is None:
             return None
+        end = len(self._free)
+        del self._table[key]
         self._slots[element.slot] = None
-        self._free.append(element.slot)
+        self._free[end:] = (element.slot,)
         if not self.preallocated:
             self.charge(-self.element_size)
         return element

@@ -6,7 +6,8 @@ per prefix length and one sorted list of the prefixes in the order in which the 
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
+from operator import neg
 from typing import Any
 
 from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
@@ -105,23 +106,27 @@ class LpmTrieMap(Map):
             return -ENOSPC
         if not self.charge(self.element_size):
             return -ENOMEM
-        if length not in self._tables:
-            self._tables[length] = {}
-            insort(self._lengths, length, key=lambda n: -n)
-        self._tables[length][address >> (self.max_prefix - length)] = element
+        table, prefix = self._tables.get(length), address >> (self.max_prefix - length)
         rank = self._rank(length, address)
-        insort(self._order, rank)
+        place, longer = bisect_left(self._order, rank), bisect_left(self._lengths, -length, key=neg)
+        if table is None:
+            self._tables[length] = {prefix: element}
+            self._lengths[longer:longer] = (length,)
+        else:
+            table[prefix] = element
+        self._order[place:place] = (rank,)
         self._ordered[rank] = element
         return 0
 
     def _remove(self, length: int, address: int) -> None:
-        table = self._tables[length]
-        del table[address >> (self.max_prefix - length)]
+        table, prefix = self._tables[length], address >> (self.max_prefix - length)
+        rank = self._rank(length, address)
+        place, longer = bisect_left(self._order, rank), self._lengths.index(length)
+        del table[prefix]
         if not table:
             del self._tables[length]
-            self._lengths.remove(length)
-        rank = self._rank(length, address)
-        del self._order[bisect_left(self._order, rank)]
+            del self._lengths[longer]
+        del self._order[place]
         del self._ordered[rank]
         self.charge(-self.element_size)
 

@@ -70,14 +70,16 @@ class LruHashMap(HashMap):
 
     def place(self, element: Element) -> int:
         part = self._cpu % self._parts
+        result = super().place(element)
         self._home[element.key] = part
         self._recent[part][element.key] = None
-        return super().place(element)
+        return result
 
     def remove(self, key: bytes) -> Element | None:
         element = super().remove(key)
         if element is not None:
-            del self._recent[self._home.pop(key)][key]
+            del self._recent[self._home[key]][key]
+            del self._home[key]
         return element
 
 

@@ -5,10 +5,11 @@ In the system call a value is all CPUs' values one after the other, each rounded
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ebpf.abi.linux.errno import EINVAL, ENOENT
-from ebpf.vm.maps.base import EXIST, Map, MapShape, round_up
+from ebpf.vm.maps.base import EXIST, MAX_VIEWS, Map, MapShape, round_up
 from ebpf.vm.maps.hash import Element, HashMap
 
 
@@ -47,6 +48,8 @@ class PercpuArrayMap(_Values):
         view = views.get(index)
         if view is None and 0 <= index < self.max_entries:
             start = index * self.stride
+            if len(views) >= MAX_VIEWS:
+                views.clear()
             view = views.setdefault(index, self._storage[cpu][start : start + self.value_size])
         return view
 
@@ -87,10 +90,10 @@ class PercpuArrayMap(_Values):
         return self.index_after(key)
 
     def elements(self) -> list[tuple[bytes, Any, memoryview]]:
-        return self.elements_on(0)
+        return list(self.elements_on(0))
 
-    def elements_on(self, cpu: int) -> list[tuple[bytes, Any, memoryview]]:
-        return [(i.to_bytes(4, "little"), i, self.view(i, cpu)) for i in range(self.max_entries)]  # type: ignore[misc]  # every index has a view
+    def elements_on(self, cpu: int) -> Iterator[tuple[bytes, Any, memoryview]]:
+        return ((i.to_bytes(4, "little"), i, self.view(i, cpu)) for i in range(self.max_entries))  # type: ignore[misc]  # every index has a view
 
     def _check(self, key: bytes, flags: int) -> int:
         return -EINVAL if flags > EXIST else self.check_index(key, flags)

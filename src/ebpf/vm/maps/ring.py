@@ -29,15 +29,19 @@ def _drop(_ring: object) -> bool:
 
 
 class Reservation:
-    """Room for a record that its producer is still writing. `view` is the record's data."""
+    """Room for a record that its producer is still writing. `view` is the record's data.
 
-    __slots__ = ("done", "position", "ring", "size", "view")
+    `placed` says that the ring counts on it, `done` that it was submitted or discarded.
+    """
+
+    __slots__ = ("done", "placed", "position", "ring", "size", "view")
 
     def __init__(self, ring: RingBufferMap, position: int, size: int, view: memoryview) -> None:
         self.ring = ring
         self.position = position
         self.size = size
         self.view = view
+        self.placed = False
         self.done = False
 
 
@@ -70,12 +74,15 @@ class RingBufferMap(Map):
 
     # Program side.
 
-    def reserve(self, size: int) -> Reservation | None:
-        """Make room for `size` bytes; None when they don't fit now or ever."""
+    def reserve(self, size: int, kept: list[Reservation] | None = None) -> Reservation | None:
+        """Make room for `size` bytes; None when they don't fit now or ever.
+
+        The reservation is put into `kept` before it is placed: who is interrupted finds it there, for `give_up`.
+        """
         if size > _MAX_RECORD or round_up(size + HEADER_SIZE, 8) > self.size:
             return None
         while True:
-            reservation = self._try_reserve(size)
+            reservation = self._try_reserve(size, [] if kept is None else kept)
             if reservation is not None or not self.on_full(self):
                 return reservation
 
@@ -87,16 +94,26 @@ class RingBufferMap(Map):
         """Give a record up; the consumer skips it."""
         self._commit(reservation, reservation.size | DISCARD, flags)
 
+    def give_up(self, kept: list[Reservation]) -> None:
+        """Discard what was placed and is not done."""
+        for reservation in kept:
+            if reservation.placed:
+                self.discard(reservation)
+
     def output(self, data: bytes | memoryview, flags: int = 0) -> int:
         """Copy a whole record in."""
         if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
             return -EINVAL
-        reservation = self.reserve(len(data))
-        if reservation is None:
-            return -EAGAIN
-        reservation.view[:] = data
-        self.submit(reservation, flags)
-        return 0
+        kept: list[Reservation] = []
+        try:
+            reservation = self.reserve(len(data), kept)
+            if reservation is None:
+                return -EAGAIN
+            reservation.view[:] = data
+            self.submit(reservation, flags)
+            return 0
+        finally:
+            self.give_up(kept)
 
     def query(self, what: int) -> int:
         """Answer bpf_ringbuf_query: 0 unread bytes, 1 size, 2 consumer position, 3 producer position."""
@@ -137,22 +154,28 @@ class RingBufferMap(Map):
     def read(self, key: bytes, flags: int = 0, value: bytes = b"") -> bytes | int:
         return -ENOTSUPP
 
-    def _try_reserve(self, size: int) -> Reservation | None:
+    def _try_reserve(self, size: int, kept: list[Reservation]) -> Reservation | None:
         length = round_up(size + HEADER_SIZE, 8)
         with self.lock:
             position = self._producer
             # The kernel keeps one byte free: a record of exactly the whole size never fits.
             if position + length - self._consumer > self.size - 1:
                 return None
-            self._producer = position + length
             at = position % self.size
             struct.pack_into("<II", self.data, at, size | BUSY, at // PAGE_SIZE + _FIRST_DATA_PAGE)
-            return Reservation(self, position, size, self.data[at + HEADER_SIZE : at + HEADER_SIZE + size])
+            reservation = Reservation(self, position, size, self.data[at + HEADER_SIZE : at + HEADER_SIZE + size])
+            kept.append(reservation)
+            self._producer = position + length
+            reservation.placed = True
+            return reservation
 
     def _commit(self, reservation: Reservation, length: int, flags: int) -> None:
         with self.lock:
-            struct.pack_into("<I", self.data, reservation.position % self.size, length)
+            if reservation.done:
+                return
+            at, word = reservation.position % self.size, length.to_bytes(4, "little")
             reservation.done = True
+            self.data[at : at + 4] = word
             caught_up = self._consumer % self.size == reservation.position % self.size
         if flags & FORCE_WAKEUP or (caught_up and not flags & NO_WAKEUP):
             for wake in list(self.listeners):

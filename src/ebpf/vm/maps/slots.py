@@ -70,9 +70,12 @@ class SlotArrayMap(Map):
 
     def _swap(self, index: int, held: Any) -> Any:
         with self.lock:
-            old = self._objects.pop(index, None)
+            old = self._objects.get(index)
+            # Replaced in one step: a tail call at the same time finds the old program or the new one, never none.
             if held is not None:
                 self._objects[index] = held
+            elif old is not None:
+                del self._objects[index]
         if old is not None:
             self.release(old)
         return old
