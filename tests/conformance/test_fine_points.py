@@ -150,7 +150,7 @@ def test_a_pin_alone_keeps_a_map_and_what_is_in_it(opened: Opened) -> None:
         found = opened.own(runtime.bpf(Cmd.OBJ_GET, ObjPin(pathname=path.encode())))
         value = bytearray(8)
         runtime.bpf(Cmd.MAP_LOOKUP_ELEM, MapElem(map_fd=found, key=u32(1), value=value))
-        assert (value, _id(runtime, found)) == (u64(7), identity)
+        assert (bytes(value), _id(runtime, found)) == (u64(7), identity)
         opened.own(runtime.bpf(Cmd.MAP_GET_FD_BY_ID, GetId(map_id=identity)))
     finally:
         runtime.pins.remove(path)

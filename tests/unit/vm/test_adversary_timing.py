@@ -199,15 +199,15 @@ def test_threads_that_do_everything_at_once() -> None:
         elif which == 4:
             shared.append(runtime.bpf(Cmd.MAP_GET_FD_BY_ID, GetId(start_id=choose.randrange(1, 50))))
         elif which == 5:
-            attr = LinkCreate(prog_fd=number, target_fd=1, attach_type=AttachType.XDP)
-            shared.append(runtime.bpf(Cmd.LINK_CREATE, attr))
+            link = LinkCreate(prog_fd=number, target_fd=1, attach_type=AttachType.XDP)
+            shared.append(runtime.bpf(Cmd.LINK_CREATE, link))
         elif which == 6:
             run(runtime, number)
         else:
             commands = (Cmd.MAP_LOOKUP_ELEM, Cmd.MAP_UPDATE_ELEM, Cmd.MAP_GET_NEXT_KEY, Cmd.MAP_LOOKUP_AND_DELETE_ELEM)
-            value = bytearray(other.to_bytes(4, "little") + bytes(60))
-            key = bytes([choose.randrange(4), 0, 0, 0, 0, 0, 0, 0])
-            runtime.bpf(choose.choice(commands), MapElem(map_fd=number, key=key, value=value))
+            room = bytearray(other.to_bytes(4, "little") + bytes(60))
+            element = MapElem(map_fd=number, key=bytes([choose.randrange(4), 0, 0, 0, 0, 0, 0, 0]), value=room)
+            runtime.bpf(choose.choice(commands), element)
 
     def work(seed: int) -> None:
         choose = random.Random(seed)

@@ -1,31 +1,38 @@
-"""Map elements, by prepared memory and by the default over bpf()."""
+"""Map elements, by the runtime's own way and by the default over bpf()."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import ClosedError, KeyNotFoundError, SystemCallError
+from ebpf.runtime import MapFacts, Runtime
+from ebpf.runtime.base import MapIO
 from ebpf.runtime.defaults import BpfMapIO
-from ebpf.runtime.linux.mapio import LinuxMapIO
-from tests.linux.making import KERNEL, a_map, u32, u64
+from tests.conformance.making import a_map, u32, u64
+
+Ways = Callable[[MapFacts], MapIO]
 
 
-@pytest.fixture(params=[LinuxMapIO, BpfMapIO], ids=["prepared", "default"])
-def io_of(request: pytest.FixtureRequest) -> type[BpfMapIO]:
-    kind: type[BpfMapIO] = request.param
-    return kind
+def ways_of(runtime: Runtime) -> dict[str, Ways]:
+    return {"own": runtime.map_io, "default": lambda map_: BpfMapIO(runtime, map_)}
 
 
-def test_elements(io_of: type[BpfMapIO]) -> None:
-    with a_map() as map_:
-        io = io_of(KERNEL, map_)
+@pytest.fixture(params=["own", "default"])
+def io_of(request: pytest.FixtureRequest, runtime: Runtime) -> Ways:
+    return ways_of(runtime)[request.param]
+
+
+def test_elements(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime) as map_:
+        io = io_of(map_)
         io.update(u32(1), bytearray(u64(5)))
         assert io.lookup(memoryview(u32(1))) == u64(5)
         assert io.next_key(None) == u32(1)
@@ -36,53 +43,53 @@ def test_elements(io_of: type[BpfMapIO]) -> None:
                 act(u32(1))
 
 
-def test_views_of_other_types_are_bytes(io_of: type[BpfMapIO]) -> None:
-    with a_map() as map_:
-        io = io_of(KERNEL, map_)
+def test_views_of_other_types_are_bytes(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime) as map_:
+        io = io_of(map_)
         io.update(memoryview(u32(9)).cast("I"), memoryview(u64(7)).cast("Q"))
         assert io.lookup(u32(9)) == u64(7)
 
 
 @pytest.mark.parametrize(("key", "value", "what"), [(b"123", bytes(8), "key takes 4"), (b"1234", b"", "value takes 8")])
-def test_wrong_sizes_are_refused(io_of: type[BpfMapIO], key: bytes, value: bytes, what: str) -> None:
-    with a_map() as map_, pytest.raises(ValueError, match=what):
-        io_of(KERNEL, map_).update(key, value)
+def test_wrong_sizes_are_refused(runtime: Runtime, io_of: Ways, key: bytes, value: bytes, what: str) -> None:
+    with a_map(runtime) as map_, pytest.raises(ValueError, match=what):
+        io_of(map_).update(key, value)
 
 
-def test_flags_do_not_stick(io_of: type[BpfMapIO]) -> None:
-    with a_map() as map_:
-        io = io_of(KERNEL, map_)
+def test_flags_do_not_stick(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime) as map_:
+        io = io_of(map_)
         io.update(u32(1), u64(1), flags=1)
         io.update(u32(1), u64(2))
         assert io.lookup(u32(1)) == u64(2)
 
 
-def test_per_cpu_values_have_a_slot_for_each_cpu(io_of: type[BpfMapIO]) -> None:
-    with a_map(MapType.PERCPU_ARRAY, value_size=4) as map_:
-        io = io_of(KERNEL, map_)
-        value = b"".join(u64(cpu + 1) for cpu in range(KERNEL.cpus))
+def test_per_cpu_values_have_a_slot_for_each_cpu(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime, MapType.PERCPU_ARRAY, value_size=4) as map_:
+        io = io_of(map_)
+        value = b"".join(u64(cpu + 1) for cpu in range(runtime.cpus))
         io.update(u32(0), value)
         assert io.lookup(u32(0)) == value
         [batch] = io.batches()
         assert dict(batch)[u32(0)] == value
 
 
-def test_queues_take_an_empty_key(io_of: type[BpfMapIO]) -> None:
-    with a_map(MapType.QUEUE, key_size=0) as map_:
-        io = io_of(KERNEL, map_)
+def test_queues_take_an_empty_key(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime, MapType.QUEUE, key_size=0) as map_:
+        io = io_of(map_)
         io.update(b"", u64(1))
         assert io.lookup(b"") == u64(1)
         assert io.lookup_and_delete(b"") == u64(1)
 
 
 @pytest.mark.parametrize("kind", [MapType.HASH, MapType.LRU_HASH, MapType.ARRAY, MapType.LPM_TRIE, MapType.PERCPU_HASH])
-def test_batches_give_every_element(io_of: type[BpfMapIO], kind: MapType) -> None:
+def test_batches_give_every_element(runtime: Runtime, io_of: Ways, kind: MapType) -> None:
     trie = kind is MapType.LPM_TRIE
     flags = MapFlag.NO_PREALLOC if trie else MapFlag(0)
-    with a_map(kind, key_size=8 if trie else 4, value_size=8, max_entries=1000, flags=flags) as map_:
-        io = io_of(KERNEL, map_)
+    with a_map(runtime, kind, key_size=8 if trie else 4, value_size=8, max_entries=1000, flags=flags) as map_:
+        io = io_of(map_)
         keys = [(u32(32) + u32(i)) if trie else u32(i) for i in range(1000)]
-        value = len(io.lookup(keys[0])) if kind is MapType.ARRAY else 8 * (KERNEL.cpus if "PERCPU" in kind.name else 1)
+        value = len(io.lookup(keys[0])) if kind is MapType.ARRAY else 8 * (runtime.cpus if "PERCPU" in kind.name else 1)
         wanted = {key: bytes([i % 256]) * value for i, key in enumerate(keys)}
         assert io.update_many(list(wanted.items())) == 1000
         found = dict(pair for batch in io.batches() for pair in batch)
@@ -91,23 +98,22 @@ def test_batches_give_every_element(io_of: type[BpfMapIO], kind: MapType) -> Non
         assert kind is MapType.LRU_HASH or len(found) == 1000
 
 
-def test_batches_may_delete(io_of: type[BpfMapIO]) -> None:
-    with a_map(max_entries=300) as map_:
-        io = io_of(KERNEL, map_)
+def test_batches_may_delete(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime, max_entries=300) as map_:
+        io = io_of(map_)
         io.update_many([(u32(i), u64(i)) for i in range(300)])
         assert sum(len(batch) for batch in io.batches(delete=True)) == 300
         assert io.next_key(None) is None
 
 
-def test_types_without_batches_are_walked(io_of: type[BpfMapIO]) -> None:
-    with a_map() as inner, inner.handle.borrow() as fd, a_map(MapType.STACK_TRACE, value_size=16) as map_:
-        assert fd
-        assert list(io_of(KERNEL, map_).batches()) == []
+def test_types_without_batches_are_walked(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime, MapType.PROG_ARRAY, value_size=4) as map_:
+        assert list(io_of(map_).batches()) == []
 
 
-def test_many_keys(io_of: type[BpfMapIO]) -> None:
-    with a_map() as map_:
-        io = io_of(KERNEL, map_)
+def test_many_keys(runtime: Runtime, io_of: Ways) -> None:
+    with a_map(runtime) as map_:
+        io = io_of(map_)
         assert io.update_many([(u32(i), u64(i)) for i in range(8)]) == 8
         assert io.lookup_many([u32(3), u32(99), u32(0)]) == [u64(3), None, u64(0)]
         assert io.delete_many([u32(1), u32(99), u32(3), u32(3), u32(7)]) == 3
@@ -117,15 +123,18 @@ def test_many_keys(io_of: type[BpfMapIO]) -> None:
         assert vars(caught.value)["completed"] == 11
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["update", "delete", "lookup", "take"]), st.integers(0, 5)), max_size=30))
-def test_both_ways_agree_with_a_dict(steps: list[tuple[str, int]]) -> None:
-    for kind in (LinuxMapIO, BpfMapIO):
-        with a_map(max_entries=4) as map_:
-            _replay(kind(KERNEL, map_), steps)
+# The runtime is the same for all examples, each makes a map of its own.
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["update", "delete", "lookup", "take"]), st.integers(0, 5)), max_size=30)
+)
+def test_both_ways_agree_with_a_dict(runtime: Runtime, steps: list[tuple[str, int]]) -> None:
+    for io_of in ways_of(runtime).values():
+        with a_map(runtime, max_entries=4) as map_:
+            _replay(io_of(map_), steps)
 
 
-def _replay(io: BpfMapIO, steps: list[tuple[str, int]]) -> None:
+def _replay(io: MapIO, steps: list[tuple[str, int]]) -> None:
     model: dict[int, bytes] = {}
     for number, (what, key) in enumerate(steps):
         if what == "update":
@@ -146,10 +155,10 @@ def _replay(io: BpfMapIO, steps: list[tuple[str, int]]) -> None:
     assert dict(pair for batch in io.batches() for pair in batch) == {u32(k): v for k, v in model.items()}
 
 
-def test_threads_share_an_io_and_close_under_it(io_of: type[BpfMapIO]) -> None:
+def test_threads_share_an_io_and_close_under_it(runtime: Runtime, io_of: Ways) -> None:
     """No lookup sees another thread's key or a recycled number; all end with ClosedError."""
-    with a_map(max_entries=64) as map_:
-        io = io_of(KERNEL, map_)
+    with a_map(runtime, max_entries=64) as map_:
+        io = io_of(map_)
         io.update_many([(u32(i), u64(i * 3)) for i in range(64)])
         wrong: list[object] = []
         ended: list[bool] = []
@@ -174,16 +183,16 @@ def test_threads_share_an_io_and_close_under_it(io_of: type[BpfMapIO]) -> None:
         time.sleep(0.1)
         map_.handle.close()
         # The number may be given away now: to a map where every key is missing.
-        with a_map(max_entries=1):
+        with a_map(runtime, max_entries=1):
             for thread in threads:
                 thread.join(10)
         assert (wrong, ended) == ([], [True] * 4)
 
 
-def test_every_call_is_logged_at_debug(caplog: pytest.LogCaptureFixture, io_of: type[BpfMapIO]) -> None:
+def test_every_call_is_logged_at_debug(caplog: pytest.LogCaptureFixture, runtime: Runtime) -> None:
     caplog.set_level(logging.DEBUG, logger="ebpf")
-    with a_map() as map_:
-        io = io_of(KERNEL, map_)
+    with a_map(runtime) as map_:
+        io = BpfMapIO(runtime, map_)
         with pytest.raises(KeyNotFoundError):
             io.lookup(u32(1))
         io.update(u32(1), u64(1))
