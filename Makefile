@@ -4,6 +4,7 @@
 # make fuzz    mutate object files a million times
 # make faults  seed faults into a copy of the embedded kernel; each must make its tests fail
 # make bench   compare with peers and limits
+# make support  rebuild the native images of the support library with the pinned clang
 # make wheel   build the wheel into dist/
 # make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
 PYTHON ?= python3
@@ -14,7 +15,7 @@ PLATFORMS := linux win32 darwin
 DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
 FUZZ_CASES ?= 1000000
 
-.PHONY: demo test check lint types contracts fuzz faults bench wheel wine tools clean
+.PHONY: demo test check lint types contracts fuzz faults bench support wheel wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -45,6 +46,9 @@ faults: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
+
+support: $(VENV)/.installed-dev
+	$(BIN)/python support/build.py
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel

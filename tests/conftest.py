@@ -1,11 +1,17 @@
-"""What every test of this process shares."""
+"""What every test of this process shares: mounts of its own, and the engines that programs are executed on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from ebpf.errors import NotSupportedError
+from ebpf.vm.engines import VARIABLE, Engine, choose_engine
 from tests.mounts import mount_own
 from tests.privilege import missing_bpf_privilege
+
+ENGINES = ("reference", "interpreter")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,3 +19,15 @@ def _own_mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Pin into a BPF file system that nobody else sees, and that leaves nothing behind."""
     if missing_bpf_privilege() is None:
         mount_own(tmp_path_factory.mktemp("cgroup"))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Make each engine in turn what "auto" is."""
+    try:
+        chosen = choose_engine(request.param)
+    except NotSupportedError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, request.param)
+        yield chosen

@@ -10,14 +10,16 @@ import pytest
 
 import ebpf.runtime
 from ebpf.runtime import Runtime
+from ebpf.vm.engines import VARIABLE
 from tests.conformance.exceptions import reason
 from tests.privilege import missing_bpf_privilege
 
-RUNTIMES = ("embedded", "linux")
+RUNTIMES = ("embedded", "embedded-reference", "linux")
+"""The embedded runtime twice: with the engine that it chooses, and with the reference engine."""
 
 
 @pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Yield each runtime in turn; an embedded one is new for every case."""
     name: str = request.param
     request.node.user_properties.append(("runtime", name))
@@ -30,6 +32,7 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
             pytest.skip(missing)
         yield ebpf.runtime.linux()
         return
+    monkeypatch.setenv(VARIABLE, "reference" if name.endswith("reference") else "auto")
     embedded = ebpf.runtime.embedded()
     yield embedded
     embedded.close()

@@ -143,10 +143,22 @@ def test_expected_attach_types_reach_the_kernel(runtime: Runtime) -> None:
 
 def test_the_engine_is_named(runtime: Runtime) -> None:
     with collection(constant(2)).load(runtime=runtime) as loaded:
-        assert loaded.programs["program"].engine == ("reference" if runtime.name == "embedded" else "kernel")
+        names = ("interpreter", "reference") if runtime.name == "embedded" else ("kernel",)
+        assert loaded.programs["program"].engine in names
         assert loaded.programs["program"].engine_reason
     with pytest.raises(NotSupportedError, match="engine 'steam'"):
         collection(constant(2)).load(runtime=runtime, engine="steam")
+
+
+def test_an_engine_can_be_asked_for(runtime: Runtime) -> None:
+    if runtime.name != "embedded":
+        with pytest.raises(NotSupportedError):
+            collection(constant(2)).load(runtime=runtime, engine="reference")
+        return
+    with collection(constant(2)).load(runtime=runtime, engine="reference") as loaded:
+        asked = loaded.programs["program"]
+        assert (asked.engine, asked.engine_reason) == ("reference", "asked for")
+        assert asked.run(PACKET).retval == 2
 
 
 def test_a_function_changes_the_packet_in_place(runtime: Runtime) -> None:

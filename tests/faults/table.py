@@ -37,7 +37,7 @@ _OBJECTS = (
     "unit/embedded",
 )
 _RINGS = ("conformance/test_ring.py", "conformance/test_perf.py", "unit/vm/maps")
-_HELPERS = ("unit/vm/test_helpers.py", "unit/vm/test_helper_faults.py", "unit/vm/test_reference.py", *_RUNS)
+_HELPERS = ("unit/vm/test_helpers.py", "unit/vm/test_helper_faults.py", "unit/vm/test_engines.py", *_RUNS)
 
 FAULTS: tuple[Fault, ...] = (
     # Maps.
@@ -195,9 +195,9 @@ FAULTS: tuple[Fault, ...] = (
         "vm/reference.py",
         'self.memory.add(bytearray(STACK_SIZE), f"stack of frame {depth}")',
         'self.memory.add(bytearray(8 + STACK_SIZE), f"stack of frame {depth}") + 8',
-        ("unit/vm/test_reference.py", *_ISA),
+        ("unit/vm/test_engines.py", *_ISA),
     ),
-    Fault("32 tail calls", "vm/reference.py", "MAX_TAIL_CALLS = 33", "MAX_TAIL_CALLS = 32", _HELPERS),
+    Fault("32 tail calls", "vm/execution.py", "MAX_TAIL_CALLS = 33", "MAX_TAIL_CALLS = 32", _HELPERS),
     Fault(
         "bpf_loop counts one less when stopped",
         "vm/helpers/iterate.py",

@@ -13,6 +13,8 @@ from tests.isa import arithmetic, calls, jumps, memory
 from tests.isa.case import EXIT, LOAD_OPERANDS, M64, Case, program, slot, words
 from tests.linux.raw import SLEEPABLE, SYSCALL_PROGRAM, loaded, run_with_context
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 CASES = [case for table in (arithmetic, jumps, memory, calls) for case in table.CASES if case.kernel]
 
 

@@ -10,11 +10,14 @@ import pytest
 from ebpf.abi.linux.contexts import CONTEXTS, ContextField
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm import testrun
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.machine import Kernel
 from ebpf.vm.maps import MapShape, create_map
 from ebpf.vm.program import LoadRequest, load_program
 from tests.isa.case import EXIT, slot, wide
 from tests.linux.raw import array_map, loaded, program_tag, run_with_packet
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 # Ethernet, IPv4 and UDP headers, then 22 bytes
 PACKET = bytes.fromhex(
@@ -25,7 +28,9 @@ PACKET = bytes.fromhex(
 def run_here(code: bytes, type_: ProgramType) -> int:
     program = load_program(LoadRequest(type=type_, insns=code), print)
     request = testrun.TestRequest(data=PACKET, repeat=1)
-    return testrun.test_run(program, cast("Kernel", None), request, on_cpu=0, cpus=1, budget=1000).retval
+    return testrun.test_run(
+        program, cast("Kernel", None), request, on_cpu=0, cpus=1, budget=1000, engine=choose_engine()
+    ).retval
 
 
 def test_tag() -> None:

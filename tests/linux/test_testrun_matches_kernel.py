@@ -11,9 +11,12 @@ from ebpf.errors import ProgramFault
 from tests.testrun import plain, recorded, skb_bytes, skb_fields, skb_shape, text, xdp
 from tests.testrun.case import Case, on
 
-pytestmark = pytest.mark.skipif(
-    not platform.release().startswith("6.18."), reason="needs Linux 6.18, whose behaviour the embedded kernel has"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not platform.release().startswith("6.18."), reason="needs Linux 6.18, whose behaviour the embedded kernel has"
+    ),
+    pytest.mark.usefixtures("engine"),
+]
 KERNEL = ebpf.runtime.linux()
 EMBEDDED = ebpf.runtime.embedded()
 

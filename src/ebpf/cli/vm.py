@@ -16,9 +16,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("memory", metavar="[MEMORY_HEX]", default="")
-@click.option("--engine", type=click.Choice(["auto", "reference"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(["auto", "reference", "interpreter"]), default="auto", show_default=True)
 @click.option("--program", metavar="HEX", help="The instructions, instead of reading them from standard input.")
-@click.option("--interpret", is_flag=True, help="Run without compilation, as `--engine reference` does.")
+@click.option("--interpret", is_flag=True, help="Run without compilation, as all engines do.")
 @click.option("--jit", is_flag=True, help="Run compiled code (not there yet).")
 def conformance(memory: str, engine: str, program: str | None, interpret: bool, jit: bool) -> None:
     """Run instructions given in hexadecimal on standard input and print r0 in hexadecimal.
@@ -29,6 +29,6 @@ def conformance(memory: str, engine: str, program: str | None, interpret: bool, 
     from ebpf.vm.conformance import parse_hex, run_instructions
 
     if jit:
-        raise NotSupportedError("compiled execution", runtime="embedded", alternative="use --engine reference")
+        raise NotSupportedError("compiled execution", runtime="embedded", alternative="use --engine interpreter")
     text = sys.stdin.read() if program is None else program
-    click.echo(f"{run_instructions(parse_hex(text), parse_hex(memory)):x}")
+    click.echo(f"{run_instructions(parse_hex(text), parse_hex(memory), engine=engine):x}")

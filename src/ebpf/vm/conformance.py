@@ -16,10 +16,10 @@ from ebpf.asm.opcodes import BPF_PSEUDO_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
 from ebpf.vm.alu import M64
 from ebpf.vm.check import check_code, spelled
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault, Rejected, Unwind
 from ebpf.vm.machine import DEFAULT_BUDGET, Run
 from ebpf.vm.program import Program, Slot, decode_slots
-from ebpf.vm.reference import execute
 
 if TYPE_CHECKING:
     from ebpf.vm.machine import Kernel
@@ -39,17 +39,19 @@ def parse_hex(text: str) -> bytes:
         raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`: {error}") from None
 
 
-def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET) -> int:
+def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto") -> int:
     """Run little-endian code with r1 = address and r2 = length of `memory` (both 0 without); return r0.
 
     Raises:
+        NotSupportedError: the engine can't run here.
         AsmError: the code is not a program.
         ProgramFault: it did something forbidden, or ran for more than `budget` instructions.
     """
+    chosen = choose_engine(engine)
     # No helper of the protocol asks the kernel for anything.
     run = Run(program_of(code), cast("Kernel", None), budget=budget)
     address = run.memory.add(bytearray(memory), "memory") if memory else 0
-    return execute(run, address, len(memory), helper=_call_helper)
+    return chosen.execute(run, address, len(memory), helper=_call_helper)
 
 
 def program_of(code: bytes) -> Program:

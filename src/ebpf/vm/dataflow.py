@@ -37,10 +37,10 @@ from ebpf.asm.opcodes import (
     EXIT,
     LDIMM64,
 )
+from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, called_function, jump_target, successors
 from ebpf.vm.program import Slot
-from ebpf.vm.reference import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.steps import SIZES
 
 _MAX_STATES = 1 << 17

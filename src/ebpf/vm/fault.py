@@ -12,7 +12,8 @@ class Fault(Exception):
 
     `kind` is its class: "memory" (address out of its region, or no permission), "alignment" (atomic operation),
     "budget" (too many instructions), "stack" (too many frames), "helper" (wrong argument, failing helper),
-    "call" (no such function) or "instruction" (can't be executed here). `address` is the faulting address.
+    "call" (no such function), "instruction" (can't be executed here) or "closed" (the kernel was, meanwhile).
+    `address` is the faulting address.
     """
 
     def __init__(self, kind: str, message: str, *, address: int | None = None) -> None:

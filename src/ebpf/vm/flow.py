@@ -18,9 +18,9 @@ from ebpf.asm.opcodes import (
     GOTOL,
     LDIMM64,
 )
+from ebpf.vm.execution import MAX_FRAMES
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot
-from ebpf.vm.reference import MAX_FRAMES
 
 
 @dataclass(frozen=True, slots=True)

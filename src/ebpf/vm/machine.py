@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
@@ -18,6 +18,9 @@ DEFAULT_BUDGET = 1 << 26
 
 class Kernel(Protocol):
     """What a run asks of the kernel it runs in. Helper bodies use nothing else."""
+
+    closed: bool
+    """True once the kernel has ended: runs stop with a fault within 100 ms."""
 
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds (the embedded `clock` option)."""
@@ -46,7 +49,7 @@ class Run:
     - `context` belongs to the program type (packet state, result of redirect); the engine never looks at it.
     - `call(slot, args)` runs a function of the program (a callback) with up to five arguments and returns its r0;
       the engine sets it for the duration of the run. `slot` is what a function pointer holds.
-    - `budget` is how many instructions may still run: one iterator that all frames and callbacks draw from.
+    - `budget` is how many instructions the run may execute, callbacks and programs of tail calls included.
     - `tail_calls` counts them (limit 33), `locks` are the spin locks held, by address, and `reservations` the ring
       buffer records reserved and not yet submitted, by address; helper bodies keep both. `unclaimed` are records
       that have no address yet: an interrupt may come before they have.
@@ -81,7 +84,7 @@ class Run:
         self.cpu = cpu
         self.context = context
         self.memory = AddressSpace() if memory is None else memory
-        self.budget: Iterator[int] = iter(range(budget))
+        self.budget = budget
         self.tail_calls = 0
         self.locks: dict[int, Any] = {}
         self.reservations: dict[int, Any] = {}

@@ -7,10 +7,11 @@ learn nor forge one, and pointer arithmetic that leaves a region meets no other.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from struct import Struct
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
 
@@ -25,6 +26,9 @@ MAX_REGIONS = 1 << 22
 """How many regions a run may have at a time: each map value that it looked up is one, and takes some 300 bytes."""
 UNSIGNED = {1: Struct("<B"), 2: Struct("<H"), 4: Struct("<I"), 8: Struct("<Q")}
 """Size in bytes → how an unsigned integer of it lies in memory."""
+
+PLACES = 64
+"""Places for regions in a new address space; a power of two, and always at least twice the regions that there are."""
 
 ATOMIC = RLock()
 """Held for one atomic instruction: runs on other virtual CPUs share map values."""
@@ -54,18 +58,33 @@ class Region:
         return ("r" if self.readable else "-") + ("w" if self.writable else "-")
 
 
+class Mirror(Protocol):
+    """A table of the same regions for native code, told of every change while its engine runs."""
+
+    def enter(self, number: int, region: Region, next_number: int) -> None:
+        """Enter a region, or replace what was said about it; the next number is at least `next_number`."""
+
+    def leave(self, number: int) -> None: ...
+    def grow(self, places: int, regions: Mapping[int, Region]) -> None: ...
+
+
 class AddressSpace:
     """What one run can reach. Never shared by threads; keeps everything in it alive until it goes itself.
 
-    Every method that takes an address raises Fault("memory") where the range is not accessible.
+    Every method that takes an address raises Fault("memory") where the range is not accessible. Native code finds
+    region n at place n modulo `places` of its table; so a new region has the lowest number not used before whose
+    place is free, and `next_number` is where the search begins. The numbers are the same with every engine.
     """
 
-    __slots__ = ("_next", "_numbers", "regions")
+    __slots__ = ("_numbers", "_taken", "mirror", "next_number", "places", "regions")
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
         self._numbers: dict[int, int] = {}  # id of a map value's view or a kernel object → region number
-        self._next = 1
+        self._taken: set[int] = set()
+        self.next_number = 1
+        self.places = PLACES
+        self.mirror: Mirror | None = None
 
     def add(self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True) -> int:
         """Make `data` a region and return its first address; a read-only buffer makes a read-only region."""
@@ -74,19 +93,53 @@ class AddressSpace:
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
+        self.make_room()
+        number = self.next_number
+        while number & self.places - 1 in self._taken:
+            number += 1
+        self.adopt(number, region)
+        if self.mirror is not None:
+            self.mirror.enter(number, region, self.next_number)
+        return number << OFFSET_BITS
+
+    def make_room(self) -> None:
+        """See to it that one more region has a place. Raises Fault where there are too many, or no numbers left."""
         if len(self.regions) >= MAX_REGIONS:
             raise Fault(
                 "memory", f"the run has more than {MAX_REGIONS} regions of memory, map values that it looked up"
             )
-        number = self._next
-        self._next = number + 1
+        if self.next_number > OFFSET_MASK - self.places:
+            raise Fault("memory", "the run has used up the addresses for its regions")
+        if 2 * (len(self.regions) + 1) > self.places:
+            self.places *= 2
+            self._taken = {number & self.places - 1 for number in self.regions}
+            if self.mirror is not None:
+                self.mirror.grow(self.places, self.regions)
+
+    def adopt(self, number: int, region: Region) -> None:
+        """Take note of a region that is in the mirror already."""
         self.regions[number] = region
-        return number << OFFSET_BITS
+        self._taken.add(number & self.places - 1)
+        self.next_number = number + 1
+
+    def disown(self, number: int) -> Region:
+        """Forget a region that has left the mirror already."""
+        region = self.regions.pop(number)
+        self._taken.discard(number & self.places - 1)
+        self._numbers.pop(id(region.object), None)
+        return region
 
     def remove(self, address: int) -> None:
         """Forget the region of `address`; its number is not used again, so that dangling pointers fault."""
-        region = self.regions.pop(address >> OFFSET_BITS)
-        self._numbers.pop(id(region.object), None)
+        number = address >> OFFSET_BITS
+        self.disown(number)
+        if self.mirror is not None:
+            self.mirror.leave(number)
+
+    def discard(self, address: int) -> None:
+        """Forget the region of `address` if there is one."""
+        if address >> OFFSET_BITS in self.regions:
+            self.remove(address)
 
     def limit(self, address: int, start: int, end: int) -> None:
         """Make only offsets `start` to `end` of a region accessible (head- and tailroom of a packet)."""
@@ -94,6 +147,8 @@ class AddressSpace:
         if not 0 <= start <= end <= len(region.data):
             raise ValueError(f"window {start}..{end} lies outside the {len(region.data)} bytes of {region.name}")
         region.start, region.end = start, end
+        if self.mirror is not None:
+            self.mirror.enter(address >> OFFSET_BITS, region, self.next_number)
 
     def value(self, view: memoryview, map_: Map) -> int:
         """Return the address of a map's element; the same view object has the same address during this run."""

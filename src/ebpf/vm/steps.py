@@ -78,6 +78,11 @@ def compile_steps(program: Program) -> list[Step]:
     return [_STEP_OF_CLASS[slot.opcode & 7](slots, at) for at, slot in enumerate(slots)]
 
 
+def compile_step(program: Program, at: int) -> Step:
+    """Return the step of one slot."""
+    return _STEP_OF_CLASS[program.lowered[at].opcode & 7](program.lowered, at)
+
+
 def _alu(slots: tuple[Slot, ...], at: int) -> Step:
     slot = slots[at]
     wide = slot.opcode & 7 == BPF_ALU64

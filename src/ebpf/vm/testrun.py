@@ -14,12 +14,12 @@ from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext, Redirect, SkbContext, XdpContext
+from ebpf.vm.engines import Engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.helpers.lock import release_all
 from ebpf.vm.helpers.ring import discard_all
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.program import Program
-from ebpf.vm.reference import execute
 
 ON_CPU = 1 << 0
 """BPF_F_TEST_RUN_ON_CPU."""
@@ -70,13 +70,14 @@ class TestRun:
 
 @dataclass(slots=True)
 class Bench:
-    """Where a program runs: its kernel, the virtual CPU that the caller owns, instructions per run."""
+    """Where a program runs: its kernel, the virtual CPU that the caller owns, instructions per run, the engine."""
 
     program: Program
     kernel: Kernel
     on_cpu: int
     cpus: int
     budget: int
+    engine: Engine
     duration_ns: int = field(default=0, init=False)
 
     def run(self, context: SkbContext | XdpContext | PlainContext, repeat: int) -> int:
@@ -92,17 +93,17 @@ class Bench:
     def _once(self, context: SkbContext | XdpContext | PlainContext) -> int:
         run = Run(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, context=context)
         address = context.attach(run.memory)
-        return execute_checked(run, address)
+        return execute_checked(run, address, self.engine)
 
 
-def execute_checked(run: Run, address: int) -> int:
+def execute_checked(run: Run, address: int, engine: Engine) -> int:
     """Execute, and see to it that no lock and no ring record is left behind, whatever happens.
 
     Raises:
         ProgramFault: as the engine does; with kind "leak" when the program ends with a lock held or a record reserved.
     """
     try:
-        result = execute(run, address)
+        result = engine.execute(run, address)
     finally:
         locks, records = release_all(run), discard_all(run)
     if locks or records:
@@ -119,6 +120,7 @@ def test_run(
     on_cpu: int,
     cpus: int,
     budget: int,
+    engine: Engine,
 ) -> TestRun:
     """Answer BPF_PROG_TEST_RUN. The caller owns virtual CPU `on_cpu` of `cpus` for the time.
 
@@ -141,7 +143,7 @@ def test_run(
     kind = kinds.get(program.type)
     if kind is None:
         raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
-    return kind(Bench(program, kernel, on_cpu, cpus, budget), request)
+    return kind(Bench(program, kernel, on_cpu, cpus, budget, engine), request)
 
 
 def context_input(request: TestRequest, size: int) -> bytearray | None:

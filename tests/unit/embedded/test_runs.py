@@ -17,6 +17,8 @@ from ebpf.runtime.hooks import PacketsHook, SocketFilterHook
 from ebpf.runtime.info import program_info
 from tests.unit.embedded_programs import created, kernel, load, ring_program
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 PACKET = bytes(range(64))
 
 

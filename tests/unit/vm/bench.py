@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ebpf.abi.types import ProgramType
 from ebpf.asm import Insn, assemble
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.maps import Map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from ebpf.vm.testrun import TestRequest, TestRun, test_run
@@ -14,6 +15,8 @@ from ebpf.vm.testrun import TestRequest, TestRun, test_run
 
 class StillKernel:
     """A kernel where time stands still. `lines` is what was traced, `programs` are the slots of program arrays."""
+
+    closed = False
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -81,7 +84,9 @@ class Bench:
     ) -> TestRun:
         """Load and run; `data` only for programs with a packet."""
         request = TestRequest(data=data, ctx=ctx)
-        return test_run(self.load(text, type_), self.kernel, request, on_cpu=on_cpu, cpus=4, budget=1 << 20)
+        return test_run(
+            self.load(text, type_), self.kernel, request, on_cpu=on_cpu, cpus=4, budget=1 << 20, engine=choose_engine()
+        )
 
 
 def bench(**maps: Map) -> Bench:

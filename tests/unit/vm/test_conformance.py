@@ -8,7 +8,10 @@ from click.testing import CliRunner
 from ebpf.cli.vm import command
 from ebpf.errors import AsmError, NotSupportedError, ProgramFault
 from ebpf.vm.conformance import parse_hex, run_instructions
+from ebpf.vm.engines import choose_engine
 from tests.isa.case import EXIT, slot
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 ANSWER = "b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00"
 
@@ -56,8 +59,9 @@ def test_without_memory_both_are_zero(memory: tuple[str, ...]) -> None:
 def test_options_of_other_plugins() -> None:
     assert invoke("--program", ANSWER) == "2a\n"
     assert invoke("00", "--interpret", program=ANSWER) == "2a\n"
-    assert invoke("--engine", "reference", program=ANSWER) == "2a\n"
-    with pytest.raises(NotSupportedError, match="--engine reference"):
+    for name in ("auto", "reference", choose_engine().name):
+        assert invoke("--engine", name, program=ANSWER) == "2a\n"
+    with pytest.raises(NotSupportedError, match="--engine interpreter"):
         invoke("--jit", program=ANSWER)
 
 

@@ -10,6 +10,8 @@ from ebpf.vm.maps import Map, MapShape, RingBufferMap, create_map
 from tests.testrun.packets import UDP4
 from tests.unit.vm.bench import bench
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 EXIT = "r0 = 0; exit"
 RESERVE = "r1 = map[ring] ll; r2 = 8; r3 = 0; call bpf_ringbuf_reserve; if r0 == 0 goto out; r6 = r0"
 LOOKUP = """

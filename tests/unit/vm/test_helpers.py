@@ -8,10 +8,13 @@ from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.vm import testrun
 from ebpf.vm.context import Redirect
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.maps import ArrayOfMapsMap, Map, MapShape, PerfEventArrayMap, PerfRing, create_map
 from ebpf.vm.testrun import TestRequest
 from tests.testrun.packets import UDP4
 from tests.unit.vm.bench import bench
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 XDP, TC = ProgramType.XDP, ProgramType.SCHED_CLS
 KEEP = "r1 = map[out][0] ll; *(u64 *)(r1 + 0) = r0; r0 = 0; exit"
@@ -250,5 +253,7 @@ def test_number_of_runs_is_the_repeat() -> None:
     out = create_map(OUT)
     desk = bench(out=out)
     program = desk.load("r1 = map[out][0] ll; r2 = *(u64 *)(r1 + 0); r2 += 1; *(u64 *)(r1 + 0) = r2; r0 = 0; exit", XDP)
-    testrun.test_run(program, desk.kernel, TestRequest(data=UDP4, repeat=7), on_cpu=0, cpus=1, budget=100)
+    testrun.test_run(
+        program, desk.kernel, TestRequest(data=UDP4, repeat=7), on_cpu=0, cpus=1, budget=100, engine=choose_engine()
+    )
     assert value(out)[:8] == (7).to_bytes(8, "little")

@@ -13,6 +13,8 @@ from ebpf.vm.conformance import run_instructions
 from tests.isa import arithmetic
 from tests.isa.case import Case
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 WORDS = st.one_of(
     st.integers(0, 2**64 - 1),
     st.sampled_from([0, 1, 2, 31, 32, 63, 64, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 1]),

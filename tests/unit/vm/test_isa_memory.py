@@ -8,6 +8,8 @@ from ebpf.vm.conformance import run_instructions
 from tests.isa import memory
 from tests.isa.case import Case
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.mark.parametrize("case", memory.CASES, ids=str)
 def test_case(case: Case) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.vm.fault import Fault
 from ebpf.vm.maps import MapShape, create_map
-from ebpf.vm.memory import AddressSpace
+from ebpf.vm.memory import PLACES, AddressSpace
 
 
 def test_load_and_store_are_little_endian() -> None:
@@ -112,3 +112,20 @@ def test_remaining_and_describe() -> None:
     assert memory.describe() == ["0x100000004-0x10000000a rw packet"]
     with pytest.raises(ValueError, match="outside the 16 bytes"):
         memory.limit(at, 4, 17)
+
+
+def test_numbers_skip_places_that_are_taken() -> None:
+    memory = AddressSpace()
+    kept = memory.add(bytearray(8), "kept")
+    for _ in range(PLACES - 1):
+        memory.remove(memory.add(bytearray(8), "passing"))
+    # The next in line would stand where the first one still is.
+    assert memory.next_number & PLACES - 1 == kept >> 32
+    assert memory.add(bytearray(8), "new") >> 32 == PLACES + 2
+
+
+def test_places_are_at_least_twice_the_regions() -> None:
+    memory = AddressSpace()
+    addresses = [memory.add(bytearray(8), "region") for _ in range(5 * PLACES)]
+    assert [address >> 32 for address in addresses] == list(range(1, 5 * PLACES + 1))
+    assert memory.places == 16 * PLACES

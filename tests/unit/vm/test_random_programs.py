@@ -12,11 +12,13 @@ from ebpf.abi.linux.prototypes import PROTOTYPES
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import MapShape, create_map
 from ebpf.vm.program import LoadRequest, load_program
-from ebpf.vm.reference import execute
 from tests.isa.case import EXIT, slot
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 SYSCALL = ProgramType.SYSCALL
 HELPERS = [int(helper) for helper, prototype in PROTOTYPES.items() if prototype.allowed_for(SYSCALL)]
@@ -25,6 +27,8 @@ VALUES = [0, 1, 4, 8, 16, -8, 64, -64]
 
 class StillKernel:
     """A kernel in which nothing happens."""
+
+    closed = False
 
     def number(self) -> int:
         return 1
@@ -83,7 +87,7 @@ def test_only_faults(block: int) -> None:
         context = PlainContext(bytearray(64), writable=True)
         run = Run(load_program(request, print), cast("Kernel", StillKernel()), budget=3000, context=context)
         try:
-            assert execute(run, context.attach(run.memory)) == 0
+            assert choose_engine().execute(run, context.attach(run.memory)) == 0
             outcomes["returned"] += 1
         except ProgramFault as error:
             outcomes[error.kind] += 1

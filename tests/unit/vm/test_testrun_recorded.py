@@ -11,6 +11,8 @@ from ebpf.runtime import Runtime
 from tests.testrun.case import on
 from tests.testrun.recorded import CASES, digest, load
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Runtime]:

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ebpf")
 
-ENGINES = ("auto", "reference")
 _RUN_TIME = 0
 """BPF_STATS_RUN_TIME."""
 
@@ -226,10 +225,11 @@ class EmbeddedRuntime:
         return EmbeddedMapIO(self, map_)
 
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
-        """Return a runner; `engine` is "auto" or "reference", which checks every access even of `trusted` programs."""
-        if engine not in ENGINES:
-            raise NotSupportedError(f"engine {engine!r}", runtime="embedded", alternative="use engine='reference'")
-        return EmbeddedRunner(self, program)
+        """Return a runner; `engine` is "auto", "interpreter" or "reference".
+
+        All of them check every access, even of `trusted` programs. NotSupportedError where an engine can't run.
+        """
+        return EmbeddedRunner(self, program, engine)
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
         with map_.handle.borrow() as fd:

@@ -11,6 +11,7 @@ from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
+from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
 
@@ -62,15 +63,21 @@ class RunCommands:
             raise Rejected(ENOSPC, "data_out or ctx_out is too small; the sizes that are needed are filled in")
         return 0
 
-    def run(self, program: ProgramObject, request: TestRequest) -> TestRun:
-        """Run a program on a virtual CPU. Raises Rejected and ProgramFault."""
+    def run(self, program: ProgramObject, request: TestRequest, engine: Engine | None = None) -> TestRun:
+        """Run a program on a virtual CPU; `engine` None is the default one. Raises Rejected and ProgramFault."""
         state = self._state
         # A CPU that does not exist is refused by the run itself, with the errno of its program type.
         wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
 
         def on(cpu: int) -> TestRun:
             return test_run(
-                program.program, state, request, on_cpu=cpu, cpus=state.cpu_count, budget=state.limits.budget
+                program.program,
+                state,
+                request,
+                on_cpu=cpu,
+                cpus=state.cpu_count,
+                budget=state.limits.budget,
+                engine=engine or choose_engine(),
             )
 
         result = state.cpus.run(program, on, cpu=wanted)
@@ -94,12 +101,11 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
-    engine = "reference"
-    engine_reason = "the embedded kernel has this engine only"
-
-    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts) -> None:
+    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto") -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
+        self._engine = choose_engine(engine)
+        self.engine, self.engine_reason = self._engine.name, self._engine.reason
 
     def run(
         self,
@@ -123,7 +129,7 @@ class EmbeddedRunner(BpfRunner):
         with self._program.handle.borrow() as fd:
             try:
                 program = self._kernel.state.handles.program(fd)
-                result = self._kernel.runs.run(program, request)
+                result = self._kernel.runs.run(program, request, self._engine)
                 return _public(attr, result, room=self._form.ctx_out)
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None

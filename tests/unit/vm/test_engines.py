@@ -1,32 +1,42 @@
-"""The reference engine: frames, callbacks, tail calls, budget, and what a fault tells."""
+"""Engines: frames, callbacks, tail calls, budget, and what a fault tells."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 import pickle
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import cast
 
 import pytest
 
-import ebpf.vm.reference as reference
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.errors import ProgramFault
+from ebpf.vm import interpreter, reference
+from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
-from ebpf.vm.reference import execute
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 MAP = create_map(MapShape(MapType.ARRAY, 4, 16, 1, name="values"))
 
 
+def execute(run: Run, *arguments: int) -> int:
+    return choose_engine().execute(run, *arguments)
+
+
 class Programs:
     """A kernel that knows nothing but the programs of one array."""
+
+    closed = False
 
     def __init__(self, programs: dict[int, Program]) -> None:
         self.programs = programs
@@ -198,7 +208,8 @@ def test_may_goto_ends_a_loop() -> None:
     program = load("r0 = 0\nagain:\nmay_goto out\nr0 += 1\ngoto again\nout:\nexit")
     instance = Run(program, cast("Kernel", Programs({})))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reference, "MAX_LOOPS", 10)
+        for module in (reference, interpreter):
+            patch.setattr(module, "MAX_LOOPS", 10)
         assert execute(instance, 0) == 9
 
 
@@ -251,3 +262,70 @@ def test_atomic_additions_of_two_threads_all_count() -> None:
 def test_callback_outside_of_a_run() -> None:
     with pytest.raises(Fault, match="while no engine runs"):
         Run(load("r0 = 0\nexit"), cast("Kernel", Programs({}))).call(0, ())
+
+
+def test_numbers_of_regions_are_not_used_twice() -> None:
+    # Each call opens a region; 300 of them go around the table of the interpreter several times.
+    text = (
+        "r6 = 300\nr8 = 0\nagain:\ncall f\nr0 >>= 32\nif r0 > r8 goto newer\nr0 = -1\nexit\nnewer:\nr8 = r0\n"
+        "r6 += -1\nif r6 != 0 goto again\nr0 = r8\nexit\nf:\nr0 = r10\nexit"
+    )
+    # 64 places, of which the context and the first stack keep two: 62 new numbers for each time around.
+    assert run(text) == 3 + 299 + 2 * (300 // 62)
+
+
+def test_table_of_regions_grows() -> None:
+    values = create_map(MapShape(MapType.ARRAY, 4, 8, 1000, name="many"))
+    request = LoadRequest(
+        type=ProgramType.SYSCALL,
+        insns=Instructions.from_asm(
+            "r1 = map_fd[1] ll\nr2 = func[f] ll\nr3 = r10\nr3 += -8\n*(u64 *)(r10 - 8) = 0\nr4 = 0\n"
+            "call bpf_for_each_map_elem\nr0 = *(u64 *)(r10 - 8)\nexit\n"
+            "f:\nr1 = *(u64 *)(r4 + 0)\nr1 += r3\n*(u64 *)(r4 + 0) = r1\n*(u64 *)(r3 + 0) = 7\ncall g\nr0 = 0\nexit\n"
+            "g:\nr0 = *(u64 *)(r3 + 0)\nexit"
+        ).encode(),
+        license="GPL",
+        map_by_fd={1: values}.get,
+    )
+    instance = Run(load_program(request, print), cast("Kernel", Programs({})))
+    address = instance.memory.add(bytearray(8), "context")
+    result = execute(instance, address)
+    assert instance.memory.places >= 2048
+    # r0 is the sum of the addresses of all values: equal for all engines.
+    assert result == SUMS.setdefault("many", result)
+    assert all(bytes(view) == (7).to_bytes(8, "little") for _, _, view in values.elements_on(0))
+
+
+SUMS: dict[str, int] = {}
+
+
+def test_closing_the_kernel_stops_a_run() -> None:
+    kernel = Programs({})
+    closer = threading.Timer(0.05, setattr, (kernel, "closed", True))
+    instance = Run(load("goto -1"), cast("Kernel", kernel), budget=1 << 50)
+    closer.start()
+    with pytest.raises(ProgramFault, match="closed while") as caught:
+        execute(instance, 0)
+    assert caught.value.kind == "closed"
+    closer.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="setitimer is not there")
+def test_a_signal_stops_a_run() -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(number: int, frame: object) -> None:
+        raise StopError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    instance = Run(load("goto -1"), cast("Kernel", Programs({})), budget=1 << 50)
+    start = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(StopError):
+            execute(instance, 0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 0.15
+    assert not instance.memory.regions

@@ -1,0 +1,83 @@
+"""Which engine executes programs, and why."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
+
+from ebpf.errors import NotSupportedError
+from ebpf.vm.execution import HelperCall
+from ebpf.vm.machine import Run
+
+log = logging.getLogger("ebpf")
+
+Execute: TypeAlias = Callable[..., int]
+"""As `reference.execute`: takes the run, up to five arguments and `helper`."""
+
+ENGINES = ("auto", "reference", "interpreter")
+VARIABLE = "EBPF_ENGINE"
+"""Environment variable that says what "auto" is."""
+
+__all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen."""
+
+    name: str
+    reason: str
+    execute: Execute
+
+
+def choose_engine(wanted: str = "auto") -> Engine:
+    """Return the engine of that name; for "auto" the fastest that this process can run.
+
+    Raises:
+        NotSupportedError: there is no such engine, or it can't run here.
+    """
+    asked = "asked for"
+    if wanted == "auto":
+        wanted = os.environ.get(VARIABLE) or "auto"
+        asked = f"asked for by {VARIABLE}"
+    if wanted == "reference":
+        return _reference(asked)
+    if wanted not in ENGINES:
+        raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
+    obstacle = _obstacle()
+    if obstacle is None:
+        return _interpreter("the fastest that there is" if wanted == "auto" else asked)
+    if wanted == "auto":
+        return _reference(obstacle)
+    raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"{obstacle}; use 'reference'")
+
+
+def _reference(reason: str) -> Engine:
+    from ebpf.vm.reference import execute
+
+    return Engine("reference", reason, execute)
+
+
+def _interpreter(reason: str) -> Engine:
+    from ebpf.vm.interpreter import execute
+
+    return Engine("interpreter", reason, execute)
+
+
+@cache
+def _obstacle() -> str | None:
+    """Return why native code can't run in this process, None if it can. Warns once where the system refuses it."""
+    from ebpf.codegen.image import ImageError
+    from ebpf.vm.native import load_interpreter
+
+    try:
+        load_interpreter()
+    except ImageError as error:
+        if error.refused:
+            log.warning("%s: programs run on the reference engine, which is slow", error)
+        return str(error)
+    return None

@@ -1,0 +1,195 @@
+"""The state of a run as native code sees it (support/machine.h): registers, frames, stacks and the table of regions."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from enum import IntEnum
+from functools import cache
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
+from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
+from ebpf.vm.program import Program
+
+if TYPE_CHECKING:
+    from ebpf.codegen.image import Image
+
+ABI_VERSION = 1
+
+# Words of struct machine; the first eleven are the registers.
+FRAME_POINTER = 10
+AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENCE, STACKS, DEPTH, FRAMES = range(11, 26)
+FRAME_WORDS = 7
+SAVED_POINTER = 6
+"""Word of struct frame where the caller's r10 is."""
+MACHINE_WORDS = FRAMES + FRAME_WORDS * MAX_FRAMES
+CODE_WORDS = 3
+OPERATION_WORDS = 2
+REGION_WORDS = 8
+
+LAYOUT = (
+    ABI_VERSION,
+    8 * MACHINE_WORDS,
+    8 * FRAME_WORDS,
+    8 * OPERATION_WORDS,
+    8 * CODE_WORDS,
+    8 * REGION_WORDS,
+    STACK_SIZE,
+    MAX_FRAMES,
+)
+"""What the image has to say about itself."""
+
+
+class Action(IntEnum):
+    """What native code is to do first (enum action)."""
+
+    RESUME = 0
+    ENTER = 1
+    LEAVE = 2
+
+
+class Stop(IntEnum):
+    """Why native code came back (enum stop)."""
+
+    EXIT = 0
+    FUEL = 1
+    HELPER = 2
+    TAIL = 3
+    STEP = 4
+    READ = 5
+    WRITE = 6
+    ATOMIC = 7
+    FRAMES = 8
+    GROW = 9
+    MAP = 10
+    MAP_VALUE = 11
+
+
+_REGION = Struct("<Q8I")
+"""What follows the first address in struct region."""
+_NO_ROOM = (0, 0, 0, 0)
+_NO_REGION = array("Q", bytes(8 * REGION_WORDS))
+_NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
+_NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
+
+
+@cache
+def load_interpreter() -> Image:
+    """Map the interpreter's image, once in a process. Raises ImageError."""
+    from ebpf.codegen.image import load_image
+
+    return load_image("interp", LAYOUT)
+
+
+class NativeState:
+    """One struct machine and what it points to; a mirror of the address space of the run that uses it."""
+
+    __slots__ = ("_address_of", "pointer", "stack_regions", "stacks", "table", "words")
+
+    def __init__(self) -> None:
+        from ebpf.codegen.image import address_of, pointer
+
+        self._address_of = address_of
+        self.words = array("Q", _NO_STATE)
+        self.stacks = array("Q", bytes(STACK_SIZE * MAX_FRAMES))
+        self.table = array("Q", _NO_TABLE)
+        self.pointer = pointer(self.words.buffer_info()[0])
+        whole = memoryview(self.stacks).cast("B")
+        views = (whole[at : at + STACK_SIZE] for at in range(0, len(whole), STACK_SIZE))
+        self.stack_regions = [
+            Region(f"stack of frame {depth}", view, 0, STACK_SIZE, readable=True, writable=True)
+            for depth, view in enumerate(views)
+        ]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget a run."""
+        self.words[:] = _NO_STATE
+        self.table[:] = _NO_TABLE
+        self.words[STACKS] = self.stacks.buffer_info()[0]
+        self._set_table(PLACES)
+
+    def _set_table(self, places: int) -> None:
+        self.words[TABLE] = self.table.buffer_info()[0]
+        self.words[MASK] = places - 1
+
+    def enter(self, number: int, region: Region, next_number: int) -> None:
+        """Enter a region, or replace what was said about it."""
+        words, table, at = self.words, self.table, (number & self.words[MASK]) * REGION_WORDS
+        words[NEXT] = next_number
+        if table[at]:
+            table[at : at + REGION_WORDS] = _NO_REGION
+        else:
+            words[LIVE] += 1
+        start, size = region.start, region.end - region.start
+        table[at] = (number << OFFSET_BITS) + start
+        if not size:
+            return
+        room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
+        _REGION.pack_into(
+            table,
+            8 * at + 8,
+            self._address_of(region.data) + start,
+            *(room if region.readable else _NO_ROOM),
+            *(room if region.writable else _NO_ROOM),
+        )
+
+    def leave(self, number: int) -> None:
+        """Take a region out."""
+        at = (number & self.words[MASK]) * REGION_WORDS
+        self.table[at : at + REGION_WORDS] = _NO_REGION
+        self.words[LIVE] -= 1
+
+    def grow(self, places: int, regions: Mapping[int, Region]) -> None:
+        """Make a larger table with the same regions."""
+        before, places_before = self.table, self.words[MASK] + 1
+        self.table = array("Q", bytes(8 * REGION_WORDS * places))
+        self._set_table(places)
+        for number in regions:
+            old, new = (number & places_before - 1) * REGION_WORDS, (number & places - 1) * REGION_WORDS
+            self.table[new : new + REGION_WORDS] = before[old : old + REGION_WORDS]
+
+    @property
+    def pristine(self) -> bool:
+        """Whether the table has the size that it had at first."""
+        return self.words[MASK] == PLACES - 1
+
+
+class NativeCode:
+    """A program's operations, shared by its runs, and what each run has of its own."""
+
+    __slots__ = ("_operations", "_spare", "_template")
+
+    def __init__(self, program: Program, image: Image) -> None:
+        slots = program.xlated
+        code = array("Q", slots)
+        count = len(code)
+        self._operations = array("Q", bytes(8 * OPERATION_WORDS * (count + 1)))
+        operations = self._operations.buffer_info()[0]
+        image.decode(code.buffer_info()[0], operations, count)
+        self._template = array("Q", [operations, count, 0]) + array("Q", bytes(16 * len(program.maps)))
+        self._spare: list[array[int]] = []
+
+    def take(self) -> array[int]:
+        """Return a struct code and the addresses of maps, none of them known, for one run."""
+        try:
+            code = self._spare.pop()
+        except IndexError:
+            code = array("Q", self._template)
+        code[:] = self._template
+        code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
+        return code
+
+    def give_back(self, code: array[int]) -> None:
+        """Keep the structure for another run."""
+        self._spare.append(code)
+
+
+def native_code(program: Program, image: Image) -> NativeCode:
+    """Return the decoded program; decoded when it runs first. Two threads may both do it: the results are equal."""
+    code: NativeCode | None = program.compiled.get("interpreter")
+    if code is None:
+        code = program.compiled["interpreter"] = NativeCode(program, image)
+    return code

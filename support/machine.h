@@ -1,0 +1,102 @@
+/* What the interpreter and its host share: layouts of the machine, of code and of memory regions.
+
+   Everything hangs off one `struct machine *`. Members are 64 bits wide so that the host reads and writes them as an
+   array of words; src/ebpf/vm/native.py has the same numbers, and the image carries them for comparison. */
+#pragma once
+
+typedef __UINT8_TYPE__ u8;
+typedef __UINT16_TYPE__ u16;
+typedef __UINT32_TYPE__ u32;
+typedef __UINT64_TYPE__ u64;
+typedef __INT8_TYPE__ s8;
+typedef __INT16_TYPE__ s16;
+typedef __INT32_TYPE__ s32;
+typedef __INT64_TYPE__ s64;
+
+/* Calling convention of the entries, where it is not the compiler's own. */
+#ifndef ENTRY
+#define ENTRY
+#endif
+
+enum { ABI_VERSION = 1 };
+enum { REGISTERS = 11, CONTEXT = 1, FRAME_POINTER = 10, STACK_SIZE = 512, MAX_FRAMES = 8 };
+
+/* One instruction, decoded; one for each 8-byte slot, the second half of a 64-bit load included. */
+struct op {
+  u16 operation;
+  u8 dst;
+  u8 src;
+  s32 off; /* of memory: bytes; of a jump: operations from this one to the target */
+  s64 imm;
+};
+
+/* A program in one run. `addresses` holds two words for each map: address of the map, address of its first value;
+   0 until the host has been asked. */
+struct code {
+  const struct op *ops;
+  u64 count;
+  u64 *addresses;
+};
+
+/* A range of addresses: number << 32 | offset, `first` being the lowest that is accessible, at `data` in the host.
+   An access of 1, 2, 4 or 8 bytes is allowed where address - first < room of that size: one comparison decides about
+   number, start, end and permission. All zero: no region. */
+struct region {
+  u64 first;
+  u8 *data;
+  u32 read[4];
+  u32 write[4];
+  u64 unused[2];
+};
+
+struct frame {
+  u64 back; /* operation to return to; NO_CALLER: the host called */
+  const struct code *code;
+  u64 saved[5]; /* r6 to r10 of the caller */
+};
+
+#define NO_CALLER (~0ull)
+
+struct machine {
+  u64 r[REGISTERS];
+  u64 at;      /* operation that is next, after a stop the one that stopped */
+  u64 fuel;    /* instructions that may run before STOP_FUEL */
+  u64 action;  /* what to do first */
+  u64 address; /* of a fault */
+  u64 size;    /* of a fault, in bytes; number of a helper; index of a map */
+  const struct code *code;
+  struct region *table; /* region n stands at n & mask */
+  u64 mask;
+  u64 next;    /* lowest number that the next region may have */
+  u64 live;    /* regions in the table */
+  u64 changes; /* how often a frame was opened or closed */
+  u64 patience;
+  u8 *stacks;
+  u64 depth;
+  struct frame frames[MAX_FRAMES];
+};
+
+enum action { RESUME, ENTER, LEAVE };
+
+/* Why the interpreter came back. */
+enum stop {
+  STOP_EXIT,         /* the function that the host entered has returned */
+  STOP_FUEL,         /* no fuel for the operation at `at` */
+  STOP_HELPER,       /* helper `size` is called */
+  STOP_TAIL,         /* tail call */
+  STOP_STEP,         /* the operation at `at` is the host's */
+  STOP_READ,         /* `size` bytes at `address` may not be read */
+  STOP_WRITE,        /* ... written */
+  STOP_ATOMIC,       /* the host has to carry out the atomic operation at `at`, or to say why it can't be */
+  STOP_FRAMES,       /* too many frames */
+  STOP_GROW,         /* no room in the table for a stack frame */
+  STOP_MAP,          /* address of map `size` is wanted */
+  STOP_MAP_VALUE     /* address of the first value of map `size` is wanted */
+};
+
+_Static_assert(sizeof(struct op) == 16, "op");
+_Static_assert(sizeof(struct code) == 24, "code");
+_Static_assert(sizeof(struct region) == 64, "region");
+_Static_assert(sizeof(struct frame) == 56, "frame");
+_Static_assert(sizeof(struct machine) == 8 * (25 + 7 * MAX_FRAMES), "machine");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");
