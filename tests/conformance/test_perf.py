@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from ebpf.abi.types import MapType
 from ebpf.objects import PerfEventArray
@@ -35,6 +39,19 @@ def test_records_have_a_tail_of_padding(runtime: Runtime) -> None:
             assert reader.lost == 0
 
 
+@pytest.fixture
+def _one_cpu() -> Iterator[None]:
+    """Keep this thread on one CPU: each has a ring of its own, and what one lost is told by its own next record."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.usefixtures("_one_cpu")
 def test_a_full_ring_counts_what_it_lost(runtime: Runtime) -> None:
     with perf_collection().load(runtime=runtime) as loaded:
         events = loaded.maps["events"]
