@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import operator
 import struct
+from abc import ABC, abstractmethod
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -33,7 +34,7 @@ class Mismatch(Exception):
         self.path: list[str] = []
 
 
-class Node:
+class Node(ABC):
     """Codec of one type. `size` is in bytes, `code` the struct format of the leaf, `count` how many values it holds,
     `depth` how many codecs lie inside of one another."""
 
@@ -45,17 +46,17 @@ class Node:
     """Whether the leaf is the value already."""
 
     @property
+    @abstractmethod
     def python_type(self) -> type[Any]:
         """The class of decoded values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def value(self, leaf: Any) -> Any:
         """Turn the leaf into a Python value."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leaf(self, value: Any) -> Any:
         """Turn a Python value into the leaf; Mismatch where it does not fit."""
-        raise NotImplementedError
 
     def mask(self) -> bytes:
         """Return which bits carry a value; the others are padding."""
