@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from ebpf.errors import NotSupportedError
 from ebpf.vm.engines import VARIABLE, Engine, choose_engine
 from tests.mounts import mount_own
 from tests.privilege import missing_bpf_privilege
+
+# Whoever runs the tests in the background makes them ignore Ctrl-C, which many of them send to themselves or children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = ("reference", "interpreter")
 
