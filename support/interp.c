@@ -28,6 +28,7 @@ static u64 enter(struct machine *m, u64 back) {
                                                .data = stack,
                                                .read = {size, size - 1, size - 3, size - 7},
                                                .write = {size, size - 1, size - 3, size - 7}};
+  m->numbers[m->depth] = number;
   m->r[FRAME_POINTER] = (number << 32) + STACK_SIZE;
   m->next = number + 1;
   m->live++;
@@ -200,13 +201,13 @@ start:
 
   do_CONSTANT: DST = (u64)op->imm; GO(2);
   do_MAP: {
-    u64 known = m->code->addresses[2 * (u64)(u32)op->imm];
+    u64 known = m->code->maps[(u32)op->imm].object;
     if (unlikely(!known)) { m->size = (u32)op->imm; STOP_AND_REPEAT(STOP_MAP); }
     DST = known;
     GO(2);
   }
   do_MAP_VALUE: {
-    u64 known = m->code->addresses[2 * (u64)(u32)op->imm + 1];
+    u64 known = m->code->maps[(u32)op->imm].first_value;
     if (unlikely(!known)) { m->size = (u32)op->imm; STOP_AND_REPEAT(STOP_MAP_VALUE); }
     DST = known + ((u64)op->imm >> 32);
     GO(2);

@@ -42,6 +42,7 @@ class Image:
     def __init__(self, header: Header, address: int) -> None:
         word = ctypes.c_uint64
         self.target = header.target
+        self.run_address = address + header.run
         self.decode: Callable[[int, int, int], int] = ctypes.CFUNCTYPE(word, word, word, word)(address + header.decode)
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
         self.run: Callable[[ctypes.c_void_p], int] = ctypes.PYFUNCTYPE(word)(address + header.run)

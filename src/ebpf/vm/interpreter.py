@@ -34,13 +34,12 @@ from ebpf.vm.native import (
     CODE_WORDS,
     DEPTH,
     FRAME_POINTER,
-    FRAME_WORDS,
-    FRAMES,
     FUEL,
     LIVE,
     NEXT,
+    NUMBERS,
     PATIENCE,
-    SAVED_POINTER,
+    REFERENCE_WORDS,
     SIZE,
     Action,
     NativeState,
@@ -62,8 +61,6 @@ back can take as long as another thread is let run, 5 ms."""
 _EMPTY_STACK = bytes(STACK_SIZE)
 _MOST_SPARE = 16
 
-_FIRST_SAVED = FRAMES + FRAME_WORDS + SAVED_POINTER
-"""Where the second frame keeps r10 of the first."""
 _EXIT, _FUEL, _HELPER = int(Stop.EXIT), int(Stop.FUEL), int(Stop.HELPER)
 _RESUME, _LEAVE = int(Action.RESUME), int(Action.LEAVE)
 
@@ -144,16 +141,13 @@ class Machine(Execution):
 
     def _catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
-        words, memory, depth = self.state.words, self.memory, self.state.words[DEPTH]
-        pointers = [words[at] for at in range(_FIRST_SAVED, _FIRST_SAVED + FRAME_WORDS * (depth - 1), FRAME_WORDS)]
-        if depth:
-            pointers.append(words[FRAME_POINTER])
-        stacks = [pointer >> OFFSET_BITS for pointer in pointers]
+        words, memory = self.state.words, self.memory
+        stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
         for number in self._stacks:
             if number not in stacks and number in memory.regions:
                 memory.disown(number)
         for number, region in zip(stacks, self.state.stack_regions, strict=False):
-            if number not in memory.regions:
+            if number and number not in memory.regions:
                 memory.adopt(number, region)
         self._stacks = stacks
         self._changes = words[CHANGES]
@@ -198,7 +192,7 @@ class Machine(Execution):
         region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)
         words[FRAME_POINTER] = first + STACK_SIZE
-        self._stacks[depth] = first >> OFFSET_BITS
+        words[NUMBERS + depth] = self._stacks[depth] = first >> OFFSET_BITS
         return 0
 
     def _step(self, at: int) -> int:
@@ -227,12 +221,12 @@ class Machine(Execution):
 
     def _find_map(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + 2 * index] = self.map_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index] = self.map_address(index)
         return at
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + 2 * index + 1] = self.map_value_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + 1] = self.map_value_address(index)
         return at
 
     def close(self) -> None:

@@ -16,16 +16,20 @@ from ebpf.vm.program import Program
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 # Words of struct machine; the first eleven are the registers.
 FRAME_POINTER = 10
-AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENCE, STACKS, DEPTH, FRAMES = range(11, 26)
+AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENCE, STACKS, DEPTH, NUMBERS = range(
+    11, 26
+)
+CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
-SAVED_POINTER = 6
-"""Word of struct frame where the caller's r10 is."""
 MACHINE_WORDS = FRAMES + FRAME_WORDS * MAX_FRAMES
-CODE_WORDS = 3
+CODE_WORDS = 4
+ENTRY = 3
+"""Word of struct code where the address of what runs it is."""
+REFERENCE_WORDS = 4
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 
@@ -169,7 +173,8 @@ class NativeCode:
         self._operations = array("Q", bytes(8 * OPERATION_WORDS * (count + 1)))
         operations = self._operations.buffer_info()[0]
         image.decode(code.buffer_info()[0], operations, count)
-        self._template = array("Q", [operations, count, 0]) + array("Q", bytes(16 * len(program.maps)))
+        self._template = array("Q", [operations, count, 0, image.run_address])
+        self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
         self._spare: list[array[int]] = []
 
     def take(self) -> array[int]:
