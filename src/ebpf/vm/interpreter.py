@@ -114,25 +114,32 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
+        return self._loop(slot, int(Action.ENTER), None)
+
+    def go_on(self, stop: int) -> int:
+        """Return the r0 of the function that native code has entered, and come back from because of `stop`."""
+        return self._loop(self.state.words[AT], _RESUME, stop)
+
+    def _loop(self, at: int, action: int, stop: int | None) -> int:
         words, pointer, image = self.state.words, self.state.pointer, self._image
         native = image.run
-        at, action = slot, int(Action.ENTER)
         while True:
-            words[AT], words[ACTION] = at, action
             try:
-                stop = native(pointer)
+                if stop is None:
+                    words[AT], words[ACTION] = at, action
+                    stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
                     self._catch_up()
                 if stop == _EXIT:
                     return words[0]
-                at, action = words[AT], _RESUME
-                native = image.run_released if stop == _FUEL else image.run
-                if stop == _HELPER:
+                at, action, why, stop = words[AT], _RESUME, stop, None
+                native = image.run_released if why == _FUEL else image.run
+                if why == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
                     at += 1
                 else:
-                    at = _ANSWERS[stop](self, at)
+                    at = _ANSWERS[why](self, at)
             except _Left:
                 action = _LEAVE
             except Fault as fault:
@@ -238,6 +245,9 @@ class Machine(Execution):
             self.memory.disown(number)
         for program, code in self._codes.items():
             native_code(program, self._image).give_back(code)
+        self._give_state_back()
+
+    def _give_state_back(self) -> None:
         if self.state.pristine and len(_spare) < _MOST_SPARE:
             self.state.clear()
             _spare.append(self.state)

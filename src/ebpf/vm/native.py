@@ -33,6 +33,19 @@ REFERENCE_WORDS = 4
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 
+# struct lane behind its machine, struct batch at its end (support/lane.h).
+(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
+    range(MACHINE_WORDS, MACHINE_WORDS + 13)
+)
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES = range(MACHINE_WORDS + 13, MACHINE_WORDS + 18)
+INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
+    MACHINE_WORDS + 18, MACHINE_WORDS + 29
+)
+LANE_WORDS = MACHINE_WORDS + 29
+FIRST_VALUE_WORDS = 3
+FUNCTION_WORDS = 6
+GATE_WORDS = 4
+
 LAYOUT = (
     ABI_VERSION,
     8 * MACHINE_WORDS,
@@ -42,6 +55,9 @@ LAYOUT = (
     8 * REGION_WORDS,
     STACK_SIZE,
     MAX_FRAMES,
+    8 * LANE_WORDS,
+    8 * FUNCTION_WORDS,
+    8 * GATE_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -92,11 +108,12 @@ class NativeState:
 
     __slots__ = ("_address_of", "pointer", "stack_regions", "stacks", "table", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, words: int = MACHINE_WORDS) -> None:
+        """Make one; `words` is the size of a structure that begins with the machine."""
         from ebpf.codegen.image import address_of, pointer
 
         self._address_of = address_of
-        self.words = array("Q", _NO_STATE)
+        self.words = array("Q", bytes(8 * words))
         self.stacks = array("Q", bytes(STACK_SIZE * MAX_FRAMES))
         self.table = array("Q", _NO_TABLE)
         self.pointer = pointer(self.words.buffer_info()[0])
@@ -110,7 +127,7 @@ class NativeState:
 
     def clear(self) -> None:
         """Forget a run."""
-        self.words[:] = _NO_STATE
+        self.words[:MACHINE_WORDS] = _NO_STATE
         self.table[:] = _NO_TABLE
         self.words[STACKS] = self.stacks.buffer_info()[0]
         self._set_table(PLACES)
