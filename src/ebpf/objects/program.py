@@ -146,9 +146,11 @@ class Program(Held):
         path of a pcap or pcapng file of Ethernet frames, or such a file.
 
         On the embedded runtime packets go through native code without the GIL, and `threads`, up to its virtual CPUs,
-        share them: per-CPU maps then count by thread. ValueError for more; NotSupportedError for more than one on
-        other runtimes. The first error ends the batch; its note says which packet it was.
+        share them: per-CPU maps then count by thread. NotSupportedError for more, on other runtimes for more than
+        one. The first error ends the batch; its note says which packet it was.
         """
+        if threads < 1:
+            raise ValueError(f"threads is 1 or more, got {threads}")
         done = self._run_by().run_many(gather(packets), threads=threads)
         left = done.packets
         return RunManyResult(done.retvals, left.lengths, Batch(left.offsets, left.lengths, bytes(left.data)))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.errors import EbpfError
+from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.base import ManyRuns, Packets
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.runs import packet_note
@@ -29,13 +29,11 @@ _LOOK = 0.05
 def run_many(state: State, program: ProgramObject, engine: Engine, packets: Packets, threads: int) -> ManyRuns:
     """Run over all packets, each thread over its share of them, in their order.
 
-    Raises ValueError for more threads than virtual CPUs, and what a run raises; the first error ends all.
+    Raises NotSupportedError for more threads than virtual CPUs, and what a run raises; the first error ends all.
     """
-    if not 1 <= threads <= state.cpu_count:
-        raise ValueError(
-            f"threads is 1 to the number of virtual CPUs, {state.cpu_count}, got {threads}: "
-            f"make the runtime with cpus={threads}"
-        )
+    if threads > state.cpu_count:
+        what = f"running on {threads} threads with {state.cpu_count} virtual CPUs"
+        raise NotSupportedError(what, runtime="embedded", alternative=f"make the runtime with cpus={threads}")
     batch = PacketBatch(packets.offsets, packets.lengths, packets.data)
     work = _Work(state, program, engine, batch)
     shares = min(threads, len(packets)) or 1
