@@ -218,7 +218,7 @@ def test_nothing_is_kept_of_what_is_dropped() -> None:
         watched = Packet(64)
         gone = weakref.ref(watched)
         before = sys.getrefcount(packet), sys.getrefcount(None)
-        for _ in range(100):
+        for _ in range(1000):
             call(packet)
             with pytest.raises(TypeError):
                 call(None)
@@ -227,7 +227,7 @@ def test_nothing_is_kept_of_what_is_dropped() -> None:
         gc.collect()
         assert gone() is None
         assert sys.getrefcount(packet) == before[0]
-        assert abs(sys.getrefcount(None) - before[1]) < 50
+        assert abs(sys.getrefcount(None) - before[1]) < 500
         packet.append(0)  # no buffer is held any more
         owner = weakref.ref(call.__self__.kept if native() else call)  # type: ignore[attr-defined]  # of builtins
         del call
