@@ -30,6 +30,8 @@ CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
+NO_CALLER = (1 << 64) - 1
+"""Where a function comes back to that the host entered."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 
@@ -69,6 +71,9 @@ class Stop(IntEnum):
     GROW = 9
     MAP = 10
     MAP_VALUE = 11
+    COMPILED = 12
+    RAISED = 13
+    UNKNOWN = 14
 
 
 _REGION = Struct("<Q8I")
