@@ -171,7 +171,7 @@ class FunctionCompiler:
             self._ends[start] = writer.values.copy() if self._body(block) else None
         head = [
             f"define internal fastcc {RESULT} @f{self.function.entry}(ptr %m, i64 %depth, i64 %fuel.0, "
-            f"{', '.join(f'i64 %a{n}' for n in range(1, 6))}) #0 {{",
+            f"{', '.join(f'i64 %a{n}' for n in range(1, 6))}) {{",
             "entry:",
             *self._prologue(),
             f"br label %b{self.function.entry}",

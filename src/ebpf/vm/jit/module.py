@@ -26,7 +26,6 @@ declare i64 @llvm.usub.sat.i64(i64, i64)
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
-attributes #0 = { nounwind }
 !0 = !{!"branch_weights", i32 100000, i32 1}
 !9 = !{!"ebpf"}
 !1 = !{!"memory", !9}
@@ -68,7 +67,7 @@ class ModuleCompiler:
 
     def _entry(self) -> Iterator[str]:
         """The host has set the machine as for `ebpf_run`: ENTER a function, named by its first slot, with r1 to r5."""
-        yield f"define {self.convention} i64 @{ENTRY}(ptr %m) #0 {{"
+        yield f"define {self.convention} i64 @{ENTRY}(ptr %m) {{"
         for name, word in (("depth", native.DEPTH), ("fuel", native.FUEL), ("at", native.AT)):
             yield f"%{name}.p = getelementptr i8, ptr %m, i64 {member(word)}"
             yield f"%{name} = load i64, ptr %{name}.p"
