@@ -94,6 +94,7 @@ class Machine(Execution):
             self.state.grow(self.memory.places, {})
         for number, region in self.memory.regions.items():
             self.state.enter(number, region, self.memory.next_number)
+        self.state.point(self.memory.context, self.memory.packet)
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
 

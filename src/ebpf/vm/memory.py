@@ -66,6 +66,8 @@ class Mirror(Protocol):
 
     def leave(self, number: int) -> None: ...
     def grow(self, places: int, regions: Mapping[int, Region]) -> None: ...
+    def point(self, context: int, packet: int) -> None:
+        """Take note of the numbers of the regions that are context and packet; 0: there is none."""
 
 
 class AddressSpace:
@@ -74,9 +76,11 @@ class AddressSpace:
     Every method that takes an address raises Fault("memory") where the range is not accessible. Native code finds
     region n at place n modulo `places` of its table; so a new region has the lowest number not used before whose
     place is free, and `next_number` is where the search begins. The numbers are the same with every engine.
+
+    `context` and `packet` are the numbers of the regions that are the program's context and its packet, 0 without one.
     """
 
-    __slots__ = ("_numbers", "_taken", "mirror", "next_number", "places", "regions")
+    __slots__ = ("_numbers", "_taken", "context", "mirror", "next_number", "packet", "places", "regions")
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
@@ -84,6 +88,7 @@ class AddressSpace:
         self._taken: set[int] = set()
         self.next_number = 1
         self.places = PLACES
+        self.context = self.packet = 0
         self.mirror: Mirror | None = None
 
     def add(self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True) -> int:
@@ -115,6 +120,14 @@ class AddressSpace:
             self._taken = {number & self.places - 1 for number in self.regions}
             if self.mirror is not None:
                 self.mirror.grow(self.places, self.regions)
+                self.mirror.point(self.context, self.packet)
+
+    def point(self, *, context: int = 0, packet: int = 0) -> None:
+        """Say which regions are context and packet, by an address in them; 0 leaves it as it is."""
+        self.context = context >> OFFSET_BITS or self.context
+        self.packet = packet >> OFFSET_BITS or self.packet
+        if self.mirror is not None:
+            self.mirror.point(self.context, self.packet)
 
     def adopt(self, number: int, region: Region) -> None:
         """Take note of a region that is in the mirror already."""
@@ -127,6 +140,9 @@ class AddressSpace:
         region = self.regions.pop(number)
         self._taken.discard(number & self.places - 1)
         self._numbers.pop(id(region.object), None)
+        if number == self.packet:
+            self.packet = 0
+            self.point()
         return region
 
     def remove(self, address: int) -> None:

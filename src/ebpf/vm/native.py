@@ -145,6 +145,13 @@ class NativeState:
             *(room if region.writable else _NO_ROOM),
         )
 
+    def point(self, context: int, packet: int) -> None:
+        """Say where in the table context and packet are."""
+        self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
+
+    def _place(self, number: int) -> int:
+        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else 0
+
     def leave(self, number: int) -> None:
         """Take a region out."""
         at = (number & self.words[MASK]) * REGION_WORDS
