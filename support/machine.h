@@ -102,7 +102,7 @@ struct machine {
   u8 *stacks;
   u64 depth;
   u64 numbers[MAX_FRAMES]; /* of the regions of the open frames' stacks; 0: the frame has none */
-  struct region *context;  /* its place in the table, 0 without one */
+  struct region *context;  /* its place in the table; an empty place without one */
   struct region *packet;   /* the same for the packet */
   struct values *values;
   u64 value_places;

@@ -18,7 +18,7 @@ log = logging.getLogger("ebpf")
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter")
+ENGINES = ("auto", "reference", "interpreter", "jit")
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -49,6 +49,10 @@ def choose_engine(wanted: str = "auto") -> Engine:
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
     obstacle = _obstacle()
+    if obstacle is None and wanted == "jit":
+        from ebpf.vm.jit.engine import execute
+
+        return Engine("jit", asked, execute)
     if obstacle is None:
         return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":

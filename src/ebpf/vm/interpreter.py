@@ -114,15 +114,18 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
+        return self.go_on(slot, int(Action.ENTER))
+
+    def go_on(self, at: int, action: int) -> int:
+        """Interpret from `at` on until the function that the host entered last returns; return its r0."""
         words, pointer, image = self.state.words, self.state.pointer, self._image
         native = image.run
-        at, action = slot, int(Action.ENTER)
         while True:
             words[AT], words[ACTION] = at, action
             try:
                 stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
-                    self._catch_up()
+                    self.catch_up()
                 if stop == _EXIT:
                     return words[0]
                 at, action = words[AT], _RESUME
@@ -140,7 +143,7 @@ class Machine(Execution):
             except RecursionError:
                 raise self.report(python_stack_is_full(), at) from None
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
@@ -175,10 +178,13 @@ class Machine(Execution):
     # Answers to why native code came back. Each returns the slot to go on at.
 
     def _refuel(self, at: int) -> int:
-        if not self._left:
+        words = self.state.words
+        # Compiled code looks at its fuel now and then only, and may have used more than it had.
+        debt = -words[FUEL] & M64
+        if self._left < max(debt, 1):
             raise out_of_budget()
         self.check_open()
-        self.state.words[FUEL] = self._take_fuel(SLICE)
+        words[FUEL] = self._take_fuel(SLICE + debt) - debt
         return at
 
     def _tail_call(self, at: int) -> int:
@@ -232,7 +238,7 @@ class Machine(Execution):
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
-        self._catch_up()
+        self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:
             self.memory.disown(number)
@@ -268,8 +274,12 @@ def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
         ProgramFault: the program did something forbidden, or its budget is used up.
         ImageError: this process can't run native code.
     """
-    machine = Machine(run, helper)
-    words = machine.state.words
+    return run_in(Machine(run, helper), arguments)
+
+
+def run_in(machine: Machine, arguments: Sequence[int]) -> int:
+    """Run the program of a new machine; as `execute`."""
+    run, words = machine.run, machine.state.words
     words[1 : 1 + len(arguments)] = array("Q", arguments)
     machine.start = words[1]
     before, run.call = run.call, machine.call

@@ -80,6 +80,8 @@ _REGION = Struct("<Q8I")
 """What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
 _NO_REGION = array("Q", bytes(8 * REGION_WORDS))
+NOWHERE = _NO_REGION.buffer_info()[0]
+"""Address of a place for a region that is empty: what a run without context or packet has."""
 _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
 _NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
 
@@ -119,6 +121,7 @@ class NativeState:
         self.table[:] = _NO_TABLE
         self.words[STACKS] = self.stacks.buffer_info()[0]
         self._set_table(PLACES)
+        self.point(0, 0)
 
     def _set_table(self, places: int) -> None:
         self.words[TABLE] = self.table.buffer_info()[0]
@@ -150,7 +153,7 @@ class NativeState:
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
 
     def _place(self, number: int) -> int:
-        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else 0
+        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE
 
     def leave(self, number: int) -> None:
         """Take a region out."""
