@@ -46,7 +46,7 @@ struct code {
   const struct op *ops;
   u64 count;
   struct map_ref *maps;
-  u64 (*entry)(struct machine *);
+  u64 (ENTRY *entry)(struct machine *);
 };
 
 /* A range of addresses: number << 32 | offset, `first` being the lowest that is accessible, at `data` in the host.
@@ -108,7 +108,7 @@ struct machine {
   u64 value_places;
   u64 cpu;
   u64 status;                      /* compiled code: 0 after a call of `host` that went well */
-  u64 (*host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
+  u64 (ENTRY *host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
   const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
 };

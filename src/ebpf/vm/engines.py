@@ -7,11 +7,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
+
+if TYPE_CHECKING:
+    from ebpf.vm.native import NativeCode
+    from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
 
@@ -27,11 +31,15 @@ __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen."""
+    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
+
+    `code` returns a program's native code, for runs that follow each other in it (`ebpf.vm.lane`); None: there is none.
+    """
 
     name: str
     reason: str
     execute: Execute
+    code: Callable[[Program], NativeCode] | None = None
 
 
 def choose_engine(wanted: str = "auto") -> Engine:
@@ -68,8 +76,9 @@ def _reference(reason: str) -> Engine:
 
 def _interpreter(reason: str) -> Engine:
     from ebpf.vm.interpreter import execute
+    from ebpf.vm.native import load_interpreter, native_code
 
-    return Engine("interpreter", reason, execute)
+    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
 
 
 @cache

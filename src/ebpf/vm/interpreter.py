@@ -114,28 +114,32 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
-        return self.go_on(slot, int(Action.ENTER))
+        return self._loop(slot, int(Action.ENTER), None)
 
-    def go_on(self, at: int, action: int) -> int:
-        """Interpret from `at` on until the function that the host entered last returns; return its r0."""
+    def go_on(self, stop: int) -> int:
+        """Return the r0 of the function that native code has entered, and come back from because of `stop`."""
+        return self._loop(self.state.words[AT], _RESUME, stop)
+
+    def _loop(self, at: int, action: int, stop: int | None) -> int:
         words, pointer, image = self.state.words, self.state.pointer, self._image
         native = image.run
         while True:
-            words[AT], words[ACTION] = at, action
             try:
-                stop = native(pointer)
+                if stop is None:
+                    words[AT], words[ACTION] = at, action
+                    stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
                     self.catch_up()
                 if stop == _EXIT:
                     return words[0]
-                at, action = words[AT], _RESUME
-                native = image.run_released if stop == _FUEL else image.run
-                if stop == _HELPER:
+                at, action, why, stop = words[AT], _RESUME, stop, None
+                native = image.run_released if why == _FUEL else image.run
+                if why == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
                     at += 1
                 else:
-                    at = _ANSWERS[stop](self, at)
+                    at = _ANSWERS[why](self, at)
             except _Left:
                 action = _LEAVE
             except Fault as fault:
@@ -222,6 +226,10 @@ class Machine(Execution):
     def _refuse_frame(self, at: int) -> int:
         raise too_many_frames()
 
+    def _take_over(self, at: int) -> int:
+        """Go on where compiled code gave up."""
+        return self._refuel(at) if self.state.words[FUEL] >> 63 else at
+
     def _grow(self, at: int) -> int:
         self.memory.make_room()
         return at
@@ -244,6 +252,9 @@ class Machine(Execution):
             self.memory.disown(number)
         for program, code in self._codes.items():
             native_code(program, self._image).give_back(code)
+        self._give_state_back()
+
+    def _give_state_back(self) -> None:
         if self.state.pristine and len(_spare) < _MOST_SPARE:
             self.state.clear()
             _spare.append(self.state)
@@ -260,6 +271,7 @@ _ANSWERS: dict[int, Callable[[Machine, int], int]] = {
     Stop.GROW: Machine._grow,
     Stop.MAP: Machine._find_map,
     Stop.MAP_VALUE: Machine._find_map_value,
+    Stop.COMPILED: Machine._take_over,
 }
 
 

@@ -35,6 +35,19 @@ NO_CALLER = (1 << 64) - 1
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 
+# struct lane behind its machine, struct batch at its end (support/lane.h).
+(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
+    range(MACHINE_WORDS, MACHINE_WORDS + 13)
+)
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES = range(MACHINE_WORDS + 13, MACHINE_WORDS + 18)
+INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
+    MACHINE_WORDS + 18, MACHINE_WORDS + 29
+)
+LANE_WORDS = MACHINE_WORDS + 29
+FIRST_VALUE_WORDS = 3
+FUNCTION_WORDS = 6
+GATE_WORDS = 4
+
 LAYOUT = (
     ABI_VERSION,
     8 * MACHINE_WORDS,
@@ -44,6 +57,9 @@ LAYOUT = (
     8 * REGION_WORDS,
     STACK_SIZE,
     MAX_FRAMES,
+    8 * LANE_WORDS,
+    8 * FUNCTION_WORDS,
+    8 * GATE_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -99,11 +115,12 @@ class NativeState:
 
     __slots__ = ("_address_of", "pointer", "stack_regions", "stacks", "table", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, words: int = MACHINE_WORDS) -> None:
+        """Make one; `words` is the size of a structure that begins with the machine."""
         from ebpf.codegen.image import address_of, pointer
 
         self._address_of = address_of
-        self.words = array("Q", _NO_STATE)
+        self.words = array("Q", bytes(8 * words))
         self.stacks = array("Q", bytes(STACK_SIZE * MAX_FRAMES))
         self.table = array("Q", _NO_TABLE)
         self.pointer = pointer(self.words.buffer_info()[0])
@@ -117,9 +134,10 @@ class NativeState:
 
     def clear(self) -> None:
         """Forget a run."""
-        self.words[:] = _NO_STATE
+        self.words[:MACHINE_WORDS] = _NO_STATE
         self.table[:] = _NO_TABLE
         self.words[STACKS] = self.stacks.buffer_info()[0]
+        self.words[CALLS] = load_interpreter().table.buffer_info()[0]
         self._set_table(PLACES)
         self.point(0, 0)
 
@@ -188,7 +206,7 @@ class NativeCode:
         self._operations = array("Q", bytes(8 * OPERATION_WORDS * (count + 1)))
         operations = self._operations.buffer_info()[0]
         image.decode(code.buffer_info()[0], operations, count)
-        self._template = array("Q", [operations, count, 0, image.run_address])
+        self._template = array("Q", [operations, count, 0, image.addresses["ebpf_run"]])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
         self._spare: list[array[int]] = []
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _ANSWERED, _REPLACED = 0, 2
 """What STATUS says when the host has answered: go on, or: the program of the tail call has run, return its r0."""
 _EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
-_ENTER, _RESUME = int(Action.ENTER), int(Action.RESUME)
+_ENTER = int(Action.ENTER)
 
 _machines: dict[int, Machine] = {}
 """Address of struct machine → the run that is in it."""
@@ -68,24 +68,12 @@ class Machine(interpreter.Machine):
             return words[0]
         if stop == _RAISED:
             self._raise(code)
-        if stop != _COMPILED:
-            return super().loop(slot)
-        self.catch_up()
-        at = words[AT]
-        if words[FUEL] >> 63:
-            self._answer_fuel(at)
-        return self.go_on(at, _RESUME)
+        return self.go_on(stop) if stop == _COMPILED else super().loop(slot)
 
     def _raise(self, code: CompiledProgram) -> None:
         pending, self._pending = self._pending, None
         # An interrupt may come before the host's answer begins to catch exceptions, and is lost there.
         raise KeyboardInterrupt if pending is None else pending
-
-    def _answer_fuel(self, at: int) -> None:
-        try:
-            self._refuel(at)
-        except Fault as fault:
-            raise self.report(fault, at) from None
 
     # What compiled code asks.
 

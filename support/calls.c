@@ -1,10 +1,8 @@
-/* What compiled programs call, as LLVM bitcode, so that it can become part of them. */
+/* What compiled programs call through `machine.calls`. */
 #include "frames.h"
 
-#define KEEP __attribute__((used, noinline))
-
 /* Return the host's memory of `size` bytes at `address`, 0 where they are not accessible in that way. */
-u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
+ENTRY u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
   const struct region *region = m->table + (address >> 32 & m->mask);
   u64 inside = address - region->first;
   u64 index = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
@@ -13,5 +11,9 @@ u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
   return (u64)region->data + inside;
 }
 
-u64 ebpf_open_frame(struct machine *m, u64 depth) { return open_stack(m, depth); }
-void ebpf_close_frame(struct machine *m, u64 end) { close_stack(m, end); }
+ENTRY u64 ebpf_open_frame(struct machine *m, u64 depth) { return open_stack(m, depth); }
+
+ENTRY u64 ebpf_close_frame(struct machine *m, u64 end) {
+  close_stack(m, end);
+  return 0;
+}
