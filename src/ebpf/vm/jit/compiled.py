@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from ebpf.vm.program import Program
@@ -14,8 +12,6 @@ if TYPE_CHECKING:
 
     from ebpf.codegen.compiler import Target, Tier
     from ebpf.codegen.flat import FlatCode
-
-SUPPORT = "support.bc"
 
 
 class CompiledProgram:
@@ -51,13 +47,7 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
     text = ModuleCompiler(program, trusted=trusted, convention=convention).compile()
-    return compile_ir(text, target=target, tier=tier, entries=[ENTRY], support=support_library())
-
-
-@cache
-def support_library() -> bytes:
-    """Return the bitcode of what compiled programs call."""
-    return resources.files("ebpf.codegen").joinpath("images", SUPPORT).read_bytes()
+    return compile_ir(text, target=target, tier=tier, entries=[ENTRY])
 
 
 def compiled(program: Program, *, trusted: bool) -> CompiledProgram:

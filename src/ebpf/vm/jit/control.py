@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.helpers import Helper
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL, CALLX, EXIT, LDIMM64
+from ebpf.codegen.header import ENTRIES
 from ebpf.vm import native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
-from ebpf.vm.jit.blocks import Block, calls_function
+from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, WORD, member
 from ebpf.vm.jit.writer import RARE
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
 
 _RESULT = "{ i64, i64, i64 }"
-_REPLACED = 2
+RAISED = 64
+"""What STATUS is while the host answers, and after it where an exception has to be raised."""
+REPLACED = 65
 """What the host answers to a tail call whose program has run: its r0 is the function's."""
 _M64 = (1 << 64) - 1
 
@@ -32,7 +35,7 @@ def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
         yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
         yield "store i64 0, ptr %number"
         return
-    yield "%r10 = call i64 @ebpf_open_frame(ptr %m, i64 %depth)"
+    yield from library_call(compiler, "%r10", "ebpf_open_frame", "i64 %depth")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
     yield f"%stacks.p = getelementptr i8, ptr %m, i64 {member(native.STACKS)}"
     yield "%stacks = load ptr, ptr %stacks.p"
@@ -40,12 +43,23 @@ def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
     yield "%stack = getelementptr i8, ptr %stacks, i64 %stack.offset"
 
 
+def library_call(compiler: FunctionCompiler, result: str, function: str, arguments: str) -> list[str]:
+    """Return the lines that call a function of the support library with the machine and 64-bit arguments."""
+    table, place, address = (compiler.writer.name() for _ in range(3))
+    return [
+        f"{table} = load ptr, ptr %calls.p",
+        f"{place} = getelementptr i8, ptr {table}, i64 {WORD * ENTRIES.index(function)}",
+        f"{address} = load ptr, ptr {place}",
+        f"{result} = call {compiler.module.convention} i64 {address}(ptr %m, {arguments})",
+    ]
+
+
 def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     """Return the lines of the common ends of the rare paths: leaving to the interpreter, and being called by one who did."""
     frame = "%r10" if compiler.uses_frame else "%frame"
-    open_late = "" if compiler.uses_frame else "%frame = call i64 @ebpf_open_frame(ptr %m, i64 %depth)"
     yield "leave:"
-    yield open_late
+    if not compiler.uses_frame:
+        yield from library_call(compiler, "%frame", "ebpf_open_frame", "i64 %depth")
     yield f"%frame.p = getelementptr i8, ptr %m, i64 {member(native.FRAME_POINTER)}"
     yield f"store i64 {frame}, ptr %frame.p"
     yield "%open = add i64 %depth, 1"
@@ -93,10 +107,16 @@ def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: S
 
 
 def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[str]:
-    """Return the lines that call the host; they end where it has answered well."""
+    """Return the lines that call the host; they end where it has answered.
+
+    Where it can't answer now, the interpreter goes on, and comes to the same instruction.
+    """
     name, writer = compiler.writer.name, compiler.writer
-    open_, depth, size_place, status, host_place, host, ignored, answer, ok = (name() for _ in range(9))
-    well = writer.label("well")
+    open_, depth, size_place, status, host_place, host, ignored, answer = (name() for _ in range(8))
+    answered = writer.label("answered")
+    ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
+    if why is Stop.TAIL:
+        ways.append(f"i64 {REPLACED}, label %{answered}")
     return [
         *compiler.store_position(at),
         f"{open_} = add i64 %depth, 1",
@@ -105,14 +125,13 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"{size_place} = getelementptr i8, ptr %m, i64 {member(native.SIZE)}",
         f"store i64 {size}, ptr {size_place}",
         f"{status} = getelementptr i8, ptr %m, i64 {member(native.STATUS)}",
-        f"store i64 1, ptr {status}",
+        f"store i64 {RAISED}, ptr {status}",
         f"{host_place} = getelementptr i8, ptr %m, i64 {member(native.HOST)}",
         f"{host} = load ptr, ptr {host_place}",
         f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {int(why)})",
         f"{answer} = load i64, ptr {status}",
-        f"{ok} = icmp ne i64 {answer}, 1",
-        f"br i1 {ok}, label %{well}, label %raised",
-        f"{well}:",
+        f"switch i64 {answer}, label %{compiler.leave_to_interpreter(at)} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
+        f"{answered}:",
     ]
 
 
@@ -123,8 +142,8 @@ def _refill(compiler: FunctionCompiler) -> None:
     writer.values.fuel = writer.value(f"sub i64 {fuel}, {compiler.rest}")
 
 
-def refuel(compiler: FunctionCompiler, block: Block) -> None:
-    """Write the look at the fuel that each loop takes."""
+def refuel(compiler: FunctionCompiler, at: int) -> None:
+    """Write a look at the fuel, before instruction `at`."""
     writer = compiler.writer
     fuel = writer.values.fuel
     ask, before, go_on, answered = (writer.label(kind) for kind in ("fuel", "loop", "go", "refilled"))
@@ -133,7 +152,7 @@ def refuel(compiler: FunctionCompiler, block: Block) -> None:
     is_left = writer.value(f"icmp sge i64 {fuel}, 0")
     writer.line(f"br i1 {is_left}, label %{go_on}, label %{ask}{RARE}")
     loaded, rest, place = writer.name(), writer.name(), writer.name()
-    writer.later([f"{ask}:", *_ask(compiler, block.start, Stop.FUEL, size="0"), f"br label %{answered}"])
+    writer.later([f"{ask}:", *_ask(compiler, at, Stop.FUEL, size="0"), f"br label %{answered}"])
     writer.later(
         [
             f"{answered}:",
@@ -163,7 +182,7 @@ def call_or_exit(compiler: FunctionCompiler, at: int) -> bool:
     """Write a call or exit; False where it is the host's."""
     slot = compiler.slots[at]
     if slot.opcode == EXIT:
-        _return(compiler, compiler.writer.read(0))
+        _return(compiler, at)
     elif calls_function(slot):
         return _call_function(compiler, at, at + 1 + slot.imm)
     elif slot.opcode == CALLX:
@@ -180,10 +199,12 @@ def call_or_exit(compiler: FunctionCompiler, at: int) -> bool:
     return True
 
 
-def _return(compiler: FunctionCompiler, result: str) -> None:
-    writer = compiler.writer
+def _return(compiler: FunctionCompiler, at: int) -> None:
+    writer, result = compiler.writer, compiler.writer.read(0)
+    if compiler.function.entry not in compiler.module.called:
+        refuel(compiler, at)  # a program without loops may have a smaller budget than it needs
     if compiler.uses_frame:
-        writer.line("call void @ebpf_close_frame(ptr %m, i64 %r10)")
+        writer.lines += library_call(compiler, writer.name(), "ebpf_close_frame", "i64 %r10")
     _give_back(compiler, result, writer.values.fuel)
 
 
@@ -247,7 +268,7 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
     frame = "%r10"
     if not compiler.uses_frame:
         frame = name()
-        yield f"{frame} = call i64 @ebpf_open_frame(ptr %m, i64 %depth)"
+        yield from library_call(compiler, frame, "ebpf_open_frame", "i64 %depth")
     saved = name()
     yield f"{saved} = getelementptr i8, ptr {place}, i64 {6 * WORD}"
     yield f"store i64 {frame}, ptr {saved}"
@@ -259,14 +280,9 @@ def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
         writer.read(register)
     writer.lines += compiler.store_registers(ARGUMENTS)
     writer.lines += _ask(compiler, at, Stop.HELPER, size=number)
-    _refill_after(compiler)
+    _refill(compiler)
     writer.write(0, writer.value(f"load i64, ptr {compiler.machine(0)}"))
     compiler.moved()
-
-
-def _refill_after(compiler: FunctionCompiler) -> None:
-    """As `_refill`, behind an instruction of which the fuel was stored as it was before it."""
-    _refill(compiler)
 
 
 def _tail_call(compiler: FunctionCompiler, at: int) -> None:
@@ -275,12 +291,12 @@ def _tail_call(compiler: FunctionCompiler, at: int) -> None:
     writer.lines += compiler.store_registers(ALL)
     writer.lines += _ask(compiler, at, Stop.TAIL, size="0")
     replaced = writer.value(f"load i64, ptr {compiler.machine(native.STATUS)}")
-    went = writer.value(f"icmp eq i64 {replaced}, {_REPLACED}")
+    went = writer.value(f"icmp eq i64 {replaced}, {REPLACED}")
     done, go_on = writer.label("done"), writer.label("go")
     writer.line(f"br i1 {went}, label %{done}, label %{go_on}")
     writer.begin(done)
     fuel = writer.value(f"load i64, ptr {compiler.machine(native.FUEL)}")
     _give_back(compiler, writer.value(f"load i64, ptr {compiler.machine(0)}"), fuel)
     writer.begin(go_on)
-    _refill_after(compiler)
+    _refill(compiler)
     compiler.moved()

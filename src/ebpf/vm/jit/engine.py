@@ -10,6 +10,7 @@ from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram, compiled
+from ebpf.vm.jit.control import REPLACED
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (
     ACTION,
@@ -30,8 +31,7 @@ from ebpf.vm.program import Program
 if TYPE_CHECKING:
     from ctypes import _CFunctionType
 
-_ANSWERED, _REPLACED = 0, 2
-"""What STATUS says when the host has answered: go on, or: the program of the tail call has run, return its r0."""
+_ANSWERED = 0
 _EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
 _ENTER = int(Action.ENTER)
 
@@ -132,7 +132,7 @@ class Machine(interpreter.Machine):
         self._switch(target)
         words[0] = self.loop(0)
         self._switch(program)
-        return _REPLACED
+        return REPLACED
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""

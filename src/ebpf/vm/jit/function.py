@@ -194,7 +194,7 @@ class FunctionCompiler:
         writer.values.fuel = writer.value(f"sub i64 {writer.values.fuel}, {count}")
         self.rest = count
         if block.is_loop_header:
-            control.refuel(self, block)
+            control.refuel(self, block.start)
 
     def _body(self, block: Block) -> bool:
         """Write a block; False where it ends before its last instruction does."""
@@ -239,6 +239,7 @@ class FunctionCompiler:
         yield from (f"%R{register} = alloca i64" for register in range(10))
         yield "%FUEL = alloca i64"
         yield "store i64 %fuel.0, ptr %FUEL"
+        yield f"%calls.p = getelementptr i8, ptr %m, i64 {member(native.CALLS)}"
         yield from control.open_frame(self)
         for register in range(10):
             if self.liveness.entry >> register & 1 or 1 <= register <= 5:

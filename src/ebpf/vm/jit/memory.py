@@ -30,6 +30,7 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.control import library_call
 from ebpf.vm.jit.liveness import defined
 from ebpf.vm.jit.origins import NOTHING, Origin, Region
 from ebpf.vm.program import Slot
@@ -149,7 +150,8 @@ def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin)
     writer = compiler.writer
     address = writer.add(writer.read(access.base), access.offset)
     flags = access.reads + 2 * access.writes
-    found = writer.value(f"call i64 @ebpf_find(ptr %m, i64 {address}, i64 {access.size}, i64 {flags})")
+    found = writer.name()
+    writer.lines += library_call(compiler, found, "ebpf_find", f"i64 {address}, i64 {access.size}, i64 {flags}")
     compiler.require(at, writer.value(f"icmp ne i64 {found}, 0"), even_if_trusted=True)
     return writer.value(f"inttoptr i64 {found} to ptr")
 

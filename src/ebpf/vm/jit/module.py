@@ -19,14 +19,13 @@ from ebpf.vm.program import Program
 
 ENTRY = "ebpf_entry"
 _DECLARATIONS = """
-declare i64 @ebpf_find(ptr, i64, i64, i64)
-declare i64 @ebpf_open_frame(ptr, i64)
-declare void @ebpf_close_frame(ptr, i64)
 declare i64 @llvm.usub.sat.i64(i64, i64)
 declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
 !0 = !{!"branch_weights", i32 100000, i32 1}
+!7 = !{!"branch_weights", i32 1, i32 100000, i32 1}
+!8 = !{!"branch_weights", i32 1, i32 100000, i32 1, i32 1}
 !9 = !{!"ebpf"}
 !1 = !{!"memory", !9}
 !2 = !{!"stack", !1}
@@ -55,6 +54,7 @@ class ModuleCompiler:
         fields = () if layout is None else layout.fields
         pointers = frozenset(field.internal_offset for field in fields if field.kind in POINTER_KINDS)
         self.origins = Origins(self.slots, self.functions, has_context=self.has_context, packet_fields=pointers)
+        self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
         self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
 
     def compile(self) -> str:
@@ -94,7 +94,7 @@ class ModuleCompiler:
         yield "done:"
         phi = ", ".join(f"[ %x{entry}, %e{entry} ]" for entry in self.functions)
         yield f"%x = phi {RESULT} {phi}"
-        yield from _end(self.convention)
+        yield from _end()
         yield "}"
 
 
@@ -107,8 +107,8 @@ def _copy_saved() -> Iterator[str]:
         yield f"store i64 %s{register}, ptr %s{register}.q"
 
 
-def _end(convention: str) -> Iterator[str]:
-    """The way out: the frame's record where the interpreter goes on, and a last look at the fuel where it has ended."""
+def _end() -> Iterator[str]:
+    """The way out; where the interpreter goes on, the record of the outermost frame."""
     yield f"%r0 = extractvalue {RESULT} %x, 0"
     yield f"%left = extractvalue {RESULT} %x, 1"
     yield f"%stop = extractvalue {RESULT} %x, 2"
@@ -125,21 +125,7 @@ def _end(convention: str) -> Iterator[str]:
     yield "store i64 %depth, ptr %depth.p"
     yield "store i64 %left, ptr %fuel.p"
     yield "store i64 %r0, ptr %m"
-    yield "%enough = icmp sge i64 %left, 0"
-    yield "br i1 %enough, label %return, label %empty, !prof !0"
-    yield "return:"
     yield "ret i64 0"
-    yield "empty:"
-    yield f"%status = getelementptr i8, ptr %m, i64 {member(native.STATUS)}"
-    yield "store i64 1, ptr %status"
-    yield f"%host.p = getelementptr i8, ptr %m, i64 {member(native.HOST)}"
-    yield "%host = load ptr, ptr %host.p"
-    yield f"%ignored = call {convention} i64 %host(ptr %m, i64 {int(Stop.FUEL)})"
-    yield "%answer = load i64, ptr %status"
-    yield "%refilled = icmp eq i64 %answer, 0"
-    yield "br i1 %refilled, label %return, label %raise"
-    yield "raise:"
-    yield f"ret i64 {int(Stop.RAISED)}"
     yield "unknown:"
     yield f"ret i64 {int(Stop.UNKNOWN)}"
 
