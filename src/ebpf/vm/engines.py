@@ -42,7 +42,7 @@ class Engine:
     code: Callable[[Program], NativeCode] | None = None
 
 
-def choose_engine(wanted: str = "auto") -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
 
     Raises:
@@ -58,9 +58,7 @@ def choose_engine(wanted: str = "auto") -> Engine:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
     obstacle = _obstacle()
     if obstacle is None and wanted == "jit":
-        from ebpf.vm.jit.engine import execute
-
-        return Engine("jit", asked, execute)
+        return _jit(asked, trusted=trusted)
     if obstacle is None:
         return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":
@@ -79,6 +77,14 @@ def _interpreter(reason: str) -> Engine:
     from ebpf.vm.native import load_interpreter, native_code
 
     return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
+
+
+def _jit(reason: str, *, trusted: bool) -> Engine:
+    from ebpf.vm.jit import engine
+    from ebpf.vm.jit.compiled import LaneCode, compiled
+
+    execute = engine.execute_trusted if trusted else engine.execute
+    return Engine("jit", reason, execute, lambda program: LaneCode(program, compiled(program, trusted=trusted)))
 
 
 @cache

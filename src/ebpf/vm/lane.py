@@ -73,6 +73,7 @@ class Lane:
         self.kernel = kernel
         self.cpu = cpu
         self.budget = budget
+        self._owner = code
         self.code = code.take()
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words

@@ -31,7 +31,9 @@ def _native() -> None:
 def region(address: int) -> tuple[int, bytes] | None:
     """First address and readable bytes of a struct region; None for an empty one."""
     first, data, readable = (ctypes.c_uint64 * 3).from_address(address)
-    return None if not first else first, ctypes.string_at(data, readable & 0xFFFFFFFF) if data else b""
+    if not first:
+        return None
+    return first, ctypes.string_at(data, readable & 0xFFFFFFFF) if data else b""
 
 
 Seen = tuple[tuple[int, bytes] | None, tuple[int, bytes] | None]

@@ -112,7 +112,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     Where it can't answer now, the interpreter goes on, and comes to the same instruction.
     """
     name, writer = compiler.writer.name, compiler.writer
-    open_, depth, size_place, status, host_place, host, ignored, answer = (name() for _ in range(8))
+    open_, depth, size_place, action, status, host_place, host, ignored, answer = (name() for _ in range(9))
     answered = writer.label("answered")
     ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
     if why is Stop.TAIL:
@@ -124,6 +124,8 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"store i64 {open_}, ptr {depth}",
         f"{size_place} = getelementptr i8, ptr %m, i64 {member(native.SIZE)}",
         f"store i64 {size}, ptr {size_place}",
+        f"{action} = getelementptr i8, ptr %m, i64 {member(native.ACTION)}",
+        f"store i64 {int(why)}, ptr {action}",
         f"{status} = getelementptr i8, ptr %m, i64 {member(native.STATUS)}",
         f"store i64 {RAISED}, ptr {status}",
         f"{host_place} = getelementptr i8, ptr %m, i64 {member(native.HOST)}",

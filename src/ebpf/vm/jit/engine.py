@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
 from ebpf.vm import interpreter
 from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram, compiled
 from ebpf.vm.jit.control import REPLACED
+from ebpf.vm.jit.host import Host
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (
     ACTION,
     AT,
     CHANGES,
     DEPTH,
-    ENTRY,
     FUEL,
-    HOST,
     NUMBERS,
     SIZE,
     STATUS,
@@ -28,29 +25,18 @@ from ebpf.vm.native import (
 )
 from ebpf.vm.program import Program
 
-if TYPE_CHECKING:
-    from ctypes import _CFunctionType
-
 _ANSWERED = 0
 _EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
 _ENTER = int(Action.ENTER)
 
-_machines: dict[int, Machine] = {}
-"""Address of struct machine → the run that is in it."""
-
-
 class Machine(interpreter.Machine):
     """One run in native code that was compiled for its program."""
 
-    __slots__ = ("_address", "_pending", "_trusted")
+    __slots__ = ("_trusted",)
 
     def __init__(self, run: Run, helper: HelperCall | None, *, trusted: bool) -> None:
         self._trusted = trusted
-        self._pending: BaseException | None = None
         super().__init__(run, helper)
-        self._address = self.state.words.buffer_info()[0]
-        self.state.words[HOST] = _host_address()
-        _machines[self._address] = self
 
     def code_for(self, program: Program) -> CompiledProgram:
         """Return a program's native code."""
@@ -60,35 +46,28 @@ class Machine(interpreter.Machine):
         """Enter the function at `slot` and return its r0."""
         words = self.state.words
         code = self.code_for(self.run.program)
-        words[AT], words[ACTION] = slot, _ENTER
-        stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
+        with Host(self) as host:
+            words[AT], words[ACTION] = slot, _ENTER
+            stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
         if stop == _EXIT:
             if words[CHANGES] != self._changes and words[DEPTH]:
                 self.catch_up()
             return words[0]
         if stop == _RAISED:
-            self._raise(code)
+            raise self._raised(host.pending)
         return self.go_on(stop) if stop == _COMPILED else super().loop(slot)
 
-    def _raise(self, code: CompiledProgram) -> None:
-        pending, self._pending = self._pending, None
-        # An interrupt may come before the host's answer begins to catch exceptions, and is lost there.
-        raise KeyboardInterrupt if pending is None else pending
+    def _raised(self, pending: BaseException | None) -> BaseException:
+        """Return what was raised while compiled code was asking; nothing could be where the stack was full."""
+        at = self.state.words[AT]
+        if pending is None or isinstance(pending, RecursionError):
+            return self.report(python_stack_is_full(), at)
+        return self.report(pending, at) if isinstance(pending, Fault) else pending
 
-    # What compiled code asks.
-
-    def answer(self, why: int) -> None:
-        """Answer a question of compiled code; STATUS stays as it is where an exception has to be raised instead."""
+    def answer(self) -> None:
+        """Answer what compiled code asks. STATUS says how; it stays as it is where an exception is raised."""
         words = self.state.words
-        at = words[AT]
-        try:
-            words[STATUS] = self._answer(why, at)
-        except Fault as fault:
-            self._pending = self.report(fault, at)
-        except RecursionError:
-            self._pending = self.report(python_stack_is_full(), at)
-        except BaseException as error:  # noqa: BLE001  # native code is in between: `loop` raises it again
-            self._pending = error
+        words[STATUS] = self._answer(words[ACTION], words[AT])
 
     def _answer(self, why: int, at: int) -> int:
         words = self.state.words
@@ -133,29 +112,6 @@ class Machine(interpreter.Machine):
         words[0] = self.loop(0)
         self._switch(program)
         return REPLACED
-
-    def close(self) -> None:
-        """Give up the frames that a fault left open, and the state."""
-        del _machines[self._address]
-        super().close()
-
-
-def _answer(address: int, why: int) -> int:
-    _machines[address].answer(why)
-    return 0
-
-
-_host: _CFunctionType | None = None
-
-
-def _host_address() -> int:
-    """Return the address of what compiled code calls."""
-    global _host
-    from ctypes import CFUNCTYPE, c_uint64, c_void_p, cast
-
-    if _host is None:
-        _host = CFUNCTYPE(c_uint64, c_uint64, c_uint64)(_answer)
-    return cast(_host, c_void_p).value or 0
 
 
 def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
