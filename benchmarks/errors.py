@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class Missing(Exception):  # noqa: N818 - no error: the run goes on without what is missing
+class Missing(Exception):
     """Something to be measured is not there; the message says why. Its column says "not available"."""

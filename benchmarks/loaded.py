@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 from benchmarks.errors import Missing
 from benchmarks.programs import Benchmark, fill
@@ -16,21 +17,25 @@ _JIT_SWITCH = Path("/proc/sys/net/core/bpf_jit_enable")
 
 
 class LoadedSubject:
-    """A program of a live collection, which this owns; satisfies Subject."""
+    """A program of a live collection, which this owns, and its packets; satisfies Subject."""
 
-    def __init__(self, collection: Collection, program: Program, packet: bytes) -> None:
+    def __init__(self, collection: Collection, program: Program, *packets: bytes) -> None:
         self._collection = collection
         self.program = program
-        self.packet = packet
+        self.packets = packets
 
     def outcome(self) -> Outcome:
-        """Run once."""
-        result = self.program.run(self.packet)
-        return Outcome(result.retval, result.data)
+        """Run once over each packet."""
+        results = [self.program.run(packet) for packet in self.packets]
+        return Outcome(tuple(result.retval for result in results), b"".join(result.data for result in results))
 
     def sample(self, repeat: int) -> float:
+        """Return the mean over the packets."""
+        return fmean(self._sample(packet, repeat) for packet in self.packets)
+
+    def _sample(self, packet: bytes, repeat: int) -> float:
         """Take the slope between two numbers of runs, so that what a call costs once is in neither."""
-        return slope(lambda runs: self.program.run(self.packet, repeat=runs), repeat)
+        return slope(lambda runs: self.program.run(packet, repeat=runs), repeat)
 
     def close(self) -> None:
         """Unload program and maps."""
@@ -40,9 +45,9 @@ class LoadedSubject:
 class KernelSubject(LoadedSubject):
     """The same in the Linux kernel, which takes the time itself, in whole ns per run."""
 
-    def sample(self, repeat: int) -> float:
-        """Not by wall time: installing the test run's dispatcher takes milliseconds a call (kernel/bpf/dispatcher.c)."""
-        return float(self.program.run(self.packet, repeat=repeat).duration_ns)
+    def _sample(self, packet: bytes, repeat: int) -> float:
+        """Not by wall time: the test run's dispatcher takes milliseconds to install (kernel/bpf/dispatcher.c)."""
+        return float(self.program.run(packet, repeat=repeat).duration_ns)
 
 
 def on_engine(benchmark: Benchmark, *, engine: str, trusted: bool = False) -> LoadedSubject:

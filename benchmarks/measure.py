@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from benchmarks.engines import Engine
 from benchmarks.errors import Missing
-from benchmarks.programs import Benchmark
 from benchmarks.subject import Outcome, Subject
+
+Start = Callable[[], Subject]
+"""Makes a program ready to run. Raises Missing."""
 
 SAMPLE_NS = 25e6
 """How long one sample takes, at least about: long against the clock and a switch of threads."""
@@ -34,7 +35,7 @@ class Cell:
     """What one engine did with one program: `ns` per run, or why there is no such number.
 
     `spread` is the distance of the quartiles of the samples over their median. `wrong` says how its outcome differs
-    from native's.
+    from that of the first engine.
     """
 
     ns: float | None = None
@@ -43,37 +44,40 @@ class Cell:
     wrong: str = ""
 
 
-def measure(benchmark: Benchmark, engines: Iterable[Engine], effort: Effort) -> dict[str, Cell]:
-    """Measure a program on each engine; the first one is right by definition."""
+def measure(starts: Mapping[str, Start], effort: Effort) -> dict[str, Cell]:
+    """Measure a program on each engine, by name; the first that is there is right by definition."""
     cells: dict[str, Cell] = {}
     with ExitStack() as opened:
-        subjects = _start(benchmark, engines, cells, opened)
-        cells |= _judge({name: outcome(subject) for name, subject in subjects.items()})
-        repeats = {name: calibrate(subject, effort.sample_ns) for name, subject in subjects.items()}
-        samples: dict[str, list[float]] = {name: [] for name in subjects}
-        for _ in range(effort.rounds):
-            for name, subject in subjects.items():
-                samples[name].append(subject.sample(repeats[name]))
+        subjects = _start(starts, cells, opened)
+        wrong = _differences(subjects)
+        samples = sample(subjects, effort)
         # What only goes wrong after many runs goes wrong, too.
-        wrong = cells | _judge({name: outcome(subject) for name, subject in subjects.items()})
+        wrong = _differences(subjects) | wrong
     for name, values in samples.items():
-        bad = cells[name].wrong or wrong[name].wrong
-        cells[name] = Cell(statistics.median(values), spread(values), wrong=bad)
+        cells[name] = Cell(statistics.median(values), spread(values), wrong=wrong.get(name, ""))
     return cells
 
 
-def _start(
-    benchmark: Benchmark, engines: Iterable[Engine], cells: dict[str, Cell], opened: ExitStack
-) -> dict[str, Subject]:
+def sample(subjects: Mapping[str, Subject], effort: Effort) -> dict[str, list[float]]:
+    """Return ns per run of each round, the subjects taking turns."""
+    repeats = {name: calibrate(subject, effort.sample_ns) for name, subject in subjects.items()}
+    samples: dict[str, list[float]] = {name: [] for name in subjects}
+    for _ in range(effort.rounds):
+        for name, subject in subjects.items():
+            samples[name].append(subject.sample(repeats[name]))
+    return samples
+
+
+def _start(starts: Mapping[str, Start], cells: dict[str, Cell], opened: ExitStack) -> dict[str, Subject]:
     subjects = {}
-    for engine in engines:
+    for name, start in starts.items():
         try:
-            subject = engine.start(benchmark)
+            subject = start()
         except Missing as missing:
-            cells[engine.name] = Cell(missing=str(missing))
+            cells[name] = Cell(missing=str(missing))
             continue
         opened.callback(subject.close)
-        subjects[engine.name] = subject
+        subjects[name] = subject
     return subjects
 
 
@@ -83,11 +87,11 @@ def outcome(subject: Subject) -> Outcome:
     return subject.outcome()
 
 
-def _judge(outcomes: Mapping[str, Outcome]) -> dict[str, Cell]:
+def _differences(subjects: Mapping[str, Subject]) -> dict[str, str]:
+    """Return how outcomes differ from the first one, by name; nothing for those that don't."""
+    outcomes = {name: outcome(subject) for name, subject in subjects.items()}
     right = next(iter(outcomes.values()), None)
-    return {
-        name: Cell(wrong="" if found == right else f"{found}, expected {right}") for name, found in outcomes.items()
-    }
+    return {name: f"{found}; expected {right}" for name, found in outcomes.items() if found != right}
 
 
 def calibrate(subject: Subject, sample_ns: float) -> int:

@@ -30,7 +30,7 @@ class NativeSubject:
 
     def outcome(self) -> Outcome:
         """Run once."""
-        return Outcome(self._run(1)[0], self._packet.raw)
+        return Outcome((self._run(1)[0],), self._packet.raw)
 
     def sample(self, repeat: int) -> float:
         """Run in loop.c, which takes the time itself."""

@@ -28,9 +28,7 @@ class Peer:
 RBPF = Peer("rbpf", ("cargo",))
 UBPF = Peer("ubpf", ("cargo", "cmake", "cc"))
 """Its crate binds the vendored C through libclang, too, which is found by the build alone."""
-ABSENT = (
-    ("llvmbpf, bpftime", "not packaged: neither Debian, PyPI nor crates.io have them"),
-)
+ABSENT = (("llvmbpf, bpftime", "not packaged: neither Debian, PyPI nor crates.io have them"),)
 
 
 class PeerSubject:
@@ -52,7 +50,7 @@ class PeerSubject:
     def outcome(self) -> Outcome:
         """Run once."""
         retval = int(self._ask("1").split()[0])
-        return Outcome(retval, bytes.fromhex(self._ask("packet")))
+        return Outcome((retval,), bytes.fromhex(self._ask("packet")))
 
     def sample(self, repeat: int) -> float:
         """Run in the peer's own loop, which takes the time itself."""
@@ -86,7 +84,8 @@ def build(peer: Peer) -> Path:
         raise Missing(f"building {peer.name} takes {' and '.join(missing)}, not installed")
     command = ["cargo", "build", "--release", "--locked", "--quiet"]
     environment = os.environ | {"CARGO_TARGET_DIR": str(_TARGET)}
-    built = subprocess.run(command, cwd=HERE / "peers" / peer.name, env=environment, capture_output=True, text=True)
+    project = HERE / "peers" / peer.name
+    built = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if built.returncode:
         raise Missing(f"cargo can't build {peer.name}: {_first_error(built.stderr)}")
     return _TARGET / "release" / f"peer-{peer.name}"

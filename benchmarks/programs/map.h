@@ -33,11 +33,15 @@ static void *(*const helper)(void *map, const void *key) = (void *)1;
 #include "native_map.h"
 
 #if MAP_TYPE == ARRAY
-#define LOOKUP(key) look_up_array(key)
+#define LOOKUP(key) look_up_array(&map, key)
 #else
-#define LOOKUP(key) look_up_hash(key)
+#define LOOKUP(key) look_up_hash(&map, key)
 #endif
 
+#endif
+
+#if !defined(OPEN_MAP)
+#define OPEN_MAP
 #endif
 
 /* Each turn reads a value and writes one that depends on its key alone: from the second run on all runs are equal. */
@@ -49,6 +53,7 @@ INLINE u64 run(u8 *data, u8 *end)
 	if (data + 8 > end)
 		return 0;
 	first = *(u32 *)data;
+	OPEN_MAP
 	LOOP
 	for (u32 turn = 0; turn < TURNS; turn++) {
 		u32 key = (first + turn * 7) & (ELEMENTS - 1);

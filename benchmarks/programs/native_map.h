@@ -29,10 +29,11 @@ HIDDEN struct element elements[ELEMENTS];
 HIDDEN u64 values[ELEMENTS];
 HIDDEN struct map descriptor;
 
+/* Read once, before the loop. */
 #if defined(DESCRIPTOR)
-#define MAP descriptor
+#define OPEN_MAP const struct map map = descriptor;
 #else
-#define MAP ((struct map){ELEMENTS, BUCKETS - 1, buckets, elements, values})
+#define OPEN_MAP const struct map map = {ELEMENTS, BUCKETS - 1, buckets, elements, values};
 #endif
 
 /* The hash of a 4-byte key. The one place to change when the embedded kernel's changes. */
@@ -46,17 +47,17 @@ INLINE u32 hash(u32 key)
 	return key;
 }
 
-INLINE u64 *look_up_array(u32 key)
+INLINE u64 *look_up_array(const struct map *map, u32 key)
 {
-	return key < MAP.size ? &MAP.values[key] : 0;
+	return key < map->size ? &map->values[key] : 0;
 }
 
-INLINE u64 *look_up_hash(u32 key)
+INLINE u64 *look_up_hash(const struct map *map, u32 key)
 {
-	u32 index = MAP.buckets[hash(key) & MAP.mask];
+	u32 index = map->buckets[hash(key) & map->mask];
 
 	while (index != NONE) {
-		struct element *element = &MAP.elements[index];
+		struct element *element = &map->elements[index];
 
 		if (element->key == key)
 			return &element->value;
