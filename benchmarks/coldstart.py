@@ -77,12 +77,15 @@ def _median(found: list[Facts]) -> float | None:
 
 
 def _table(found: dict[str, list[Facts]], missing: dict[str, str]) -> Table:
-    table = Table("Cold start: ms from a bare import to the first result", ("start", "median", "least", "llvmlite"))
+    table = Table(
+        "Cold start: ms from a bare import to the first result", ("start", "median", "least", "CPU time", "llvmlite")
+    )
     for name, each in found.items():
         if each:
             imported = "imported" if any(facts.llvmlite for facts in each) else "no"
             least = number(min(facts.elapsed_ms for facts in each))
-            table.rows.append((name, number(_median(each)), least, imported))
+            cpu = number(statistics.median(facts.cpu_ms for facts in each))
+            table.rows.append((name, number(_median(each)), least, cpu, imported))
     table.notes = [f"{name}: not available: {why}" for name, why in missing.items()]
     return table
 

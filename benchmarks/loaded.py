@@ -46,7 +46,7 @@ class KernelSubject(LoadedSubject):
     """The same in the Linux kernel, which takes the time itself, in whole ns per run."""
 
     def _sample(self, packet: bytes, repeat: int) -> float:
-        """Not by wall time: the test run's dispatcher takes milliseconds to install (kernel/bpf/dispatcher.c)."""
+        """Not by our clock: the test run's dispatcher takes milliseconds to install (kernel/bpf/dispatcher.c)."""
         return float(self.program.run(packet, repeat=repeat).duration_ns)
 
 
@@ -81,12 +81,15 @@ def load_kernel(spec: CollectionSpec) -> Collection:
 
 
 def slope(run: Callable[[int], object], repeat: int) -> float:
-    """Return ns per run between `repeat` runs and a tenth as many."""
-    many, few = max(repeat, 2), max(repeat // 10, 1)
-    return (_elapsed(run, many) - _elapsed(run, few)) / (many - few)
+    """Return ns per run between `repeat` runs and a tenth as many; fewer than ten take long enough by themselves."""
+    few = repeat // 10
+    if not few:
+        return _elapsed(run, repeat) / repeat
+    return (_elapsed(run, repeat) - _elapsed(run, few)) / (repeat - few)
 
 
 def _elapsed(run: Callable[[int], object], repeat: int) -> int:
-    start = time.perf_counter_ns()
+    """Return the time of this thread, so that neither other processes nor a thread that compiles count."""
+    start = time.thread_time_ns()
     run(repeat)
-    return time.perf_counter_ns() - start
+    return time.thread_time_ns() - start

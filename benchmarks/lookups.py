@@ -50,7 +50,7 @@ def _table(grid: Grid) -> Table:
     return table
 
 
-def _cells(grid: Grid, name: str, engine: Engine) -> tuple[str, str, str]:
+def _cells(grid: Grid, name: str, engine: Engine) -> tuple[str, ...]:
     cell: Cell = grid[name][engine.name]
     if cell.wrong or cell.ns is None:
         return "WRONG", "-", "-"

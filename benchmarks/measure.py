@@ -100,7 +100,7 @@ def calibrate(subject: Subject, sample_ns: float) -> int:
     while repeat < _MOST:
         elapsed = subject.sample(repeat) * repeat
         if elapsed >= sample_ns / 4:
-            return max(2, int(repeat * sample_ns / elapsed))
+            return max(1, int(repeat * sample_ns / elapsed))
         repeat *= 4
     return repeat
 

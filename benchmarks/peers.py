@@ -28,7 +28,6 @@ class Peer:
 RBPF = Peer("rbpf", ("cargo",))
 UBPF = Peer("ubpf", ("cargo", "cmake", "cc"))
 """Its crate binds the vendored C through libclang, too, which is found by the build alone."""
-ABSENT = (("llvmbpf, bpftime", "not packaged: neither Debian, PyPI nor crates.io have them"),)
 
 
 class PeerSubject:
@@ -43,7 +42,12 @@ class PeerSubject:
                 path.write_bytes(contents)
                 command.append(str(path))
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"RUST_BACKTRACE": "0"},
             )
             self.compile_ns = int(self._answer())
 
@@ -72,8 +76,9 @@ class PeerSubject:
         line = self.process.stdout.readline()
         if line:
             return line
-        errors = self.process.communicate()[1]
-        raise Missing(f"it ends with {errors.strip() or self.process.returncode}")
+        lines = self.process.communicate()[1].strip().splitlines()
+        said = [line for line in lines if line and not line.startswith(("thread", "note:"))]
+        raise Missing(f"it refuses the program: {' '.join(said) or f'exit status {self.process.returncode}'}")
 
 
 @cache

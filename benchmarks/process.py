@@ -17,6 +17,7 @@ class Facts(NamedTuple):
     """What a child found: see child.py."""
 
     elapsed_ms: float
+    cpu_ms: float
     rss_mb: float | None
     llvmlite: bool
 
@@ -27,5 +28,6 @@ def child(kind: str, path: Path, engine: str, *, repeat: int = 1, cache: Path | 
     environment = os.environ | ({} if cache is None else {"XDG_CACHE_HOME": str(cache)})
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
-        raise Missing((ran.stderr.strip().splitlines() or [f"the child ends with {ran.returncode}"])[-1])
+        last = (ran.stderr.strip().splitlines() or [f"exit status {ran.returncode}"])[-1]
+        raise Missing(last.removeprefix("ebpf.errors.NotSupportedError: "))
     return Facts(**json.loads(ran.stdout))

@@ -30,19 +30,20 @@ class Figure:
         """Return the row of the table of figures."""
         bar = f"{'≥' if self.at_least else '≤'} {number(self.bar, self.unit)}"
         if self.value is None:
-            return self.name, bar, "-", f"not available: {self.missing}"
+            return self.name, bar, "-", f"not available: {self.missing.partition(';')[0]}"
         return self.name, bar, number(self.value, self.unit), "met" if self.met else "missed"
 
 
 @dataclass(slots=True)
 class Section:
-    """One part. `wrong` names every outcome that was not right: the command then fails."""
+    """One part. `wrong` names every outcome that was not right: the command then fails. `picture` is a plot as SVG."""
 
     name: str
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    picture: str = ""
 
 
 def figures_table(figures: list[Figure]) -> Table:

@@ -10,8 +10,10 @@ from benchmarks.engines import (
     INTERPRETER,
     JIT,
     NATIVE,
+    NATIVE_TUNED,
     RBPF_INTERPRETER,
     RBPF_JIT,
+    REFERENCE,
     UBPF_INTERPRETER,
     UBPF_JIT,
     UNCHECKED,
@@ -19,6 +21,7 @@ from benchmarks.engines import (
     starts,
 )
 from benchmarks.measure import Cell, Effort, measure
+from benchmarks.plot import Series, plot
 from benchmarks.programs import BENCHMARKS, G8
 from benchmarks.section import Figure, Section
 from benchmarks.table import Table, geomean, number
@@ -44,6 +47,7 @@ def summarise(grid: Grid) -> Section:
     section.figures = _figures(grid)
     section.data = {name: {engine: asdict(cell) for engine, cell in row.items()} for name, row in grid.items()}
     section.wrong = wrong_notes(grid)
+    section.picture = _picture(grid, shown)
     return section
 
 
@@ -94,26 +98,37 @@ def _means(grid: Grid, shown: list[Engine]) -> Table:
     return Table("Geomean of G8, time over that of …", ("engine", *(f"/ {base.name}" for base in bases)), rows)
 
 
+def _picture(grid: Grid, shown: list[Engine]) -> str:
+    """Draw all engines but the slowest, beside which nothing else could be told apart, and the bases themselves."""
+    drawn = [engine for engine in shown if engine not in (NATIVE, NATIVE_TUNED, REFERENCE)]
+    groups = {name: (name,) for name in grid} | {"geomean G8": G8}
+    series = [
+        Series(engine.name, [ratio(grid, names, engine, NATIVE) for names in groups.values()]) for engine in drawn
+    ]
+    return plot("Time of a run over that of native code (clang -O2), logarithmic", tuple(groups), series)
+
+
 def ratio(grid: Grid, names: Iterable[str], engine: Engine, base: Engine) -> float | None:
     """Return the geometric mean of time over time; None where a row of either is missing or wrong."""
     ratios = []
     for name in names:
         mine, other = (grid.get(name, {}).get(one.name, Cell()) for one in (engine, base))
-        if not mine.ns or not other.ns or mine.wrong or other.wrong:
-            return None
+        if mine.ns is None or other.ns is None or mine.wrong or other.wrong or min(mine.ns, other.ns) <= 0:
+            return None  # not above 0: a slope that the neighbours of this machine have turned around
         ratios.append(mine.ns / other.ns)
     return geomean(ratios)
 
 
-def _figures(grid: Grid) -> list[Figure]:
-    notes = missing_notes(grid, ENGINES)
+def _why(grid: Grid, *engines: Engine) -> str:
+    """Return why a ratio of these engines can't be given."""
+    cells = (row[engine.name] for engine in engines for row in grid.values() if engine.name in row)
+    return next((cell.missing or "a result is wrong" for cell in cells if cell.missing or cell.wrong), "")
 
+
+def _figures(grid: Grid) -> list[Figure]:
     def times(name: str, engine: Engine, base: Engine, bar: float, *, faster: bool = False) -> Figure:
         value = ratio(grid, G8, base, engine) if faster else ratio(grid, G8, engine, base)
-        why = next(
-            (note for note in notes if note.startswith((f"{engine.name}:", f"{base.name}:"))), "a row is missing"
-        )
-        return Figure(name, bar, "×", value, at_least=faster, missing=why)
+        return Figure(name, bar, "×", value, at_least=faster, missing=_why(grid, engine, base))
 
     proven = [name for name in grid if (ratio(grid, [name], JIT, NATIVE) or PROVEN + 1) <= PROVEN]
     rows = f" (rows ≤ {PROVEN}×: {', '.join(proven)})" if proven else ""

@@ -11,6 +11,7 @@ from typing import Literal
 from ebpf import CollectionSpec, Instructions, ProgramSpec, ProgramType
 
 Shape = Literal["straight", "branchy"]
+SHAPES: tuple[Shape, ...] = ("straight", "branchy")
 
 _SCALARS = ("r0", "r1", "r2", "r3", "r4", "r5", "r7", "r8", "r9")
 """r6 is the packet."""

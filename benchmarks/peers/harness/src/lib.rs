@@ -4,10 +4,12 @@
 //! program n times and prints `R0 NS`; for the line `packet` it prints the packet in hexadecimal. Its first line of
 //! output is the time, in ns, that loading and compiling took.
 
+pub mod clock;
 pub mod maps;
 
 use std::io::{self, BufRead, Write};
-use std::time::Instant;
+
+use clock::Clock;
 
 /// Data and data_end, as 64-bit pointers, and the packet behind them: one region, so that an engine that checks
 /// bounds finds both at once.
@@ -33,7 +35,10 @@ impl Memory {
     }
 
     fn packet(&self) -> String {
-        self.bytes[CONTEXT..].iter().map(|byte| format!("{byte:02x}")).collect()
+        self.bytes[CONTEXT..]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -50,7 +55,11 @@ pub fn arguments() -> Arguments {
         eprintln!("usage: PEER ENGINE BYTECODE PACKET");
         std::process::exit(2);
     };
-    Arguments { engine: engine.clone(), bytecode: read(bytecode), packet: read(packet) }
+    Arguments {
+        engine: engine.clone(),
+        bytecode: read(bytecode),
+        packet: read(packet),
+    }
 }
 
 fn read(path: &str) -> Vec<u8> {
@@ -64,8 +73,8 @@ pub fn fail(what: &str) -> ! {
 }
 
 /// Answer the benchmark until it closes standard input. `run` runs the program once over the memory.
-pub fn serve(memory: &mut Memory, started: Instant, mut run: impl FnMut(&mut [u8]) -> u64) {
-    println!("{}", started.elapsed().as_nanos());
+pub fn serve(memory: &mut Memory, started: Clock, mut run: impl FnMut(&mut [u8]) -> u64) {
+    println!("{}", started.elapsed_ns());
     let mut output = io::stdout();
     output.flush().expect("standard output is open");
     for line in io::stdin().lock().lines() {
@@ -73,7 +82,9 @@ pub fn serve(memory: &mut Memory, started: Instant, mut run: impl FnMut(&mut [u8
         if line == "packet" {
             println!("{}", memory.packet());
         } else {
-            let repeat = line.parse().unwrap_or_else(|_| fail(&format!("no number: {line}")));
+            let repeat = line
+                .parse()
+                .unwrap_or_else(|_| fail(&format!("no number: {line}")));
             let (result, elapsed) = timed(memory, repeat, &mut run);
             println!("{result} {elapsed}");
         }
@@ -81,11 +92,11 @@ pub fn serve(memory: &mut Memory, started: Instant, mut run: impl FnMut(&mut [u8
     }
 }
 
-fn timed(memory: &mut Memory, repeat: u64, run: &mut impl FnMut(&mut [u8]) -> u64) -> (u64, u128) {
-    let start = Instant::now();
+fn timed(memory: &mut Memory, repeat: u64, run: &mut impl FnMut(&mut [u8]) -> u64) -> (u64, u64) {
+    let start = Clock::start();
     let mut result = 0;
     for _ in 0..repeat {
         result = run(memory.all());
     }
-    (result, start.elapsed().as_nanos())
+    (result, start.elapsed_ns())
 }

@@ -27,10 +27,18 @@ fn tables() -> &'static Tables {
         let mut elements = Vec::new();
         for key in 0..ELEMENTS as u32 {
             let bucket = hash(key) as usize % BUCKETS;
-            elements.push(Element { next: buckets[bucket], key, value: 0 });
+            elements.push(Element {
+                next: buckets[bucket],
+                key,
+                value: 0,
+            });
             buckets[bucket] = key;
         }
-        Tables { values: vec![0; ELEMENTS], buckets, elements }
+        Tables {
+            values: vec![0; ELEMENTS],
+            buckets,
+            elements,
+        }
     })
 }
 
@@ -50,7 +58,10 @@ pub fn look_up(map_type: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
     // Safe as far as the program is: it passes the address of a key on its stack.
     let key = unsafe { *(key as *const u32) };
     if map_type != HASH {
-        return tables.values.get(key as usize).map_or(0, |value| std::ptr::from_ref(value) as u64);
+        return tables
+            .values
+            .get(key as usize)
+            .map_or(0, |value| std::ptr::from_ref(value) as u64);
     }
     let mut index = tables.buckets[hash(key) as usize % BUCKETS];
     while index != NONE {

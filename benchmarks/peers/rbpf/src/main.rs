@@ -1,16 +1,15 @@
 //! rbpf, a user-space eBPF machine in Rust: its interpreter, which checks every access, and its JIT, which does not.
 
-use std::time::Instant;
-
-use harness::{arguments, fail, maps, serve, Memory};
+use harness::{arguments, clock::Clock, fail, maps, serve, Memory};
 
 const LOOK_UP: u32 = 1;
 
 fn main() {
     let arguments = arguments();
     let mut memory = Memory::new(&arguments.packet);
-    let started = Instant::now();
-    let mut machine = rbpf::EbpfVmRaw::new(Some(&arguments.bytecode)).unwrap_or_else(|error| fail(&error.to_string()));
+    let started = Clock::start();
+    let mut machine = rbpf::EbpfVmRaw::new(Some(&arguments.bytecode))
+        .unwrap_or_else(|error| fail(&error.to_string()));
     machine
         .register_helper(LOOK_UP, maps::look_up)
         .unwrap_or_else(|error| fail(&error.to_string()));
@@ -19,10 +18,14 @@ fn main() {
     }
     match &arguments.engine[..] {
         "interpreter" => serve(&mut memory, started, |memory| {
-            machine.execute_program(endless(memory)).unwrap_or_else(|error| fail(&error.to_string()))
+            machine
+                .execute_program(endless(memory))
+                .unwrap_or_else(|error| fail(&error.to_string()))
         }),
         "jit" => {
-            machine.jit_compile().unwrap_or_else(|error| fail(&error.to_string()));
+            machine
+                .jit_compile()
+                .unwrap_or_else(|error| fail(&error.to_string()));
             // The JIT trusts its program: so do we, whose program is ours.
             serve(&mut memory, started, |memory| unsafe {
                 machine

@@ -3,9 +3,8 @@
 
 use std::ffi::{c_char, c_void, CStr};
 use std::ptr;
-use std::time::Instant;
 
-use harness::{arguments, fail, maps, serve, Memory};
+use harness::{arguments, clock::Clock, fail, maps, serve, Memory};
 use libubpf_sys as ubpf;
 
 const LOOK_UP: u32 = 1;
@@ -17,7 +16,9 @@ extern "C" fn look_up(map_type: u64, key: u64, a: u64, b: u64, c: u64) -> u64 {
 /// uBPF asks where an access is neither to the program's memory nor to its stack.
 unsafe extern "C" fn is_value(regions: *mut c_void, address: u64, size: u64) -> bool {
     let regions = &*regions.cast::<[(u64, u64); 2]>();
-    regions.iter().any(|(start, length)| address >= *start && address + size <= start + length)
+    regions
+        .iter()
+        .any(|(start, length)| address >= *start && address + size <= start + length)
 }
 
 fn check(status: i32, message: *mut c_char) {
@@ -30,7 +31,9 @@ fn text(message: *mut c_char) -> String {
     if message.is_null() {
         return "uBPF refuses".to_string();
     }
-    unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(message) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn main() {
@@ -38,29 +41,55 @@ fn main() {
     let mut memory = Memory::new(&arguments.packet);
     let mut regions = maps::regions();
     let mut message: *mut c_char = ptr::null_mut();
-    let started = Instant::now();
+    let started = Clock::start();
     unsafe {
         let machine = ubpf::ubpf_create();
         let helper = ubpf::as_external_function_t(look_up as *mut c_void);
-        check(ubpf::ubpf_register(machine, LOOK_UP, c"look_up".as_ptr(), helper), message);
         check(
-            ubpf::ubpf_register_data_bounds_check(machine, ptr::from_mut(&mut regions).cast(), Some(is_value)),
+            ubpf::ubpf_register(machine, LOOK_UP, c"look_up".as_ptr(), helper),
             message,
         );
+        check(
+            ubpf::ubpf_register_data_bounds_check(
+                machine,
+                ptr::from_mut(&mut regions).cast(),
+                Some(is_value),
+            ),
+            message,
+        );
+        // Its default has no room for 10,000 instructions.
+        check(ubpf::ubpf_set_jit_code_size(machine, 16 << 20), message);
         let bytecode = &arguments.bytecode;
         check(
-            ubpf::ubpf_load(machine, bytecode.as_ptr().cast(), bytecode.len() as u32, &mut message),
+            ubpf::ubpf_load(
+                machine,
+                bytecode.as_ptr().cast(),
+                bytecode.len() as u32,
+                &mut message,
+            ),
             message,
         );
         match &arguments.engine[..] {
             "interpreter" => serve(&mut memory, started, |memory| {
                 let mut result = 0;
-                check(ubpf::ubpf_exec(machine, memory.as_mut_ptr().cast(), memory.len(), &mut result), message);
+                check(
+                    ubpf::ubpf_exec(
+                        machine,
+                        memory.as_mut_ptr().cast(),
+                        memory.len(),
+                        &mut result,
+                    ),
+                    message,
+                );
                 result
             }),
             "jit" => {
-                let Some(program) = ubpf::ubpf_compile(machine, &mut message) else { fail(&text(message)) };
-                serve(&mut memory, started, |memory| program(memory.as_mut_ptr().cast(), memory.len()));
+                let Some(program) = ubpf::ubpf_compile(machine, &mut message) else {
+                    fail(&text(message))
+                };
+                serve(&mut memory, started, |memory| {
+                    program(memory.as_mut_ptr().cast(), memory.len())
+                });
             }
             other => fail(&format!("uBPF has no engine {other}")),
         }
