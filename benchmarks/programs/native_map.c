@@ -2,18 +2,16 @@
 #include "native_map.h"
 
 u32 buckets[BUCKETS];
-struct element elements[ELEMENTS];
-u64 values[ELEMENTS];
-struct map descriptor = {ELEMENTS, BUCKETS - 1, buckets, elements, values};
+struct node nodes[ELEMENTS + 1];
+u64 values[ELEMENTS + 1];
+struct map descriptor = {ELEMENTS, BUCKETS - 1, SEED, buckets, nodes, values};
 
 __attribute__((constructor)) static void fill(void)
 {
-	for (u32 bucket = 0; bucket < BUCKETS; bucket++)
-		buckets[bucket] = NONE;
 	for (u32 key = 0; key < ELEMENTS; key++) {
-		u32 bucket = hash(key) & (BUCKETS - 1);
+		u32 *bucket = &buckets[hash(key, SEED) & (BUCKETS - 1)];
 
-		elements[key] = (struct element){buckets[bucket], key, 0};
-		buckets[bucket] = key;
+		nodes[key + 1] = (struct node){.next = *bucket, .key = key};
+		*bucket = key + 1;
 	}
 }

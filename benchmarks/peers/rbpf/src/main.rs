@@ -13,9 +13,8 @@ fn main() {
     machine
         .register_helper(LOOK_UP, maps::look_up)
         .unwrap_or_else(|error| fail(&error.to_string()));
-    for (start, size) in maps::regions() {
-        machine.register_allowed_memory(start..start + size);
-    }
+    let (start, size) = maps::values();
+    machine.register_allowed_memory(start..start + size);
     match &arguments.engine[..] {
         "interpreter" => serve(&mut memory, started, |memory| {
             machine

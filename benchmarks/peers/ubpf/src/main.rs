@@ -14,11 +14,9 @@ extern "C" fn look_up(map_type: u64, key: u64, a: u64, b: u64, c: u64) -> u64 {
 }
 
 /// uBPF asks where an access is neither to the program's memory nor to its stack.
-unsafe extern "C" fn is_value(regions: *mut c_void, address: u64, size: u64) -> bool {
-    let regions = &*regions.cast::<[(u64, u64); 2]>();
-    regions
-        .iter()
-        .any(|(start, length)| address >= *start && address + size <= start + length)
+unsafe extern "C" fn is_value(values: *mut c_void, address: u64, size: u64) -> bool {
+    let (start, length) = *values.cast::<(u64, u64)>();
+    address >= start && address + size <= start + length
 }
 
 fn check(status: i32, message: *mut c_char) {
@@ -39,7 +37,7 @@ fn text(message: *mut c_char) -> String {
 fn main() {
     let arguments = arguments();
     let mut memory = Memory::new(&arguments.packet);
-    let mut regions = maps::regions();
+    let mut values = maps::values();
     let mut message: *mut c_char = ptr::null_mut();
     let started = Clock::start();
     unsafe {
@@ -52,7 +50,7 @@ fn main() {
         check(
             ubpf::ubpf_register_data_bounds_check(
                 machine,
-                ptr::from_mut(&mut regions).cast(),
+                ptr::from_mut(&mut values).cast(),
                 Some(is_value),
             ),
             message,
