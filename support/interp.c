@@ -22,7 +22,7 @@ static u64 enter(struct machine *m, u64 back) {
 
 /* Close the newest frame and return where it comes back to. */
 static u64 leave(struct machine *m) {
-  close_stack(m, m->r[FRAME_POINTER]);
+  if (m->r[FRAME_POINTER]) close_stack(m, m->r[FRAME_POINTER]); /* compiled code opens stacks that it uses */
   const struct frame *frame = m->frames + --m->depth;
   m->code = frame->code;
   for (int i = 0; i < 5; i++) m->r[6 + i] = frame->saved[i];

@@ -198,7 +198,7 @@ class Machine(Execution):
             return at + 1
         self._switch(target)
         depth = len(self._stacks) - 1
-        self.memory.remove(words[FRAME_POINTER])
+        self.memory.discard(words[FRAME_POINTER])
         region = self.state.stack_regions[depth]
         region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)

@@ -55,13 +55,13 @@ def library_call(compiler: FunctionCompiler, result: str, function: str, argumen
 
 
 def leaving(compiler: FunctionCompiler) -> Iterator[str]:
-    """Return the lines of the common ends of the rare paths: leaving to the interpreter, and being called by one who did."""
-    frame = "%r10" if compiler.uses_frame else "%frame"
+    """Return the lines of the common ends of the rare paths: leaving to the interpreter, and an exception to raise.
+
+    A function that does not use its stack has none, and 0 in r10.
+    """
     yield "leave:"
-    if not compiler.uses_frame:
-        yield from library_call(compiler, "%frame", "ebpf_open_frame", "i64 %depth")
     yield f"%frame.p = getelementptr i8, ptr %m, i64 {member(native.FRAME_POINTER)}"
-    yield f"store i64 {frame}, ptr %frame.p"
+    yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr %frame.p"
     yield "%open = add i64 %depth, 1"
     yield f"%depth.p = getelementptr i8, ptr %m, i64 {member(native.DEPTH)}"
     yield "store i64 %open, ptr %depth.p"
@@ -118,7 +118,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     if why is Stop.TAIL:
         ways.append(f"i64 {REPLACED}, label %{answered}")
     return [
-        *compiler.store_position(at),
+        *compiler.store_position(at, executed=1 if why in (Stop.HELPER, Stop.TAIL) else 0),
         f"{open_} = add i64 %depth, 1",
         f"{depth} = getelementptr i8, ptr %m, i64 {member(native.DEPTH)}",
         f"store i64 {open_}, ptr {depth}",
@@ -138,10 +138,9 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
 
 
 def _refill(compiler: FunctionCompiler) -> None:
-    """Write the load of the fuel that the host left; what the rest of the block takes is taken again."""
-    writer = compiler.writer
-    fuel = writer.value(f"load i64, ptr {compiler.machine(native.FUEL)}")
-    writer.values.fuel = writer.value(f"sub i64 {fuel}, {compiler.rest}")
+    """Write the load of the fuel that the host left after the instruction."""
+    compiler.writer.values.fuel = compiler.writer.value(f"load i64, ptr {compiler.machine(native.FUEL)}")
+    compiler.writer.values.spent = -1
 
 
 def refuel(compiler: FunctionCompiler, at: int) -> None:
@@ -153,19 +152,18 @@ def refuel(compiler: FunctionCompiler, at: int) -> None:
     writer.begin(before)
     is_left = writer.value(f"icmp sge i64 {fuel}, 0")
     writer.line(f"br i1 {is_left}, label %{go_on}, label %{ask}{RARE}")
-    loaded, rest, place = writer.name(), writer.name(), writer.name()
+    loaded, place = writer.name(), writer.name()
     writer.later([f"{ask}:", *_ask(compiler, at, Stop.FUEL, size="0"), f"br label %{answered}"])
     writer.later(
         [
             f"{answered}:",
             f"{place} = getelementptr i8, ptr %m, i64 {member(native.FUEL)}",
             f"{loaded} = load i64, ptr {place}",
-            f"{rest} = sub i64 {loaded}, {compiler.rest}",
             f"br label %{go_on}",
         ]
     )
     writer.begin(go_on)
-    writer.values.fuel = writer.value(f"phi i64 [ {fuel}, %{before} ], [ {rest}, %{answered} ]")
+    writer.values.fuel = writer.value(f"phi i64 [ {fuel}, %{before} ], [ {loaded}, %{answered} ]")
 
 
 def may_goto(compiler: FunctionCompiler) -> str:
@@ -202,12 +200,14 @@ def call_or_exit(compiler: FunctionCompiler, at: int) -> bool:
 
 
 def _return(compiler: FunctionCompiler, at: int) -> None:
-    writer, result = compiler.writer, compiler.writer.read(0)
+    writer, values, result = compiler.writer, compiler.writer.values, compiler.writer.read(0)
+    fuel = writer.value(f"sub i64 {values.fuel}, {values.spent + 1}")
     if compiler.function.entry not in compiler.module.called:
-        refuel(compiler, at)  # a program without loops may have a smaller budget than it needs
+        # A program without loops may have a smaller budget than it needs.
+        compiler.require(at, writer.value(f"icmp sge i64 {fuel}, 0"), even_if_trusted=True)
     if compiler.uses_frame:
         writer.lines += library_call(compiler, writer.name(), "ebpf_close_frame", "i64 %r10")
-    _give_back(compiler, result, writer.values.fuel)
+    _give_back(compiler, result, fuel)
 
 
 def _give_back(compiler: FunctionCompiler, result: str, fuel: str) -> None:
@@ -224,7 +224,7 @@ def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
         return False
     compiler.require(at, writer.value(f"icmp ult i64 %depth, {MAX_FRAMES - 1}"), even_if_trusted=True)
     arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(1, 6))
-    fuel = writer.value(f"add i64 {writer.values.fuel}, {compiler.rest - 1}")
+    fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
     deeper = writer.value("add i64 %depth, 1")
     result = writer.value(f"call fastcc {_RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
     stop = writer.value(f"extractvalue {_RESULT} {result}, 2")
@@ -233,8 +233,8 @@ def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
     writer.line(f"br i1 {well}, label %{go_on}, label %{unwind}{RARE}")
     writer.later([f"{unwind}:", *_save_frame(compiler, at, deeper), f"ret {_RESULT} {result}"])
     writer.begin(go_on)
-    left = writer.value(f"extractvalue {_RESULT} {result}, 1")
-    writer.values.fuel = writer.value(f"sub i64 {left}, {compiler.rest - 1}")
+    writer.values.fuel = writer.value(f"extractvalue {_RESULT} {result}, 1")
+    writer.values.spent = -1
     for register in range(1, 6):
         writer.values.registers.pop(register, None)
         writer.dirty.discard(register)
@@ -267,20 +267,14 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
             saved = name()
             yield f"{saved} = getelementptr i8, ptr {place}, i64 {(2 + register - 6) * WORD}"
             yield f"store i64 {value}, ptr {saved}"
-    frame = "%r10"
-    if not compiler.uses_frame:
-        frame = name()
-        yield from library_call(compiler, frame, "ebpf_open_frame", "i64 %depth")
     saved = name()
     yield f"{saved} = getelementptr i8, ptr {place}, i64 {6 * WORD}"
-    yield f"store i64 {frame}, ptr {saved}"
+    yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr {saved}"
 
 
 def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
     writer = compiler.writer
-    for register in range(1, 6):
-        writer.read(register)
-    writer.lines += compiler.store_registers(ARGUMENTS)
+    writer.lines += compiler.store_registers(compiler.liveness.before[at] & ARGUMENTS)
     writer.lines += _ask(compiler, at, Stop.HELPER, size=number)
     _refill(compiler)
     writer.write(0, writer.value(f"load i64, ptr {compiler.machine(0)}"))

@@ -76,7 +76,7 @@ class Machine(interpreter.Machine):
         if why == Stop.FUEL:
             self._pause(at)
             return _ANSWERED
-        if words[FUEL] >> 63:
+        if words[FUEL] >> 63 and why in (Stop.HELPER, Stop.TAIL):
             self._refuel(at)
         if why == Stop.HELPER:
             arguments = (words[1], words[2], words[3], words[4], words[5])

@@ -56,8 +56,6 @@ class FunctionCompiler:
         self.writer = Writer()
         self.block = next(iter(function.blocks.values()))
         self.index = 0
-        self.rest = 0
-        """Instructions of the block that fuel is taken for already, and that have not run yet."""
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
         self._needs: dict[str, None] = {}
         self._ends: dict[int, Values | None] = {}
@@ -139,11 +137,12 @@ class FunctionCompiler:
         """Return the lines that store registers (as bits) into the machine."""
         return [line for register in range(10) if registers >> register & 1 for line in self._store_register(register)]
 
-    def store_position(self, at: int) -> list[str]:
-        """Return the lines that store the instruction and the fuel that is left before it."""
+    def store_position(self, at: int, *, executed: int = 0) -> list[str]:
+        """Return the lines that store the instruction and the fuel that is left before it; after it with `executed` 1."""
         fuel, at_place, fuel_place = (self.writer.name() for _ in range(3))
+        values = self.writer.values
         return [
-            f"{fuel} = add i64 {self.writer.values.fuel}, {self.rest}",
+            f"{fuel} = sub i64 {values.fuel}, {values.spent + executed}",
             f"{at_place} = getelementptr i8, ptr %m, i64 {member(native.AT)}",
             f"store i64 {at}, ptr {at_place}",
             f"{fuel_place} = getelementptr i8, ptr %m, i64 {member(native.FUEL)}",
@@ -186,13 +185,10 @@ class FunctionCompiler:
         only = block.predecessors[0] if len(block.predecessors) == 1 and block.start != self.function.entry else None
         known = self._ends.get(only) if only is not None else None
         if known is None:
-            writer.values = Values(registers={native.FRAME_POINTER: "%r10"})
+            writer.values = Values(registers={native.FRAME_POINTER: "%r10"} if self.uses_frame else {})
             writer.values.fuel = writer.value("load i64, ptr %FUEL")
         else:
             writer.values = known.copy()
-        count = len(block.slots)
-        writer.values.fuel = writer.value(f"sub i64 {writer.values.fuel}, {count}")
-        self.rest = count
         if block.is_loop_header:
             control.refuel(self, block.start)
 
@@ -202,7 +198,7 @@ class FunctionCompiler:
             if not self._instruction(at):
                 self.writer.line(f"br label %{self.leave_to_interpreter(at)}")
                 return False
-            self.rest -= 1
+            self.writer.values.spent += 1
         last = self.slots[block.slots[-1]]
         if last.opcode != EXIT:
             self._end(block)
@@ -227,6 +223,9 @@ class FunctionCompiler:
         live = 0
         for after in block.successors:
             live |= self.liveness.before[after]
+        inherits = all(len(self.function.blocks[after].predecessors) == 1 for after in block.successors)
+        if not inherits or self.function.entry in block.successors:
+            writer.flush_fuel()
         if target is None or slot.opcode in (GOTO, GOTOL) or len(block.successors) == 1:
             writer.flush(live)
             writer.line(f"br label %b{block.successors[0]}")

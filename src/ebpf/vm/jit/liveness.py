@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ebpf.asm.opcodes import BPF_ALU, BPF_ALU64, BPF_JMP, BPF_JMP32, BPF_LDX, BPF_ST, BPF_STX, CALL, CALLX, EXIT, LDIMM64
 from ebpf.vm.jit.blocks import Block, Function, calls_function
@@ -61,12 +61,36 @@ def defined(slot: Slot) -> int:
     return 0
 
 
+def find_liveness(
+    slots: Sequence[Slot], functions: Mapping[int, Function], arguments: Callable[[int], int]
+) -> dict[int, Liveness]:
+    """Return the liveness of each function; `arguments` tells how many a helper takes."""
+    entries = dict.fromkeys(functions, 0)
+    while True:
+        found = {entry: Liveness(slots, function, entries, arguments) for entry, function in functions.items()}
+        now = {entry: liveness.entry for entry, liveness in found.items()}
+        if now == entries:
+            return found
+        entries = now
+
+
 class Liveness:
-    """For each slot of a function: the registers that matter before it."""
+    """For each slot of a function: the registers that matter before it.
 
-    __slots__ = ("before", "entry")
+    `entries` are those that matter at the start of the functions that it calls.
+    """
 
-    def __init__(self, slots: Sequence[Slot], function: Function) -> None:
+    __slots__ = ("_arguments", "_entries", "before", "entry")
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        function: Function,
+        entries: Mapping[int, int],
+        arguments: Callable[[int], int],
+    ) -> None:
+        self._entries = entries
+        self._arguments = arguments
         self.before: dict[int, int] = {}
         starts = dict.fromkeys(function.blocks, 0)
         pending = list(function.blocks)  # popped from the end: the order of a backward analysis
@@ -89,9 +113,16 @@ class Liveness:
             live |= starts[after]
         for at in reversed(block.slots):
             slot = slots[at]
-            live = live & ~defined(slot) | used(slot)
+            live = live & ~defined(slot) | self._used(slot, at)
             self.before[at] = live
         return live
+
+    def _used(self, slot: Slot, at: int) -> int:
+        if calls_function(slot):
+            return self._entries[at + 1 + slot.imm] & ARGUMENTS
+        if slot.opcode == CALL and slot.src == 0 and slot.imm != _TAIL_CALL:
+            return ARGUMENTS & (2 << self._arguments(slot.imm)) - 1
+        return used(slot)
 
     def after(self, block: Block, index: int) -> int:
         """Return the registers that matter after the instruction at place `index` of a block."""

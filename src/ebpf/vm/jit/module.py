@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.contexts import POINTER_KINDS, layout_of
 from ebpf.abi.linux.prototypes import PROTOTYPES
-from ebpf.asm.opcodes import BPF_PSEUDO_CALL, CALL, CALLX
+from ebpf.abi.types import ProgramType
+from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, CALLX, LDIMM64
 from ebpf.vm import native
 from ebpf.vm.jit.blocks import find_functions
 from ebpf.vm.jit.function import RESULT, FunctionCompiler
-from ebpf.vm.jit.liveness import Liveness
+from ebpf.vm.jit.liveness import find_liveness
 from ebpf.vm.jit.origins import Origins
 from ebpf.vm.jit.state import FRAME_SIZE, WORD, member
 from ebpf.vm.native import NO_CALLER, Stop
@@ -47,7 +48,7 @@ class ModuleCompiler:
         self.trusted = trusted
         self.convention = convention
         self.functions = find_functions(self.slots, program.functions)
-        self.liveness = {entry: Liveness(self.slots, function) for entry, function in self.functions.items()}
+        self.liveness = find_liveness(self.slots, self.functions, self._arguments)
         layout = layout_of(program.type, program.attach_type)
         self.has_context = layout is not None
         self.context_size = 0 if layout is None else layout.internal_size
@@ -56,6 +57,16 @@ class ModuleCompiler:
         self.origins = Origins(self.slots, self.functions, has_context=self.has_context, packet_fields=pointers)
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
         self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
+
+    def _arguments(self, helper: int) -> int:
+        """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
+        known = self.program.type is not ProgramType.UNSPEC and helper in _NUMBERS
+        return len(PROTOTYPES[Helper(helper)].args) if known else 5
+
+    def _entered(self) -> list[int]:
+        """Return the functions that the host may enter: the main program and those whose address is taken."""
+        pointers = {slot.imm for slot in self.slots if slot.opcode == LDIMM64 and slot.src == BPF_PSEUDO_FUNC}
+        return [entry for entry in self.functions if entry == 0 or entry in pointers]
 
     def compile(self) -> str:
         """Return the module's text."""
@@ -77,22 +88,23 @@ class ModuleCompiler:
         yield "%frame.offset = mul i64 %depth, " + str(FRAME_SIZE)
         yield f"%frames = getelementptr i8, ptr %m, i64 {member(native.FRAMES)}"
         yield "%frame = getelementptr i8, ptr %frames, i64 %frame.offset"
-        yield "%nested = icmp ne i64 %depth, 0"
-        yield "br i1 %nested, label %save, label %choose"
+        yield "%nested = icmp eq i64 %depth, 0"
+        yield "br i1 %nested, label %choose, label %save, !prof !0"
         yield "save:"
         yield from _copy_saved()
         yield "br label %choose"
         yield "choose:"
+        entered = self._entered()
         yield "switch i64 %at, label %unknown ["
-        yield from (f"i64 {entry}, label %e{entry}" for entry in self.functions)
+        yield from (f"i64 {entry}, label %e{entry}" for entry in entered)
         yield "]"
         arguments = ", ".join(f"i64 %r{n}" for n in range(1, 6))
-        for entry in self.functions:
+        for entry in entered:
             yield f"e{entry}:"
             yield f"%x{entry} = call fastcc {RESULT} @f{entry}(ptr %m, i64 %depth, i64 %fuel, {arguments})"
             yield "br label %done"
         yield "done:"
-        phi = ", ".join(f"[ %x{entry}, %e{entry} ]" for entry in self.functions)
+        phi = ", ".join(f"[ %x{entry}, %e{entry} ]" for entry in entered)
         yield f"%x = phi {RESULT} {phi}"
         yield from _end()
         yield "}"

@@ -15,6 +15,7 @@ class Values:
 
     `sums` maps a value to another one and the constant between them; `proven` are the bytes around such a value that
     an access may touch, by region and permission; `distances` are the distances of values from a region's start.
+    `fuel` is what was left `spent` instructions ago.
     """
 
     registers: dict[int, str] = field(default_factory=dict)
@@ -22,12 +23,12 @@ class Values:
     proven: dict[tuple[str, str, bool], tuple[int, int]] = field(default_factory=dict)
     distances: dict[tuple[str, str], str] = field(default_factory=dict)
     fuel: str = ""
+    spent: int = 0
 
     def copy(self) -> Values:
         """Return the same knowledge, to be changed on one of several ways on."""
-        return Values(
-            self.registers.copy(), self.sums.copy(), self.proven.copy(), self.distances.copy(), self.fuel
-        )
+        tables = (self.registers, self.sums, self.proven, self.distances)
+        return Values(*(table.copy() for table in tables), fuel=self.fuel, spent=self.spent)  # type: ignore[arg-type]  # copies of the same
 
 
 class Writer:
@@ -92,8 +93,13 @@ class Writer:
         for register in sorted(self.dirty):
             if live >> register & 1:
                 self.line(f"store i64 {self.values.registers[register]}, ptr %R{register}")
-        self.line(f"store i64 {self.values.fuel}, ptr %FUEL")
         self.dirty.clear()
+
+    def flush_fuel(self) -> None:
+        """Store the fuel, for a block that is reached in several ways."""
+        values = self.values
+        left = self.value(f"sub i64 {values.fuel}, {values.spent}") if values.spent else values.fuel
+        self.line(f"store i64 {left}, ptr %FUEL")
 
     def add(self, value: str, constant: int) -> str:
         """Return value + constant, and remember the sum."""
