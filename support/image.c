@@ -1,6 +1,7 @@
 /* The image of the support library, as one translation unit. `ebpf_layout` is what the host compares before it runs it. */
 #include "decode.c"
 #include "interp.c"
+#include "calls.c"
 #include "batch.c"
 #include "python.c"
 

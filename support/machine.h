@@ -102,7 +102,7 @@ struct machine {
   u8 *stacks;
   u64 depth;
   u64 numbers[MAX_FRAMES]; /* of the regions of the open frames' stacks; 0: the frame has none */
-  struct region *context;  /* its place in the table, 0 without one */
+  struct region *context;  /* its place in the table; an empty place without one */
   struct region *packet;   /* the same for the packet */
   struct values *values;
   u64 value_places;
@@ -128,7 +128,10 @@ enum stop {
   STOP_FRAMES,       /* too many frames */
   STOP_GROW,         /* no room in the table for a stack frame */
   STOP_MAP,          /* address of map `size` is wanted */
-  STOP_MAP_VALUE     /* address of the first value of map `size` is wanted */
+  STOP_MAP_VALUE,    /* address of the first value of map `size` is wanted */
+  STOP_COMPILED,     /* compiled code gives up: the interpreter goes on with the operation at `at` */
+  STOP_RAISED,       /* the host's answer to compiled code was an exception */
+  STOP_UNKNOWN       /* compiled code does not have the function at `at`: the interpreter enters it */
 };
 
 _Static_assert(sizeof(struct op) == 16, "op");

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
-ENTRIES = ("ebpf_decode", "ebpf_run", "ebpf_answer", "ebpf_batch", "ebpf_repeat", "ebpf_function", "ebpf_python")
-"""What the host finds in an image."""
+ENTRIES = (
+    "ebpf_decode", "ebpf_run", "ebpf_answer", "ebpf_batch", "ebpf_repeat", "ebpf_function", "ebpf_python",
+    "ebpf_open_frame", "ebpf_close_frame", "ebpf_find",
+)  # fmt: skip
+"""What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 32
 _FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")
 SIZE = _FORMAT.size

@@ -9,13 +9,14 @@ import ctypes
 import hashlib
 import os
 import sys
+from array import array
 from collections.abc import Callable
 from typing import TypeAlias
 
 from ebpf.codegen.builtin import python_table
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
-from ebpf.codegen.header import SIZE, Header
+from ebpf.codegen.header import ENTRIES, SIZE, Header
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
@@ -29,7 +30,7 @@ Call: TypeAlias = Callable[[ctypes.c_void_p], int]
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `addresses` are those of the entries by name. `decode(slots, operations, count)` takes addresses. `run(machine)` and
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots, operations, count)` takes addresses. `run(machine)` and
     `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
     """
 
@@ -37,7 +38,7 @@ class Image:
         word = ctypes.c_uint64
         self.target = header.target
         self.addresses = {name: address + offset for name, offset in header.entries.items()}
-        self.run_address = self.addresses["ebpf_run"]
+        self.table = array("Q", (self.addresses[name] for name in ENTRIES))
         decode = ctypes.CFUNCTYPE(word, word, word, word)
         self.decode: Callable[[int, int, int], int] = decode(self.addresses["ebpf_decode"])
         self.run, self.run_released = self.calls("ebpf_run")

@@ -22,7 +22,7 @@ log = logging.getLogger("ebpf")
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter")
+ENGINES = ("auto", "reference", "interpreter", "jit")
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -42,7 +42,7 @@ class Engine:
     code: Callable[[Program], NativeCode] | None = None
 
 
-def choose_engine(wanted: str = "auto") -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
 
     Raises:
@@ -57,6 +57,8 @@ def choose_engine(wanted: str = "auto") -> Engine:
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
     obstacle = _obstacle()
+    if obstacle is None and wanted == "jit":
+        return _jit(asked, trusted=trusted)
     if obstacle is None:
         return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":
@@ -75,6 +77,14 @@ def _interpreter(reason: str) -> Engine:
     from ebpf.vm.native import load_interpreter, native_code
 
     return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
+
+
+def _jit(reason: str, *, trusted: bool) -> Engine:
+    from ebpf.vm.jit import engine
+    from ebpf.vm.jit.compiled import LaneCode, compiled
+
+    execute = engine.execute_trusted if trusted else engine.execute
+    return Engine("jit", reason, execute, lambda program: LaneCode(program, compiled(program, trusted=trusted)))
 
 
 @cache

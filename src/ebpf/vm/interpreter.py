@@ -129,7 +129,7 @@ class Machine(Execution):
                     words[AT], words[ACTION] = at, action
                     stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
-                    self._catch_up()
+                    self.catch_up()
                 if stop == _EXIT:
                     return words[0]
                 at, action, why, stop = words[AT], _RESUME, stop, None
@@ -147,7 +147,7 @@ class Machine(Execution):
             except RecursionError:
                 raise self.report(python_stack_is_full(), at) from None
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
@@ -182,10 +182,13 @@ class Machine(Execution):
     # Answers to why native code came back. Each returns the slot to go on at.
 
     def _refuel(self, at: int) -> int:
-        if not self._left:
+        words = self.state.words
+        # Compiled code looks at its fuel now and then only, and may have used more than it had.
+        debt = -words[FUEL] & M64
+        if self._left < max(debt, 1):
             raise out_of_budget()
         self.check_open()
-        self.state.words[FUEL] = self._take_fuel(SLICE)
+        words[FUEL] = self._take_fuel(SLICE + debt) - debt
         return at
 
     def _tail_call(self, at: int) -> int:
@@ -195,7 +198,7 @@ class Machine(Execution):
             return at + 1
         self._switch(target)
         depth = len(self._stacks) - 1
-        self.memory.remove(words[FRAME_POINTER])
+        self.memory.discard(words[FRAME_POINTER])
         region = self.state.stack_regions[depth]
         region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)
@@ -223,6 +226,10 @@ class Machine(Execution):
     def _refuse_frame(self, at: int) -> int:
         raise too_many_frames()
 
+    def _take_over(self, at: int) -> int:
+        """Go on where compiled code gave up."""
+        return self._refuel(at) if self.state.words[FUEL] >> 63 else at
+
     def _grow(self, at: int) -> int:
         self.memory.make_room()
         return at
@@ -239,7 +246,7 @@ class Machine(Execution):
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
-        self._catch_up()
+        self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:
             self.memory.disown(number)
@@ -264,6 +271,7 @@ _ANSWERS: dict[int, Callable[[Machine, int], int]] = {
     Stop.GROW: Machine._grow,
     Stop.MAP: Machine._find_map,
     Stop.MAP_VALUE: Machine._find_map_value,
+    Stop.COMPILED: Machine._take_over,
 }
 
 
@@ -278,8 +286,12 @@ def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
         ProgramFault: the program did something forbidden, or its budget is used up.
         ImageError: this process can't run native code.
     """
-    machine = Machine(run, helper)
-    words = machine.state.words
+    return run_in(Machine(run, helper), arguments)
+
+
+def run_in(machine: Machine, arguments: Sequence[int]) -> int:
+    """Run the program of a new machine; as `execute`."""
+    run, words = machine.run, machine.state.words
     words[1 : 1 + len(arguments)] = array("Q", arguments)
     machine.start = words[1]
     before, run.call = run.call, machine.call

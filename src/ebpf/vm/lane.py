@@ -73,7 +73,7 @@ class Lane:
         self.kernel = kernel
         self.cpu = cpu
         self.budget = budget
-        self._native = code
+        self._owner = code
         self.code = code.take()
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
@@ -182,7 +182,7 @@ class _Continuation(Machine):
         self._programs = {lane.code.buffer_info()[0]: lane.program}
         for number, region in lane.known_maps().items():
             self.memory.adopt(number, region)
-        self._catch_up()
+        self.catch_up()
 
     def finish(self, stop: int) -> int:
         """Return r0."""

@@ -30,6 +30,8 @@ CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
+NO_CALLER = (1 << 64) - 1
+"""Where a function comes back to that the host entered."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 
@@ -85,12 +87,17 @@ class Stop(IntEnum):
     GROW = 9
     MAP = 10
     MAP_VALUE = 11
+    COMPILED = 12
+    RAISED = 13
+    UNKNOWN = 14
 
 
 _REGION = Struct("<Q8I")
 """What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
 _NO_REGION = array("Q", bytes(8 * REGION_WORDS))
+NOWHERE = _NO_REGION.buffer_info()[0]
+"""Address of a place for a region that is empty: what a run without context or packet has."""
 _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
 _NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
 
@@ -130,7 +137,9 @@ class NativeState:
         self.words[:MACHINE_WORDS] = _NO_STATE
         self.table[:] = _NO_TABLE
         self.words[STACKS] = self.stacks.buffer_info()[0]
+        self.words[CALLS] = load_interpreter().table.buffer_info()[0]
         self._set_table(PLACES)
+        self.point(0, 0)
 
     def _set_table(self, places: int) -> None:
         self.words[TABLE] = self.table.buffer_info()[0]
@@ -162,7 +171,7 @@ class NativeState:
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
 
     def _place(self, number: int) -> int:
-        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else 0
+        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE
 
     def leave(self, number: int) -> None:
         """Take a region out."""
@@ -197,7 +206,7 @@ class NativeCode:
         self._operations = array("Q", bytes(8 * OPERATION_WORDS * (count + 1)))
         operations = self._operations.buffer_info()[0]
         image.decode(code.buffer_info()[0], operations, count)
-        self._template = array("Q", [operations, count, 0, image.run_address])
+        self._template = array("Q", [operations, count, 0, image.addresses["ebpf_run"]])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
         self._spare: list[array[int]] = []
 
