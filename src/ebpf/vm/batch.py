@@ -35,7 +35,7 @@ from ebpf.vm.native import (
     START,
     STARTS,
     WRITABLE,
-    NativeCode,
+    Code,
 )
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
@@ -107,9 +107,7 @@ class OneByOne:
 class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
-    def __init__(
-        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: NativeCode
-    ) -> None:
+    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: Code) -> None:
         from ebpf.codegen.image import address_of
 
         self.form = form

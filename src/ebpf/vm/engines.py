@@ -14,7 +14,7 @@ from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
 
 if TYPE_CHECKING:
-    from ebpf.vm.native import NativeCode
+    from ebpf.vm.native import Code
     from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
@@ -39,7 +39,7 @@ class Engine:
     name: str
     reason: str
     execute: Execute
-    code: Callable[[Program], NativeCode] | None = None
+    code: Callable[[Program], Code] | None = None
 
 
 def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:

@@ -88,6 +88,15 @@ class Execution:
         )
 
 
+def check_open_between_runs(program: Program, kernel: Kernel) -> None:
+    """Raise ProgramFault when the kernel has been closed, before one more of many runs."""
+    execution = Execution(Run(program, kernel), None)
+    try:
+        execution.check_open()
+    except Fault as fault:
+        raise execution.report(fault, 0) from None
+
+
 def out_of_budget() -> Fault:
     """Return the fault of a run that has executed all the instructions it may."""
     return Fault("budget", "the instruction budget of the run is used up; raise it or bound the loop")

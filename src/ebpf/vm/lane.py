@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
-from ebpf.vm.execution import MAX_LOOPS, Execution
-from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
+from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.leaks import checked
@@ -36,7 +36,7 @@ from ebpf.vm.native import (
     REGIONS,
     SLICE,
     TIMES,
-    NativeCode,
+    Code,
     NativeState,
     Stop,
     load_interpreter,
@@ -66,7 +66,7 @@ def lane_calls(name: str) -> tuple[Call, Call]:
 class Lane:
     """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
 
-    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: NativeCode) -> None:
+    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: Code) -> None:
         from ebpf.codegen.image import address_of
 
         self.program = program
@@ -101,12 +101,7 @@ class Lane:
 
     def check_open(self) -> None:
         """Raise ProgramFault when the kernel has been closed between two runs."""
-        run = Run(self.program, self.kernel)
-        execution = Execution(run, None)
-        try:
-            execution.check_open()
-        except Fault as fault:
-            raise execution.report(fault, 0) from None
+        check_open_between_runs(self.program, self.kernel)
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.

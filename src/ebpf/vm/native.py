@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from functools import cache
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
@@ -192,6 +192,13 @@ class NativeState:
     def pristine(self) -> bool:
         """Whether the table has the size that it had at first."""
         return self.words[MASK] == PLACES - 1
+
+
+class Code(Protocol):
+    """A program's native code, as runs take it."""
+
+    def take(self) -> array[int]:
+        """Return a struct code for one run, or for runs that follow each other."""
 
 
 class NativeCode:
