@@ -9,7 +9,7 @@ from ebpf.vm.alu import M32
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
-from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, lane_calls
+from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
 from ebpf.vm.machine import Kernel
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
@@ -35,7 +35,6 @@ from ebpf.vm.native import (
     START,
     STARTS,
     WRITABLE,
-    NativeCode,
 )
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
@@ -108,7 +107,7 @@ class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
     def __init__(
-        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: NativeCode
+        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode
     ) -> None:
         from ebpf.codegen.image import address_of
 
@@ -170,7 +169,7 @@ class PacketLane(Lane):
             if stop == EXIT or batch.cancelled:
                 return
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held

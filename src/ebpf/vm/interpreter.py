@@ -75,13 +75,15 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("executed", "_changes", "_codes", "_image", "_left", "_programs", "_stacks", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
         self._image = load_interpreter()
         self.state = _spare.pop() if _spare else NativeState()
         self._left = run.budget
+        self.executed = 0
+        """Instructions of the run, once it is over."""
         self._changes = 0
         self._stacks: list[int] = []  # numbers of the regions of open frames, the outermost first
         self._codes: dict[Program, array[int]] = {}
@@ -246,6 +248,8 @@ class Machine(Execution):
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
+        debt = -self.state.words[FUEL] & M64 if self.state.words[FUEL] >> 63 else -self.state.words[FUEL]
+        self.executed = self.run.budget - self._left + debt
         self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
@@ -36,7 +36,6 @@ from ebpf.vm.native import (
     REGIONS,
     SLICE,
     TIMES,
-    NativeCode,
     NativeState,
     Stop,
     load_interpreter,
@@ -63,10 +62,20 @@ def lane_calls(name: str) -> tuple[Call, Call]:
     return load_interpreter().calls(name)
 
 
+class LaneCode(Protocol):
+    """What a lane runs."""
+
+    def take(self) -> array[int]:
+        """Return a struct code for one lane."""
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that the lane has run, between two runs; better code may go on from here."""
+
+
 class Lane:
     """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
 
-    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: NativeCode) -> None:
+    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.program = program
@@ -99,8 +108,9 @@ class Lane:
         words[ANSWERED] = 0
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 
-    def check_open(self) -> None:
-        """Raise ProgramFault when the kernel has been closed between two runs."""
+    def pause(self) -> None:
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        self._owner.renew(self.code, self.words[SLICE])
         run = Run(self.program, self.kernel)
         execution = Execution(run, None)
         try:
@@ -124,7 +134,7 @@ class Lane:
             if stop == EXIT:
                 return words[0]
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held

@@ -220,6 +220,9 @@ class NativeCode:
         code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
         return code
 
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that were run: the interpreter does not get faster."""
+
     def give_back(self, code: array[int]) -> None:
         """Keep the structure for another run."""
         self._spare.append(code)

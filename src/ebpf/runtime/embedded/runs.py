@@ -106,7 +106,15 @@ class EmbeddedRunner(BpfRunner):
         super().__init__(runtime, program)
         self._kernel = runtime
         self._engine = choose_engine(engine, trusted=trusted)
-        self.engine, self.engine_reason = self._engine.name, self._engine.reason
+        self.engine_reason = self._engine.reason
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the program at the moment."""
+        if self._engine.now is None:
+            return self._engine.name
+        with self._program.handle.borrow() as fd:
+            return self._engine.now(self._kernel.state.handles.program(fd).program)
 
     def run(
         self,
