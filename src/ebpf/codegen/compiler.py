@@ -146,7 +146,7 @@ def _level(ir: str, tier: Tier) -> int:
     return 1 if max(function.count("\n") for function in ir.split("\ndefine ")) < LARGE else 0
 
 
-_HEAD = re.compile(r"^(define\b.*?)[ \t]*\{[ \t]*$", re.MULTILINE)
+_HEAD = re.compile(r"(define .*?)[ \t]*\{[ \t]*$", re.MULTILINE)
 
 
 def _with_attributes(ir: str, target: Target) -> str:
@@ -156,7 +156,10 @@ def _with_attributes(ir: str, target: Target) -> str:
     Windows has no red zone: it runs its own code on the stack of an interrupted thread.
     """
     attributes = 'nounwind "no-builtins"' + (" noredzone" if target.windows else "")
-    return _HEAD.sub(rf"\1 {attributes} {{", ir)
+    text, heads = _HEAD.subn(rf"\1 {attributes} {{", ir)
+    if heads != ir.count("define "):
+        raise CompileError("the head of a function does not stand on one line that ends in '{'")
+    return text
 
 
 def _internalize(module: Any, entries: Collection[str]) -> None:
