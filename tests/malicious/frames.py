@@ -20,11 +20,11 @@ RECURSIVE = {
         f: r1 = map[hash] ll; r2 = func[f] ll; {HIDDEN}; r3 = 0; r4 = 0; bad: call bpf_for_each_map_elem; {EXIT}""",
     "two callbacks of each other": f"""
         r1 = 1; r2 = func[f] ll; {LOOP}; {EXIT}
-        f: r1 = 1; r2 = func[g] ll; {HIDDEN}; {LOOP}; {EXIT}
-        g: r1 = 1; r2 = func[f] ll; {HIDDEN}; {BAD_LOOP}; {EXIT}""",
+        f: r1 = 1; r2 = func[g] ll; {HIDDEN}; {BAD_LOOP}; {EXIT}
+        g: r1 = 1; r2 = func[f] ll; {HIDDEN}; {LOOP}; {EXIT}""",
     "function between callback and callback": f"""
-        call f; {EXIT}; f: r1 = 1; r2 = func[g] ll; {HIDDEN}; {LOOP}; {EXIT}
-        g: r1 = 1; r2 = func[f] ll; {HIDDEN}; {BAD_LOOP}; {EXIT}""",
+        call f; {EXIT}; f: r1 = 1; r2 = func[g] ll; {HIDDEN}; {BAD_LOOP}; {EXIT}
+        g: r1 = 1; r2 = func[f] ll; {HIDDEN}; {LOOP}; {EXIT}""",
     "callback at the bottom of eight frames": f"""
         call f1; exit; {DEPTH}; f7: r1 = 1; r2 = func[g] ll; {HIDDEN}; {BAD_LOOP}; {EXIT}; g: {EXIT}""",
     "callback that calls a function that calls back": f"""

@@ -67,7 +67,7 @@ CHAINS = {
 }
 TO_BODY = "r2 = func[f] ll; r3 = 0; r4 = 0; call bpf_loop; exit; f: r0 ="
 FAR = {
-    "19,000 instructions in a row": (19_000, "r0 = 0; " + "; ".join(["r0 += 1"] * 19_000) + "; exit"),
+    "9,000 instructions in a row": (9_000, "r0 = 0; " + "; ".join(["r0 += 1"] * 9_000) + "; exit"),
     "loop that ends in time": (6_000, "r0 = 0; again: r0 += 1; if r0 < 6000 goto again; exit"),
     "more iterations than bpf_loop takes": (0xFFFFFFF9, f"r1 = 8388609; {TO_BODY} 0; exit"),
     "iterations of 64 bits are cut to 32": (3, f"r1 = 0x700000003 ll; {TO_BODY} 0; exit"),

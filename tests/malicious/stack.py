@@ -86,6 +86,8 @@ AFTER_TAIL_CALL = {
     "stack of the program before the tail call": f"""
         r6 = map[out][0] ll; *(u64 *)(r6 + 0) = r10; r2 = map[progs] ll; r3 = 0; call bpf_tail_call; {EXIT}""",
 }
+AFTERWARDS = f"""
+    r7 = map[out][0] ll; r6 = *(u64 *)(r7 + 0); *(u64 *)(r7 + 0) = 0; bad: *(u8 *)(r6 - 1) = 1; {EXIT}"""
 ACROSS = {
     "u64 in the middle of two": (0x0102_0304, """
         *(u32 *)(r10 - 8) = 0x03040506; *(u32 *)(r10 - 4) = 0x0102; r0 = *(u64 *)(r10 - 8); r0 >>= 16; exit"""),
@@ -107,6 +109,6 @@ ACROSS = {
 
 CASES: list[Case] = [
     *faults("memory", EDGES | VARIABLE | BY_HELPERS | OTHER_FRAMES),
-    *faults("memory", AFTER_TAIL_CALL, slots={0: f"r6 = *(u64 *)(r6 + 0); bad: *(u8 *)(r6 - 1) = 1; {EXIT}"}),
+    *faults("memory", AFTER_TAIL_CALL, slots={0: AFTERWARDS}),
     *returns(ACROSS),
 ]

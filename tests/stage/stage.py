@@ -26,7 +26,9 @@ Contents: TypeAlias = list[list[str]]
 _BY_INDEX = {1: 5, 2: 6}
 """How an instruction names a map: by descriptor → by place in fd_array (BPF_PSEUDO_MAP_IDX and …_IDX_VALUE)."""
 _QUEUES = (MapType.QUEUE, MapType.STACK)
-_OPAQUE = (MapType.PROG_ARRAY, MapType.BLOOM_FILTER, MapType.ARRAY_OF_MAPS, MapType.PERF_EVENT_ARRAY)
+_OPAQUE = (
+    MapType.PROG_ARRAY, MapType.BLOOM_FILTER, MapType.ARRAY_OF_MAPS, MapType.PERF_EVENT_ARRAY, MapType.DEVMAP,
+)  # fmt: skip
 _BUSY, _DISCARD = 1 << 31, 1 << 30
 
 
