@@ -112,6 +112,8 @@ class PacketLane(Lane):
         from ebpf.codegen.image import address_of
 
         self.form = form
+        self.ready = True
+        """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
         view = memoryview(bytearray(form.fields))
         self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
         self._fields_address = address_of(view)
@@ -150,6 +152,7 @@ class PacketLane(Lane):
             if len(left) == len(packet):
                 packet[:] = left
             self.clear()
+            self.ready = True
         return result, left
 
     def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:

@@ -229,8 +229,11 @@ class NativeCode:
 
 
 def native_code(program: Program, image: Image) -> NativeCode:
-    """Return the decoded program; decoded when it runs first. Two threads may both do it: the results are equal."""
+    """Return the decoded program; decoded when it runs first. Of two threads that both do it one wins.
+
+    The other's must not be used: nobody would keep its operations alive.
+    """
     code: NativeCode | None = program.compiled.get("interpreter")
     if code is None:
-        code = program.compiled["interpreter"] = NativeCode(program, image)
+        code = program.compiled.setdefault("interpreter", NativeCode(program, image))
     return code
