@@ -1,4 +1,4 @@
-"""Maps the images of the support library into this process: written first, executable after, never both (W^X).
+"""Finds the image of the support library that fits this process, and maps it for the life of the process.
 
 Run on Linux x86-64; on Windows x64 under Wine and on aarch64 under qemu-user. Nowhere else is an image taken.
 """
@@ -11,25 +11,13 @@ import os
 import sys
 from collections.abc import Callable
 
+from ebpf.codegen.executable import Executable
+from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
 from ebpf.codegen.header import SIZE, Header
-
-PAGE = 1 << 16
-"""Mappings are rounded up to this: no page of a known system is larger."""
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
-
-
-class ImageError(Exception):
-    """There is no image for this process, or it can't be mapped. The message says why.
-
-    `refused` is true where the system has an image but does not let this process map executable memory.
-    """
-
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.refused = refused
 
 
 class Image:
@@ -105,65 +93,8 @@ def load_image(name: str, layout: tuple[int, ...]) -> Image:
 
 
 def map_code(code: bytes) -> int:
-    """Copy machine code into new pages that are executable and not writable; return their address.
-
-    They stay for the rest of the process. Raises ImageError with `refused`.
-    """
-    try:
-        return _map(code, -(-len(code) // PAGE) * PAGE)
-    except OSError as error:
-        raise ImageError(f"the system's library can't be called: {error}") from None
-
-
-if sys.platform == "win32":
-
-    def _map(code: bytes, size: int) -> int:
-        reserve_and_commit, read_write, execute_read, release = 0x3000, 0x04, 0x20, 0x8000
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.VirtualAlloc.restype = ctypes.c_void_p
-        kernel.VirtualAlloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_ulong]
-        kernel.VirtualProtect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_void_p]
-        kernel.VirtualFree.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong]
-        kernel.FlushInstructionCache.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-        kernel.GetCurrentProcess.restype = ctypes.c_void_p
-        address: int | None = kernel.VirtualAlloc(None, size, reserve_and_commit, read_write)
-        if address is None:
-            raise _refused(ctypes.get_last_error())
-        ctypes.memmove(address, code, len(code))
-        before = ctypes.c_ulong()
-        if not kernel.VirtualProtect(address, size, execute_read, ctypes.byref(before)):
-            error = _refused(ctypes.get_last_error())
-            kernel.VirtualFree(address, 0, release)
-            raise error
-        kernel.FlushInstructionCache(kernel.GetCurrentProcess(), address, size)
-        return address
-
-else:
-
-    def _map(code: bytes, size: int) -> int:
-        import mmap
-
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_void_p
-        number = ctypes.c_int
-        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_ssize_t]
-        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        address: int | None = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
-        if address is None or address == ctypes.c_void_p(-1).value:
-            raise _refused(ctypes.get_errno())
-        ctypes.memmove(address, code, len(code))
-        # On aarch64 Linux flushes the instruction cache itself when a page becomes executable for the first time.
-        if libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
-            error = _refused(ctypes.get_errno())
-            libc.munmap(address, size)
-            raise error
-        return address
-
-
-def _refused(number: int) -> ImageError:
-    return ImageError(f"the system refuses executable memory (error {number})", refused=True)
+    """Copy machine code into pages that stay for the rest of the process; return their address. Raises ImageError."""
+    return Executable(code).address
 
 
 _Py_buffer = ctypes.c_void_p * 16
