@@ -1,6 +1,11 @@
 /* The image of the interpreter, as one translation unit. `ebpf_layout` is what the host compares before it runs it. */
 #include "decode.c"
+#include "map_hash.c"
+#include "map_queue.c"
+#include "map_ring.c"
+#include "helpers.c"
 #include "interp.c"
 
-const u32 ebpf_layout[] = {ABI_VERSION,          sizeof(struct machine), sizeof(struct frame), sizeof(struct op),
-                           sizeof(struct code), sizeof(struct region),  STACK_SIZE,           MAX_FRAMES};
+const u32 ebpf_layout[] = {ABI_VERSION,           sizeof(struct machine), sizeof(struct frame), sizeof(struct op),
+                           sizeof(struct code),   sizeof(struct region),  STACK_SIZE,           MAX_FRAMES,
+                           sizeof(struct values), sizeof(struct map)};

@@ -18,7 +18,7 @@ typedef __INT64_TYPE__ s64;
 #define ENTRY
 #endif
 
-enum { ABI_VERSION = 2 };
+enum { ABI_VERSION = 3 };
 struct machine;
 struct map;
 
@@ -57,7 +57,8 @@ struct region {
   u8 *data;
   u32 read[4];
   u32 write[4];
-  u64 unused[2];
+  struct map *map; /* of an address that stands for a map: its native storage; else 0 */
+  u64 values;      /* ... the address of its element 0. Of other regions: not 0 where helpers may not use them as memory */
 };
 
 /* The values of a map in native storage. Their addresses do not stand in the table of regions: bit 63 is set, bits 48 to
@@ -107,10 +108,11 @@ struct machine {
   struct values *values;
   u64 value_places;
   u64 cpu;
-  u64 status;                      /* compiled code: 0 after a call of `host` that went well */
+  u64 status;                      /* 0 after a call of `host` or of a native helper that went well */
   u64 (*host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
   const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
+  u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
 };
 
 enum action { RESUME, ENTER, LEAVE };
@@ -137,5 +139,5 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (33 + 8 * MAX_FRAMES), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (34 + 8 * MAX_FRAMES), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
-from ebpf.codegen.header import SIZE, Header
+from ebpf.codegen.header import FUNCTIONS, SIZE, Header
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
@@ -24,17 +24,27 @@ class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
     `decode(slots, operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer`
-    makes of an address; the latter releases the GIL.
+    makes of an address; the latter releases the GIL. `functions` are the addresses of the others, by name.
     """
 
     def __init__(self, header: Header, address: int) -> None:
         word = ctypes.c_uint64
         self.target = header.target
         self.run_address = address + header.run
+        self.functions = {name: address + at for name, at in zip(FUNCTIONS, header.functions, strict=True)}
         self.decode: Callable[[int, int, int], int] = ctypes.CFUNCTYPE(word, word, word, word)(address + header.decode)
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
         self.run: Callable[[ctypes.c_void_p], int] = ctypes.PYFUNCTYPE(word)(address + header.run)
         self.run_released: Callable[[ctypes.c_void_p], int] = ctypes.CFUNCTYPE(word)(address + header.run)
+
+    def bind(self, name: str, arguments: str) -> Callable[..., int]:
+        """Return a function that keeps the GIL and returns a signed number.
+
+        `arguments` has a letter for each: `p` an address (bytes, ctypes object, number or None), `w` a word.
+        """
+        kinds = {"p": ctypes.c_void_p, "w": ctypes.c_uint64}
+        prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *(kinds[letter] for letter in arguments))
+        return prototype(self.functions[name])
 
 
 def pointer(address: int) -> ctypes.c_void_p:

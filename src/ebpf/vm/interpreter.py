@@ -28,10 +28,12 @@ from ebpf.vm.memory import OFFSET_BITS
 from ebpf.vm.native import (
     ACTION,
     ADDRESS,
+    ASK,
     AT,
     CHANGES,
     CODE,
     CODE_WORDS,
+    CPU,
     DEPTH,
     FRAME_POINTER,
     FUEL,
@@ -75,7 +77,7 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
@@ -95,6 +97,9 @@ class Machine(Execution):
         for number, region in self.memory.regions.items():
             self.state.enter(number, region, self.memory.next_number)
         self.state.point(self.memory.context, self.memory.packet)
+        self.state.reach(self.memory.native)
+        words[CPU] = run.cpu
+        self._foreign = words[ASK] = helper is not None
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
 
@@ -102,7 +107,7 @@ class Machine(Execution):
         """Make a program the one that runs."""
         code = self._codes.get(program)
         if code is None:
-            code = self._codes[program] = native_code(program, self._image).take()
+            code = self._codes[program] = native_code(program, self._image).take(self.memory.native)
             self._programs[code.buffer_info()[0]] = program
         self.run.program = program
         self.state.words[CODE] = code.buffer_info()[0]
@@ -130,6 +135,7 @@ class Machine(Execution):
                 if stop == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+                    words[ASK] = self._foreign or bool(self.run.locks)
                     at += 1
                 else:
                     at = _ANSWERS[stop](self, at)
@@ -232,6 +238,7 @@ class Machine(Execution):
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
+        self.epoch.leave()
         self._catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

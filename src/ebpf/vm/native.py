@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
+from ebpf.vm.maps.storage import MAP_WORDS, VALUES_WORDS
 from ebpf.vm.program import Program
+from ebpf.vm.values import Places, has_values, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 # Words of struct machine; the first eleven are the registers.
 FRAME_POINTER = 10
@@ -25,13 +27,18 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 )
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
-MACHINE_WORDS = FRAMES + FRAME_WORDS * MAX_FRAMES
+ASK = FRAMES + FRAME_WORDS * MAX_FRAMES
+MACHINE_WORDS = ASK + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
+REFERENCE_VALUES, REFERENCE_MAP = 2, 3
+"""Words of struct map_ref for maps in native storage."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
+MAP, MAP_VALUES = 6, 7
+"""Words of struct region: the map that stands for the address, and where its values are."""
 
 LAYOUT = (
     ABI_VERSION,
@@ -42,6 +49,8 @@ LAYOUT = (
     8 * REGION_WORDS,
     STACK_SIZE,
     MAX_FRAMES,
+    8 * VALUES_WORDS,
+    8 * MAP_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -129,7 +138,10 @@ class NativeState:
             words[LIVE] += 1
         start, size = region.start, region.end - region.start
         table[at] = (number << OFFSET_BITS) + start
+        table[at + MAP_VALUES] = region.values
         if not size:
+            storage = getattr(region.object, "native", None)
+            table[at + MAP] = storage.address if storage is not None else 0
             return
         room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
         _REGION.pack_into(
@@ -143,6 +155,10 @@ class NativeState:
     def point(self, context: int, packet: int) -> None:
         """Say where in the table context and packet are."""
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
+
+    def reach(self, places: Places) -> None:
+        """Say where the values of maps are. The caller keeps `places`."""
+        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps)
 
     def _place(self, number: int) -> int:
         return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else 0
@@ -171,7 +187,7 @@ class NativeState:
 class NativeCode:
     """A program's operations, shared by its runs, and what each run has of its own."""
 
-    __slots__ = ("_operations", "_spare", "_template")
+    __slots__ = ("_operations", "_places", "_program", "_spare", "_template")
 
     def __init__(self, program: Program, image: Image) -> None:
         slots = program.xlated
@@ -182,16 +198,30 @@ class NativeCode:
         image.decode(code.buffer_info()[0], operations, count)
         self._template = array("Q", [operations, count, 0, image.run_address])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
+        self._program = program
+        self._places = places_of(program)
+        self._refer(self._template, self._places)
         self._spare: list[array[int]] = []
 
-    def take(self) -> array[int]:
-        """Return a struct code and the addresses of maps, none of them known, for one run."""
+    def _refer(self, code: array[int], places: Places) -> None:
+        """Say where maps in native storage and their values are."""
+        for index, map_ in enumerate(self._program.maps):
+            at = CODE_WORDS + REFERENCE_WORDS * index
+            if map_.native is not None:
+                code[at + REFERENCE_MAP] = map_.native.address
+            if has_values(map_):
+                code[at + REFERENCE_VALUES] = places.first(map_)
+
+    def take(self, places: Places) -> array[int]:
+        """Return a struct code and the addresses of maps, as far as they are known before one run."""
         try:
             code = self._spare.pop()
         except IndexError:
             code = array("Q", self._template)
         code[:] = self._template
         code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
+        if places is not self._places:
+            self._refer(code, places)
         return code
 
     def give_back(self, code: array[int]) -> None:
