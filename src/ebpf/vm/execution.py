@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeAlias
 
 from ebpf.errors import ProgramFault
@@ -27,16 +28,17 @@ class Execution:
     __slots__ = ("epoch", "helper", "memory", "run", "start")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
-        if helper is None:
-            from ebpf.vm.helpers import call_helper
-
-            helper = call_helper
         self.epoch = Epoch()
         self.run = run
-        self.helper = helper
+        self.helper = helper or _kernel_helpers()
         self.memory = run.memory
         self.memory.reach(places_of(run.program))
         self.start = 0
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the helpers are not the kernel's."""
+        return self.helper is not _kernel_helpers()
 
     def map_address(self, index: int) -> int:
         """Return the address that stands for a map of the program."""
@@ -91,6 +93,13 @@ class Execution:
             address=fault.address,
             regions=tuple(self.memory.describe()),
         )
+
+
+@cache
+def _kernel_helpers() -> HelperCall:
+    from ebpf.vm.helpers import call_helper
+
+    return call_helper
 
 
 def out_of_budget() -> Fault:

@@ -99,7 +99,7 @@ class Machine(Execution):
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
         words[CPU] = run.cpu
-        self._foreign = words[ASK] = helper is not None
+        self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
 

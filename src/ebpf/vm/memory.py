@@ -268,16 +268,16 @@ class AddressSpace:
 
     def load(self, address: int, size: int) -> int:
         """Read an unsigned integer of 1, 2, 4 or 8 bytes."""
-        region, offset = self._existing(address)
-        if not region.readable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.readable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=False)
         value: int = UNSIGNED[size].unpack_from(region.data, offset)[0]
         return value
 
     def store(self, address: int, size: int, value: int) -> None:
         """Write the low 1, 2, 4 or 8 bytes of an unsigned integer."""
-        region, offset = self._existing(address)
-        if not region.writable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.writable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=True)
         UNSIGNED[size].pack_into(region.data, offset, value & (1 << 8 * size) - 1)
 
