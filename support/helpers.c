@@ -27,12 +27,12 @@ static u64 answer(struct machine *m, s64 result) {
   return result >= BUSY ? leave_to_host(m) : (u64)result;
 }
 
-static u64 value_address(const struct map *map, u64 values, u64 element, u64 cpu) {
-  return values + (value_number(element, map->cpus, cpu) << map->shift);
+/* The address of a value of the map that register 1 stands for. */
+static u64 value_address(const struct machine *m, const struct map *map, u64 element, u64 cpu) {
+  return (m->r[1] ^ MAP_ADDRESS ^ VALUE_ADDRESS) + (value_number(element, map->cpus, cpu) << map->shift);
 }
 
-static u64 lookup(struct machine *m, const struct region *of, const u8 *key, u64 cpu) {
-  struct map *map = of->map;
+static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
   u64 element;
   switch (map->type) {
     case MAP_ARRAY:
@@ -49,15 +49,15 @@ static u64 lookup(struct machine *m, const struct region *of, const u8 *key, u64
     default:
       return leave_to_host(m);
   }
-  return element == NONE ? 0 : value_address(map, of->values, element, cpu);
+  return element == NONE ? 0 : value_address(m, map, element, cpu);
 }
 
-static u64 lookup_percpu(struct machine *m, const struct region *of, const u8 *key, u64 cpu) {
-  switch (of->map->type) {
+static u64 lookup_percpu(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
+  switch (map->type) {
     case MAP_PERCPU_ARRAY:
     case MAP_PERCPU_HASH:
     case MAP_LRU_PERCPU_HASH:
-      return cpu < of->map->cpus ? lookup(m, of, key, cpu) : 0;
+      return cpu < map->cpus ? lookup(m, map, key, cpu) : 0;
     default:
       return leave_to_host(m);
   }
@@ -106,16 +106,16 @@ static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
 }
 
 /* The helpers whose second argument is a key. */
-static u64 call_with_key(struct machine *m, u64 number, const struct region *of) {
-  const u8 *key = promised(m, m->r[2], of->map->key_size, READABLE);
+static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
+  const u8 *key = promised(m, m->r[2], map->key_size, READABLE);
   if (!key) return leave_to_host(m);
-  if (number == HELPER_LOOKUP) return lookup(m, of, key, m->cpu);
-  if (number == HELPER_LOOKUP_PERCPU) return lookup_percpu(m, of, key, (u32)m->r[3]);
+  if (number == HELPER_LOOKUP) return lookup(m, map, key, m->cpu);
+  if (number == HELPER_LOOKUP_PERCPU) return lookup_percpu(m, map, key, (u32)m->r[3]);
   /* Another thread may write to the key meanwhile: it must not change between two looks at it. */
   u8 stable[LONGEST_KEY];
-  if (of->map->key_size > LONGEST_KEY) return leave_to_host(m);
-  copy(stable, key, of->map->key_size);
-  return number == HELPER_UPDATE ? update_element(m, of->map, stable) : delete_element(m, of->map, stable);
+  if (map->key_size > LONGEST_KEY) return leave_to_host(m);
+  copy(stable, key, map->key_size);
+  return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
 }
 
 static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
@@ -150,7 +150,7 @@ static u64 ring_query(struct machine *m, struct map *map) {
 }
 
 static u64 call_with_map(struct machine *m, u64 number) {
-  const struct region *of = map_region(m, m->r[1]);
+  const struct values *of = map_at(m, m->r[1]);
   if (!of) return leave_to_host(m);
   switch (number) {
     case HELPER_PUSH:
@@ -162,7 +162,7 @@ static u64 call_with_map(struct machine *m, u64 number) {
     case HELPER_RING_QUERY:
       return ring_query(m, of->map);
     default:
-      return call_with_key(m, number, of);
+      return call_with_key(m, number, of->map);
   }
 }
 

@@ -18,12 +18,13 @@ static inline u8 *value_bytes(const struct machine *m, u64 address, u64 size, u6
 static inline u8 *promised(const struct machine *m, u64 address, u64 size, u64 access) {
   const struct region *region = m->table + (address >> 32 & m->mask);
   u64 inside = address - region->first, room = access == WRITABLE ? region->write[0] : region->read[0];
-  if (inside < room) return size <= room - inside && !region->values ? region->data + inside : 0;
+  if (inside < room) return size <= room - inside && !region->opaque ? region->data + inside : 0;
   return value_bytes(m, address, size, access);
 }
 
-/* The region of a map in native storage; 0 for every other address. */
-static inline const struct region *map_region(const struct machine *m, u64 address) {
-  const struct region *region = m->table + (address >> 32 & m->mask);
-  return region->first == address && region->map ? region : 0;
+/* The map in native storage that an address stands for; 0 for every other address. */
+static inline const struct values *map_at(const struct machine *m, u64 address) {
+  u64 place = (address & ~MAP_ADDRESS) >> VALUE_PLACE_SHIFT;
+  if ((address & MAP_ADDRESS) != MAP_ADDRESS || place >= m->value_places) return 0;
+  return address << (64 - VALUE_PLACE_SHIFT) ? 0 : m->values + place;
 }

@@ -41,6 +41,7 @@ from ebpf.vm.native import (
     NEXT,
     NUMBERS,
     PATIENCE,
+    REFERENCE_FIRST,
     REFERENCE_WORDS,
     SIZE,
     Action,
@@ -233,7 +234,7 @@ class Machine(Execution):
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + 1] = self.map_value_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(index)
         return at
 
     def close(self) -> None:

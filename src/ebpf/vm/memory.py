@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
 from ebpf.vm.maps.base import Map
-from ebpf.vm.values import NO_PLACES, Places, has_values
+from ebpf.vm.values import NO_PLACES, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -52,8 +52,8 @@ class Region:
     object: Any = field(default=None, repr=False)
     map: Map | None = field(default=None, repr=False)
     """Whose element it is: locks and constant strings live in map values only."""
-    values: int = 0
-    """Of a map in native storage: the address of its value 0. Of what helpers may not use as memory: 1."""
+    opaque: bool = False
+    """Helpers can't use it as memory."""
 
     @property
     def permissions(self) -> str:
@@ -106,7 +106,7 @@ class AddressSpace:
         Helpers can't use an `opaque` one as memory.
         """
         view = memoryview(data).cast("B")
-        region = Region(name, view, 0, len(view), readable, writable and not view.readonly, values=int(opaque))
+        region = Region(name, view, 0, len(view), readable, writable and not view.readonly, opaque=opaque)
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
@@ -186,12 +186,6 @@ class AddressSpace:
         if self.mirror is not None:
             self.mirror.reach(self.native)
 
-    def first_value(self, map_: Map) -> int:
-        """Return the address of value 0 of a map in native storage."""
-        if map_ not in self.native:
-            self.reach(self.native.including((map_,)))
-        return self.native.first(map_)
-
     def value(self, view: memoryview, map_: Map) -> int:
         """Return the address of a map's element.
 
@@ -199,7 +193,7 @@ class AddressSpace:
         """
         storage = map_.native
         if storage is not None:
-            return self.first_value(map_) + (storage.number_of(view) << storage.shift)
+            return self._including(map_).first(map_) + (storage.number_of(view) << storage.shift)
         number = self._numbers.get(id(view))
         if number is not None:
             return number << OFFSET_BITS
@@ -210,13 +204,17 @@ class AddressSpace:
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
+        if isinstance(obj, Map) and obj.native is not None:
+            return self._including(obj).address(obj)
         number = self._numbers.get(id(obj))
         if number is not None:
             return number << OFFSET_BITS
-        region = Region(name, memoryview(b""), 0, 0, False, False, obj)
-        if isinstance(obj, Map) and has_values(obj):
-            region.values = self.first_value(obj)
-        return self._remember(region, obj)
+        return self._remember(Region(name, memoryview(b""), 0, 0, False, False, obj), obj)
+
+    def _including(self, map_: Map) -> Places:
+        if map_ not in self.native:
+            self.reach(self.native.including((map_,)))
+        return self.native
 
     def _remember(self, region: Region, obj: Any) -> int:
         address = self._enter(region)
@@ -225,6 +223,9 @@ class AddressSpace:
 
     def object_at(self, address: int) -> Any:
         """Return the kernel object that `address` stands for."""
+        map_ = self.native.map_at(address)
+        if map_ is not None:
+            return map_
         region = self.regions.get(address >> OFFSET_BITS)
         if region is None or region.object is None or region.data or address & OFFSET_MASK:
             raise Fault("memory", f"{address:#x} is not the address of a kernel object", address=address)

@@ -9,11 +9,12 @@ from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from ebpf.abi.types import MapType
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.maps.storage import MAP_WORDS, VALUES_WORDS
 from ebpf.vm.program import Program
-from ebpf.vm.values import Places, has_values, places_of
+from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
@@ -33,12 +34,12 @@ CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
-REFERENCE_VALUES, REFERENCE_MAP = 2, 3
-"""Words of struct map_ref for maps in native storage."""
+REFERENCE_FIRST, REFERENCE_VALUES, REFERENCE_MAP = 1, 2, 3
+"""Words of struct map_ref after the map's own address; the last two are 0 of maps in Python storage."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
-MAP, MAP_VALUES = 6, 7
-"""Words of struct region: the map that stands for the address, and where its values are."""
+OPAQUE = 6
+"""Word of struct region that keeps helpers away from it."""
 
 LAYOUT = (
     ABI_VERSION,
@@ -138,10 +139,8 @@ class NativeState:
             words[LIVE] += 1
         start, size = region.start, region.end - region.start
         table[at] = (number << OFFSET_BITS) + start
-        table[at + MAP_VALUES] = region.values
+        table[at + OPAQUE] = region.opaque
         if not size:
-            storage = getattr(region.object, "native", None)
-            table[at + MAP] = storage.address if storage is not None else 0
             return
         room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
         _REGION.pack_into(
@@ -206,11 +205,12 @@ class NativeCode:
     def _refer(self, code: array[int], places: Places) -> None:
         """Say where maps in native storage and their values are."""
         for index, map_ in enumerate(self._program.maps):
-            at = CODE_WORDS + REFERENCE_WORDS * index
             if map_.native is not None:
-                code[at + REFERENCE_MAP] = map_.native.address
-            if has_values(map_):
-                code[at + REFERENCE_VALUES] = places.first(map_)
+                at = CODE_WORDS + REFERENCE_WORDS * index
+                code[at] = places.address(map_)
+                if map_.type is MapType.ARRAY:
+                    code[at + REFERENCE_FIRST] = places.first(map_)
+                code[at + REFERENCE_VALUES], code[at + REFERENCE_MAP] = places.first(map_), map_.native.address
 
     def take(self, places: Places) -> array[int]:
         """Return a struct code and the addresses of maps, as far as they are known before one run."""
