@@ -10,8 +10,8 @@ static u64 record_length(u64 size) {
   return (size + RECORD_HEADER + 7) & ~7ull;
 }
 
-/* Make room for a record of `size` bytes, no more than the ring has; return its position, -EAGAIN without room. */
-ENTRY s64 ebpf_ring_reserve(struct map *map, u64 size) {
+/* Make room for a record of `size` bytes, no more than the ring has; `where` gets its position. -EAGAIN without room. */
+ENTRY s64 ebpf_ring_reserve(struct map *map, u64 size, u64 *where) {
   if (!take_lock(&map->lock)) return BUSY;
   u64 position = map->count, length = record_length(size);
   u64 consumed = __atomic_load_n(&map->head, __ATOMIC_ACQUIRE);
@@ -22,7 +22,8 @@ ENTRY s64 ebpf_ring_reserve(struct map *map, u64 size) {
     u32 header[2] = {(u32)size | RECORD_BUSY, (u32)(at / RING_PAGE + FIRST_DATA_PAGE)};
     __builtin_memcpy(map->values + at, header, sizeof header);
     __atomic_store_n(&map->count, position + length, __ATOMIC_RELEASE);
-    result = (s64)position;
+    *where = position;
+    result = 0;
   }
   free_lock(&map->lock);
   return result;
@@ -43,9 +44,10 @@ ENTRY s64 ebpf_ring_commit(struct map *map, u64 position, u64 length, u64 flags)
 ENTRY s64 ebpf_ring_output(struct map *map, const u8 *data, u64 size, u64 flags) {
   if (flags & ~(u64)(NO_WAKEUP | FORCE_WAKEUP)) return -E_INVAL;
   if (size > map->max_entries) return -E_AGAIN;
-  s64 position = ebpf_ring_reserve(map, size);
-  if (position < 0 || position == BUSY) return position;
-  copy(map->values + ((u64)position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
-  ebpf_ring_commit(map, (u64)position, size, flags);
+  u64 position;
+  s64 result = ebpf_ring_reserve(map, size, &position);
+  if (result) return result;
+  copy(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
+  ebpf_ring_commit(map, position, size, flags);
   return 0;
 }

@@ -184,6 +184,7 @@ class Machine(Execution):
     def _refuel(self, at: int) -> int:
         if not self._left:
             raise out_of_budget()
+        self._wake_readers()
         self.check_open()
         self.state.words[FUEL] = self._take_fuel(SLICE)
         return at
@@ -237,9 +238,15 @@ class Machine(Execution):
         self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(index)
         return at
 
+    def _wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        for ring in self.memory.native.rings:
+            ring.wake_due()
+
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
         self.epoch.leave()
+        self._wake_readers()
         self._catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.vm.fault import Fault
+from ebpf.vm.maps.nativering import NativeRingBufferMap
 from ebpf.vm.maps.storage import ADDRESS_BITS, VALUES_WORDS
 
 if TYPE_CHECKING:
@@ -36,13 +37,14 @@ class Value(NamedTuple):
 class Places:
     """Maps and their places. Immutable: runs of the same program share it."""
 
-    __slots__ = ("_numbers", "maps", "table")
+    __slots__ = ("_numbers", "maps", "rings", "table")
 
     def __init__(self, maps: tuple[Map, ...] = ()) -> None:
         self.maps = maps
         self._numbers = {map_: number for number, map_ in enumerate(maps)}
         if len(maps) > _MOST_PLACES:
             raise Fault("memory", f"the run uses more than {_MOST_PLACES} maps")
+        self.rings = [map_ for map_ in maps if isinstance(map_, NativeRingBufferMap)]
         self.table = array("Q", bytes(8 * VALUES_WORDS * len(maps)))
         for place, map_ in enumerate(maps):
             assert map_.native is not None

@@ -14,6 +14,7 @@ from ebpf.vm.maps.nativehash import (
     NativePercpuHashMap,
 )
 from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
+from ebpf.vm.maps.nativering import NativeRingBufferMap
 
 
 class NativeKind(Protocol):
@@ -32,6 +33,7 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.LRU_PERCPU_HASH: NativeLruPercpuHashMap,
     MapType.QUEUE: NativeQueueMap,
     MapType.STACK: NativeStackMap,
+    MapType.RINGBUF: NativeRingBufferMap,
 }
 """The others are in Python storage."""
 

@@ -136,7 +136,7 @@ class Functions:
         self.hash_clear = bind("ebpf_hash_clear", "p")
         self.queue_push = bind("ebpf_queue_push", "ppw")
         self.queue_next = bind("ebpf_queue_next", "ppw")
-        self.ring_reserve = bind("ebpf_ring_reserve", "pw")
+        self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
         self.ring_commit = bind("ebpf_ring_commit", "pwww")
 
 
