@@ -8,9 +8,11 @@
 #include "map_lock.h"
 
 static inline u64 oldest_run(const u64 *epochs) {
-  /* A run that enters its epoch now does not find the elements that were taken out before this look. */
+  /* A run that enters its epoch now does not find the elements that were taken out before this look; what is taken out
+     from now on it may find. */
+  u64 oldest = __atomic_load_n(epochs, __ATOMIC_SEQ_CST);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  u64 oldest = NONE, used = __atomic_load_n(epochs + 1, __ATOMIC_RELAXED);
+  u64 used = __atomic_load_n(epochs + 1, __ATOMIC_RELAXED);
   for (u64 i = 2; i < used; i++) {
     u64 began = __atomic_load_n(epochs + i, __ATOMIC_RELAXED);
     if (began && began < oldest) oldest = began;

@@ -69,7 +69,7 @@ static s64 insert(struct map *map, const u8 *key, const u8 *value, u64 cpu, u64 
   if (full && !map->part_counts[part]) return -E_NOMEM; /* fewer elements than CPUs: this one has none to give */
   if (map->accounted && !paid) return UNPAID;
   u64 element = new_element(map);
-  if (!element) return -E_NOMEM;
+  if (!element) return EXHAUSTED;
   if (full) remove(map, map->slots[map->uses[head_of_part(map, part)].newer]);
   fill(map, element, key, value, cpu);
   struct node *node = node_of(map, element);

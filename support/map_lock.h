@@ -8,6 +8,7 @@ enum { SPINS = 1 << 14 };
 /* What functions on maps return beside their results and negative errno values. */
 #define BUSY (1ll << 40)      /* the lock was not free: call again later */
 #define UNPAID (BUSY + 1)     /* ask for the memory of one element, then call again */
+#define EXHAUSTED (BUSY + 2)  /* all free elements wait for runs to end */
 
 enum { E_NOENT = 2, E_2BIG = 7, E_AGAIN = 11, E_NOMEM = 12, E_EXIST = 17, E_INVAL = 22 };
 enum { F_NOEXIST = 1, F_EXIST = 2, F_LOCK = 4 };

@@ -46,9 +46,7 @@ class Header:
     def pack(self) -> bytes:
         """Return the header as bytes."""
         name = self.target.encode()
-        return _FORMAT.pack(
-            MAGIC, name, *self.layout, self.decode, self.run, self.size, *self.functions, self.digest
-        )
+        return _FORMAT.pack(MAGIC, name, *self.layout, self.decode, self.run, self.size, *self.functions, self.digest)
 
     @classmethod
     def unpack(cls, image: bytes) -> Header:

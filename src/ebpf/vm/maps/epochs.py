@@ -54,6 +54,16 @@ class Epoch:
         self.leave()
 
 
+def older_runs() -> bool:
+    """Whether there are runs of other threads that began before those of this one, if it has any.
+
+    They alone are waited for: then no two threads wait for each other.
+    """
+    running = [(WORDS[word], word, owner) for word, owner in list(_owners.items())]
+    oldest = min((run for run in running if run[0]), default=None)
+    return oldest is not None and oldest[2] != get_ident()
+
+
 def _change_crowd(change: int) -> None:
     global _crowd
     with _crowd_lock:

@@ -106,7 +106,8 @@ class HashMap(Map):
 
         Also returned is the slot to go on from (None: that was the end).
         """
-        keys, values = [], []
+        keys: list[bytes] = []
+        values: list[bytes] = []
         with self.lock:
             at = self.slot_from(start)
             while at is not None and len(keys) < limit:

@@ -1,8 +1,9 @@
 """Hash tables in native storage (support/map_hash.c): what HashMap does, with elements that native code finds.
 
 Results are those of the same class in Python storage, but for one thing. An element that was deleted or replaced is not
-used again while a run lasts that began before; there is memory for a few thousand of them. Where that is used up, new
-elements are refused with ENOMEM, and new values are written over the old ones.
+used again while a run lasts that began before; there is spare memory for many of them. Where it is used up, new values
+are written over the old ones; a new element waits for a second until older runs have ended, and then is refused with
+ENOMEM. A run is refused at once what only its own end could give it.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from ebpf.vm.maps.storage import (
     zeroed,
 )
 
-_SPARE = 4096
-"""Elements beyond max_entries that wait for runs to end, where they are small."""
+_SPARE = 1 << 16
+"""Elements beyond max_entries that wait for runs to end, where they are small. They take no memory before they do."""
 _SPARE_BYTES = 1 << 24
 _LEAST_SPARE = 64
 _MOST_BYTES = 1 << 30
@@ -72,11 +73,15 @@ class _NativeHash(HashMap):
         buckets = 1 << (self.max_entries - 1).bit_length()
         storage.words[NODE_STRIDE], storage.words[BUCKET_MASK] = self._nodes, buckets - 1
         storage.words[CAPACITY], storage.words[ACCOUNTED] = capacity, not self.preallocated
-        storage.table(NODES, self._nodes * (capacity + 1))
-        storage.table(BUCKETS, _INDEX * buckets)
-        storage.table(DEFERRED, _DEFERRED * (capacity + 1))
-        storage.table(SLOTS, _INDEX * self.max_entries)
-        storage.table(FREE_SLOTS, _INDEX * self.max_entries)
+        storage.add_tables(
+            {
+                NODES: self._nodes * (capacity + 1),
+                BUCKETS: _INDEX * buckets,
+                DEFERRED: _DEFERRED * (capacity + 1),
+                SLOTS: _INDEX * self.max_entries,
+                FREE_SLOTS: _INDEX * self.max_entries,
+            }
+        )
 
     @classmethod
     def fits(cls, shape: MapShape, *, cpus: int) -> bool:
@@ -99,7 +104,7 @@ class _NativeHash(HashMap):
         return self._find(key, 0, use=False)
 
     def update(self, key: bytes, value: bytes, flags: int = 0, cpu: int = 0) -> int:
-        return self._update(key, value, flags, cpu)
+        return self._put(key, value, flags, cpu)
 
     def delete(self, key: bytes) -> int:
         return self._delete(key, None)
@@ -126,7 +131,7 @@ class _NativeHash(HashMap):
         return error or copied.raw
 
     def write(self, key: bytes, value: bytes, flags: int = 0) -> int:
-        return self._update(key, value, flags, ALL_CPUS if self.per_cpu else 0)
+        return self._put(key, value, flags, ALL_CPUS if self.per_cpu else 0)
 
     def take(self, key: bytes, flags: int = 0) -> bytes | int:
         copied = self._value()
@@ -138,7 +143,8 @@ class _NativeHash(HashMap):
         return patiently(self._functions.hash_next, self.native.pointer, key, following) or following.raw
 
     def walk(self, start: int, limit: int) -> tuple[bytes, bytes, int | None]:
-        keys, values = [], []
+        keys: list[bytes] = []
+        values: list[memoryview] = []
         at: int | None = start
         while at is not None and limit:
             most = min(limit, _CHUNK, len(self) + 1)
@@ -168,7 +174,7 @@ class _NativeHash(HashMap):
         element = patiently(self._functions.hash_find, self.native.pointer, self._sized(key), use)
         return None if element < 0 else self._view(element, cpu)
 
-    def _update(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
+    def _put(self, key: bytes, value: bytes, flags: int, cpu: int) -> int:
         if len(value) < (ctypes.sizeof(self._value) if cpu == ALL_CPUS else self.value_size):
             raise ValueError(f"a value of {self!r} has {self.value_size} bytes, not {len(value)}")
         call = self._functions.hash_update, self.native.pointer, self._sized(key), bytes(value), flags, cpu
@@ -228,9 +234,8 @@ class NativeLruPercpuHashMap(_NativeHash, LruPercpuHashMap):
 def use_parts(map_: _NativeHash, parts: int) -> None:
     """Make the order of use of an LRU map: a ring of slots for each part, whose head refers to itself when empty."""
     storage, slots = map_.native, map_.max_entries
-    storage.table(USES, _USES * (slots + parts))
-    storage.table(PART_COUNTS, _INDEX * parts)
-    heads = storage.tables[-2].cast("I")
+    uses, _ = storage.add_tables({USES: _USES * (slots + parts), PART_COUNTS: _INDEX * parts})
+    heads = uses.cast("I")
     for head in range(slots, slots + parts):
         heads[4 * head] = heads[4 * head + 1] = head
     storage.words[PARTS] = parts

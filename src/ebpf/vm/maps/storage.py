@@ -12,13 +12,12 @@ import weakref
 from array import array
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ebpf.abi.linux.errno import ENOMEM
 from ebpf.errors import NotSupportedError
 from ebpf.vm.maps import epochs
-
-if TYPE_CHECKING:
-    from ebpf.vm.maps.base import Map
+from ebpf.vm.maps.base import Map, round_up
 
 VARIABLE = "EBPF_MAP_STORAGE"
 """Environment variable that says where new maps are: "native", "python" or "auto"."""
@@ -37,12 +36,17 @@ BUSY = 1 << 40
 """A function did nothing, because the lock was not free."""
 UNPAID = BUSY + 1
 """A function did nothing, because it has to be called with memory for an element that is paid for."""
+EXHAUSTED = BUSY + 2
+"""A function did nothing, because all free elements wait for runs to end."""
 
 ADDRESS_BITS = 48
 """Bits of an address for the number of a value and the offset in it."""
 _MOST_SHIFT = 32
 _SEED_MULTIPLIER = 0xD6E8FEB86659FD93
 _LARGE = 1 << 16
+_TABLE = 64
+_PATIENCE = 1.0
+"""Seconds that a thread waits for the runs of others to end, where all free elements wait for that."""
 
 storages: weakref.WeakSet[NativeStorage] = weakref.WeakSet()
 
@@ -51,11 +55,11 @@ def zeroed(size: int) -> memoryview:
     """Return new memory of zero bytes, aligned to 8. Large memory takes no pages before it is written to."""
     if size < _LARGE:
         return memoryview(bytearray(size))
+    make: Callable[..., mmap.mmap] = mmap.mmap
     private: int = getattr(mmap, "MAP_PRIVATE", 0)  # Windows has neither these flags nor fork()
-    if not private:
-        return memoryview(mmap.mmap(-1, size))
+    flags = [private | getattr(mmap, "MAP_ANONYMOUS", 0)] if private else []
     try:
-        return memoryview(mmap.mmap(-1, size, private | getattr(mmap, "MAP_ANONYMOUS", 0)))
+        return memoryview(make(-1, size, *flags))
     except OSError as error:
         raise MemoryError(str(error)) from None
 
@@ -71,7 +75,18 @@ class NativeStorage:
     `values` are all values, `numbers` of them at multiples of `stride`; 0 where values have no addresses.
     """
 
-    __slots__ = ("__weakref__", "address", "numbers", "pointer", "shift", "start", "stride", "tables", "values", "words")
+    __slots__ = (
+        "__weakref__",
+        "address",
+        "numbers",
+        "pointer",
+        "shift",
+        "start",
+        "stride",
+        "tables",
+        "values",
+        "words",
+    )
 
     def __init__(self, map_: Map, values: memoryview, *, stride: int, numbers: int) -> None:
         from ebpf.codegen.image import address_of, pointer
@@ -94,13 +109,19 @@ class NativeStorage:
         words[EPOCHS] = epochs.WORDS.buffer_info()[0]
         storages.add(self)
 
-    def table(self, word: int, size: int) -> None:
-        """Give native code a table of `size` zero bytes."""
+    def add_tables(self, sizes: dict[int, int]) -> list[memoryview]:
+        """Give native code tables of zero bytes: word of struct map → bytes."""
         from ebpf.codegen.image import address_of
 
-        table = zeroed(size)
-        self.tables.append(table)
-        self.words[word] = address_of(table)
+        whole = zeroed(sum(round_up(size, _TABLE) for size in sizes.values()))
+        start, at = address_of(whole), 0
+        tables = []
+        for word, size in sizes.items():
+            self.words[word] = start + at
+            tables.append(whole[at : at + size])
+            at += round_up(size, _TABLE)
+        self.tables += tables
+        return tables
 
     def view(self, number: int) -> memoryview:
         """Return the live value with this number."""
@@ -147,9 +168,15 @@ def functions() -> Functions:
 
 
 def patiently(function: Callable[..., int], *arguments: Any) -> int:
-    """Call a function on a map until the lock is free."""
-    while (result := function(*arguments)) == BUSY:
-        time.sleep(0)  # the holder has been taken off its processor
+    """Call a function on a map until the lock is free, and for some time until there is an element."""
+    deadline = 0.0
+    while (result := function(*arguments)) >= BUSY and result != UNPAID:
+        if result == EXHAUSTED:
+            now = time.monotonic()
+            deadline = deadline or now + _PATIENCE
+            if now >= deadline or not epochs.older_runs():
+                return -ENOMEM
+        time.sleep(0)
     return result
 
 
