@@ -116,6 +116,7 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   /* The buffer's owner may have run code of its own. From here to the end of the run nobody else does. */
   u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
   if (!stop) {
+    *f->lane->epoch = 0;
     result = py->from_unsigned((u32)f->lane->machine.r[0]);
   } else if (stop != STOP_REFUSED) {
     result = go_on(py, f, stop, &view);

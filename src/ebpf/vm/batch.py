@@ -106,9 +106,7 @@ class OneByOne:
 class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
-    def __init__(
-        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode
-    ) -> None:
+    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.form = form
@@ -170,6 +168,8 @@ class PacketLane(Lane):
             words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
             stop = call(self.state.pointer)
             if stop == EXIT or batch.cancelled:
+                self.epoch.pause()
+                self.wake_readers()
                 return
             if stop == BETWEEN_RUNS:
                 self.pause()

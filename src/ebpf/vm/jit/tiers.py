@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,13 @@ class Tiers:
         self._work = 0
         self._tier: str | None = None
         self._wanted = False
+        self._followers: weakref.WeakKeyDictionary[object, Callable[[], None]] = weakref.WeakKeyDictionary()
+
+    def follow(self, follower: object, renew: Callable[[], None]) -> None:
+        """Call `renew` whenever there is better code, while `follower` lives; make the best code now."""
+        self._followers[follower] = renew
+        self._work = max(HOT.values())
+        self.count(0)
 
     def now(self) -> CompiledProgram:
         """Return native code, compiled here and now if there is none. Raises CompileError."""
@@ -73,6 +81,9 @@ class Tiers:
             log.warning("program %s is not compiled: %s", self._name, error)
             return  # and stay wanted: it would fail again
         self._wanted = False
+        for renew in list(self._followers.values()):
+            renew()
+        self.count(0)
 
     @property
     def _name(self) -> str:
