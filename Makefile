@@ -2,6 +2,7 @@
 # make test    set up, lint, type-check and run every test that this machine and user can run
 # make check   lint, types and import contracts alone
 # make fuzz    mutate object files a million times
+# make fuzz-engines  run random programs on every engine and in the kernel, and compare; shows a small program that differs
 # make faults  seed faults into a copy of the embedded kernel; each must make its tests fail
 # make bench   compare with peers and limits
 # make support  rebuild the native images of the support library with the pinned clang
@@ -14,8 +15,9 @@ PLATFORMS := linux win32 darwin
 # What the tests compare against and the network tests drive. Installed by root on Debian; without them tests skip.
 DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
 FUZZ_CASES ?= 1000000
+FUZZ_PROGRAMS ?= 20000
 
-.PHONY: demo test check lint types contracts fuzz faults bench support wheel wine tools clean
+.PHONY: demo test check lint types contracts fuzz fuzz-engines faults bench support wheel wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -40,6 +42,9 @@ contracts: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz.fuzz_elf $(FUZZ_CASES)
+
+fuzz-engines: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz.fuzz_engines $(FUZZ_PROGRAMS)
 
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults

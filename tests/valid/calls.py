@@ -110,7 +110,12 @@ def record(frame: Frame, draft: Draft) -> bytes:
 
 def nested(frame: Frame, draft: Draft) -> bytes:
     """An element of a map that is in a map."""
-    inner = _key(frame, draft._replace(src=NUMBERS.index(8))) + move(1, 0) + helper(1) + unless_zero(0, load(8, 0, 0, draft.choice & 8))
+    inner = (
+        _key(frame, draft._replace(src=NUMBERS.index(8)))
+        + move(1, 0)
+        + helper(1)
+        + unless_zero(0, load(8, 0, 0, draft.choice & 8))
+    )
     key = store_constant(4, 10, frame.scratch, draft.choice >> 4 & 1) + move(2, 10) + add(2, frame.scratch)
     return key + map_(1, OUTER) + helper(1) + unless_zero(0, inner) + after_call(frame)
 
