@@ -13,6 +13,8 @@ BIN := $(VENV)/bin
 PLATFORMS := linux win32 darwin
 # What the tests compare against and the network tests drive. Installed by root on Debian; without them tests skip.
 DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
+# What building the native limit, the bytecode and the peers of the benchmark takes, besides cargo.
+BENCH_TOOLS := clang-19 cmake gcc libclang1-19
 FUZZ_CASES ?= 1000000
 
 .PHONY: demo test check lint types contracts fuzz faults bench support wheel wine tools clean
@@ -45,6 +47,7 @@ faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.installed-dev
+	@sh .ci/tools $(BENCH_TOOLS)
 	$(BIN)/python -m benchmarks
 
 support: $(VENV)/.installed-dev

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ebpf.codegen.flat import LinkError, link
-from ebpf.codegen.header import ALIGNMENT, FUNCTIONS, LAYOUT_WORDS, Header
+from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
@@ -30,7 +30,6 @@ FLAGS = (
 )  # fmt: skip
 LIMIT = 50_000
 """Bytes that an image may have."""
-ENTRIES = ("ebpf_decode", "ebpf_run")
 
 
 @dataclass(frozen=True)
@@ -65,10 +64,10 @@ def build(target: Target) -> bytes:
     with tempfile.TemporaryDirectory() as directory:
         flat = link(compile_object(target, Path(directory)).read_bytes())
     code, symbols = flat.code + bytes(-len(flat.code) % ALIGNMENT), flat.symbols
-    layout = struct.unpack_from(f"<{LAYOUT_WORDS}I", code, symbols["ebpf_layout"])
-    decode, run, *functions = (symbols[name] for name in (*ENTRIES, *FUNCTIONS))
-    digest = hashlib.sha256(code).digest()
-    header = Header(target.name, layout, decode, run, tuple(functions), len(code), digest)
+    (count,) = struct.unpack_from("<I", code, symbols["ebpf_layout_size"])
+    layout = struct.unpack_from(f"<{count}I", code, symbols["ebpf_layout"])
+    entries = {name: symbols[name] for name in ENTRIES}
+    header = Header(target.name, layout, entries, len(code), hashlib.sha256(code).digest())
     image = header.pack() + code
     if len(image) > LIMIT:
         raise LinkError(f"the image of {target.name} has {len(image)} bytes, more than {LIMIT}")

@@ -1,5 +1,6 @@
 /* The interpreter: runs decoded code until it needs the host (enum stop). Checks every access; counts every
    instruction. Freestanding: no library, no globals, no thread-local state, small frames. */
+#include "frames.h"
 #include "memory.h"
 #include "operations.h"
 
@@ -7,42 +8,23 @@
 #define SIGNED(x) _Generic((x), u32 : (s32)(x), u64 : (s64)(x))
 #define INDEX(bytes) ((bytes) == 1 ? 0 : (bytes) == 2 ? 1 : (bytes) == 4 ? 2 : 3)
 
-static void zero(u64 *words, u64 count) {
-  for (u64 i = 0; i < count; i++) words[i] = 0;
-}
-
 /* Open a frame that returns to `back`; 0, or why not. */
 static u64 enter(struct machine *m, u64 back) {
   if (m->depth == MAX_FRAMES) return STOP_FRAMES;
   if (2 * (m->live + 1) > m->mask + 1 || m->next > 0xfffffffe - m->mask) return STOP_GROW;
-  u64 number = m->next;
-  while (m->table[number & m->mask].first) number++;
   struct frame *frame = m->frames + m->depth;
   frame->back = back;
   frame->code = m->code;
   for (int i = 0; i < 5; i++) frame->saved[i] = m->r[6 + i];
-  u8 *stack = m->stacks + m->depth * STACK_SIZE;
-  zero((u64 *)stack, STACK_SIZE / 8);
-  const u32 size = STACK_SIZE;
-  m->table[number & m->mask] = (struct region){.first = number << 32,
-                                               .data = stack,
-                                               .read = {size, size - 1, size - 3, size - 7},
-                                               .write = {size, size - 1, size - 3, size - 7}};
-  m->numbers[m->depth] = number;
-  m->r[FRAME_POINTER] = (number << 32) + STACK_SIZE;
-  m->next = number + 1;
-  m->live++;
+  m->r[FRAME_POINTER] = open_stack(m, m->depth);
   m->depth++;
-  m->changes++;
   return 0;
 }
 
 /* Close the newest frame and return where it comes back to. */
 static u64 leave(struct machine *m) {
-  zero((u64 *)(m->table + ((m->r[FRAME_POINTER] >> 32) & m->mask)), sizeof(struct region) / 8);
+  if (m->r[FRAME_POINTER]) close_stack(m, m->r[FRAME_POINTER]); /* compiled code opens stacks that it uses */
   const struct frame *frame = m->frames + --m->depth;
-  m->live--;
-  m->changes++;
   m->code = frame->code;
   for (int i = 0; i < 5; i++) m->r[6 + i] = frame->saved[i];
   return frame->back;

@@ -46,7 +46,7 @@ struct code {
   const struct op *ops;
   u64 count;
   struct map_ref *maps;
-  u64 (*entry)(struct machine *);
+  u64 (ENTRY *entry)(struct machine *);
 };
 
 /* A range of addresses: number << 32 | offset, `first` being the lowest that is accessible, at `data` in the host.
@@ -105,13 +105,13 @@ struct machine {
   u8 *stacks;
   u64 depth;
   u64 numbers[MAX_FRAMES]; /* of the regions of the open frames' stacks; 0: the frame has none */
-  struct region *context;  /* its place in the table, 0 without one */
+  struct region *context;  /* its place in the table; an empty place without one */
   struct region *packet;   /* the same for the packet */
   struct values *values;
   u64 value_places;
   u64 cpu;
   u64 status;                      /* 0 after a call of `host` or of a native helper that went well */
-  u64 (*host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
+  u64 (ENTRY *host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
   const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
   u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
@@ -132,7 +132,10 @@ enum stop {
   STOP_FRAMES,       /* too many frames */
   STOP_GROW,         /* no room in the table for a stack frame */
   STOP_MAP,          /* address of map `size` is wanted */
-  STOP_MAP_VALUE     /* address of the first value of map `size` is wanted */
+  STOP_MAP_VALUE,    /* address of the first value of map `size` is wanted */
+  STOP_COMPILED,     /* compiled code gives up: the interpreter goes on with the operation at `at` */
+  STOP_RAISED,       /* the host's answer to compiled code was an exception */
+  STOP_UNKNOWN       /* compiled code does not have the function at `at`: the interpreter enters it */
 };
 
 _Static_assert(sizeof(struct op) == 16, "op");

@@ -25,7 +25,7 @@ static inline void free_lock(u64 *lock) {
 }
 
 /* Values are read and written by other threads meanwhile, so words are copied whole where both sides are aligned. */
-static inline void copy(u8 *to, const u8 *from, u64 size) {
+static inline void copy_bytes(u8 *to, const u8 *from, u64 size) {
   for (; size >= 8; size -= 8, to += 8, from += 8) {
     u64 word = load64(from);
     __builtin_memcpy(to, &word, sizeof word);
@@ -41,9 +41,9 @@ static inline void clear(u8 *at, u64 size) {
 static inline void copy_around_lock(const struct map *map, u8 *to, const u8 *from) {
   u64 at = map->lock_offset;
   if (at == NONE) {
-    copy(to, from, map->value_size);
+    copy_bytes(to, from, map->value_size);
     return;
   }
-  copy(to, from, at);
-  copy(to + at + 4, from + at + 4, map->value_size - at - 4);
+  copy_bytes(to, from, at);
+  copy_bytes(to + at + 4, from + at + 4, map->value_size - at - 4);
 }

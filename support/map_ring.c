@@ -47,7 +47,7 @@ ENTRY s64 ebpf_ring_output(struct map *map, const u8 *data, u64 size, u64 flags)
   u64 position;
   s64 result = ebpf_ring_reserve(map, size, &position);
   if (result) return result;
-  copy(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
+  copy_bytes(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
   ebpf_ring_commit(map, position, size, flags);
   return 0;
 }

@@ -9,33 +9,45 @@ import ctypes
 import hashlib
 import os
 import sys
+from array import array
 from collections.abc import Callable
+from typing import TypeAlias
 
+from ebpf.codegen.builtin import python_table
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
-from ebpf.codegen.header import FUNCTIONS, SIZE, Header
+from ebpf.codegen.header import ENTRIES, SIZE, Header
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
 
+Call: TypeAlias = Callable[[ctypes.c_void_p], int]
+"""An entry that takes a structure, as `pointer` gives it, and returns a number."""
+
+
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `decode(slots, operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer`
-    makes of an address; the latter releases the GIL. `functions` are the addresses of the others, by name.
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots, operations, count)` takes addresses. `run(machine)` and
+    `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:
         word = ctypes.c_uint64
         self.target = header.target
-        self.run_address = address + header.run
-        self.functions = {name: address + at for name, at in zip(FUNCTIONS, header.functions, strict=True)}
-        self.decode: Callable[[int, int, int], int] = ctypes.CFUNCTYPE(word, word, word, word)(address + header.decode)
+        self.addresses = {name: address + offset for name, offset in header.entries.items()}
+        self.table = array("Q", (self.addresses[name] for name in ENTRIES))
+        decode = ctypes.CFUNCTYPE(word, word, word, word)
+        self.decode: Callable[[int, int, int], int] = decode(self.addresses["ebpf_decode"])
+        self.run, self.run_released = self.calls("ebpf_run")
+
+    def calls(self, name: str) -> tuple[Call, Call]:
+        """Return an entry that takes one structure as two functions: one keeps the GIL, one releases it."""
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
-        self.run: Callable[[ctypes.c_void_p], int] = ctypes.PYFUNCTYPE(word)(address + header.run)
-        self.run_released: Callable[[ctypes.c_void_p], int] = ctypes.CFUNCTYPE(word)(address + header.run)
+        address = self.addresses[name]
+        return ctypes.PYFUNCTYPE(ctypes.c_uint64)(address), ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
 
     def bind(self, name: str, arguments: str) -> Callable[..., int]:
         """Return a function that keeps the GIL and returns a signed number.
@@ -44,7 +56,7 @@ class Image:
         """
         kinds = {"p": ctypes.c_void_p, "w": ctypes.c_uint64}
         prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *(kinds[letter] for letter in arguments))
-        return prototype(self.functions[name])
+        return prototype(self.addresses[name])
 
 
 def pointer(address: int) -> ctypes.c_void_p:
@@ -99,7 +111,8 @@ def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Heade
 def load_image(name: str, layout: tuple[int, ...]) -> Image:
     """Map the image `name`-TARGET for this process. Raises ImageError."""
     header, code = read_image(f"{name}-{target_of_process()}", layout)
-    return Image(header, map_code(code))
+    at = header.entries["ebpf_python"]
+    return Image(header, map_code(code[:at] + python_table().to_bytes(8, "little") + code[at + 8 :]))
 
 
 def map_code(code: bytes) -> int:

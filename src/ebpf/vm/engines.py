@@ -7,18 +7,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
+
+if TYPE_CHECKING:
+    from ebpf.vm.native import NativeCode
+    from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
 
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter")
+ENGINES = ("auto", "reference", "interpreter", "jit")
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -27,14 +31,18 @@ __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen."""
+    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
+
+    `code` returns a program's native code, for runs that follow each other in it (`ebpf.vm.lane`); None: there is none.
+    """
 
     name: str
     reason: str
     execute: Execute
+    code: Callable[[Program], NativeCode] | None = None
 
 
-def choose_engine(wanted: str = "auto") -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
 
     Raises:
@@ -49,6 +57,8 @@ def choose_engine(wanted: str = "auto") -> Engine:
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
     obstacle = _obstacle()
+    if obstacle is None and wanted == "jit":
+        return _jit(asked, trusted=trusted)
     if obstacle is None:
         return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":
@@ -64,8 +74,17 @@ def _reference(reason: str) -> Engine:
 
 def _interpreter(reason: str) -> Engine:
     from ebpf.vm.interpreter import execute
+    from ebpf.vm.native import load_interpreter, native_code
 
-    return Engine("interpreter", reason, execute)
+    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
+
+
+def _jit(reason: str, *, trusted: bool) -> Engine:
+    from ebpf.vm.jit import engine
+    from ebpf.vm.jit.compiled import LaneCode, compiled
+
+    execute = engine.execute_trusted if trusted else engine.execute
+    return Engine("jit", reason, execute, lambda program: LaneCode(program, compiled(program, trusted=trusted)))
 
 
 @cache

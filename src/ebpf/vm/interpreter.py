@@ -120,26 +120,33 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
+        return self._loop(slot, int(Action.ENTER), None)
+
+    def go_on(self, stop: int) -> int:
+        """Return the r0 of the function that native code has entered, and come back from because of `stop`."""
+        return self._loop(self.state.words[AT], _RESUME, stop)
+
+    def _loop(self, at: int, action: int, stop: int | None) -> int:
         words, pointer, image = self.state.words, self.state.pointer, self._image
         native = image.run
-        at, action = slot, int(Action.ENTER)
         while True:
-            words[AT], words[ACTION] = at, action
             try:
-                stop = native(pointer)
+                if stop is None:
+                    words[AT], words[ACTION] = at, action
+                    stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
-                    self._catch_up()
+                    self.catch_up()
                 if stop == _EXIT:
                     return words[0]
-                at, action = words[AT], _RESUME
-                native = image.run_released if stop == _FUEL else image.run
-                if stop == _HELPER:
+                at, action, why, stop = words[AT], _RESUME, stop, None
+                native = image.run_released if why == _FUEL else image.run
+                if why == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
                     words[ASK] = self._foreign or bool(self.run.locks)
                     at += 1
                 else:
-                    at = _ANSWERS[stop](self, at)
+                    at = _ANSWERS[why](self, at)
             except _Left:
                 action = _LEAVE
             except Fault as fault:
@@ -147,7 +154,7 @@ class Machine(Execution):
             except RecursionError:
                 raise self.report(python_stack_is_full(), at) from None
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
@@ -182,11 +189,14 @@ class Machine(Execution):
     # Answers to why native code came back. Each returns the slot to go on at.
 
     def _refuel(self, at: int) -> int:
-        if not self._left:
+        words = self.state.words
+        # Compiled code looks at its fuel now and then only, and may have used more than it had.
+        debt = -words[FUEL] & M64
+        if self._left < max(debt, 1):
             raise out_of_budget()
         self._wake_readers()
         self.check_open()
-        self.state.words[FUEL] = self._take_fuel(SLICE)
+        words[FUEL] = self._take_fuel(SLICE + debt) - debt
         return at
 
     def _tail_call(self, at: int) -> int:
@@ -196,7 +206,7 @@ class Machine(Execution):
             return at + 1
         self._switch(target)
         depth = len(self._stacks) - 1
-        self.memory.remove(words[FRAME_POINTER])
+        self.memory.discard(words[FRAME_POINTER])
         region = self.state.stack_regions[depth]
         region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)
@@ -224,6 +234,10 @@ class Machine(Execution):
     def _refuse_frame(self, at: int) -> int:
         raise too_many_frames()
 
+    def _take_over(self, at: int) -> int:
+        """Go on where compiled code gave up."""
+        return self._refuel(at) if self.state.words[FUEL] >> 63 else at
+
     def _grow(self, at: int) -> int:
         self.memory.make_room()
         return at
@@ -235,9 +249,8 @@ class Machine(Execution):
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(
-            index
-        )
+        code, at_reference = self._codes[self.run.program], CODE_WORDS + REFERENCE_WORDS * index
+        code[at_reference + REFERENCE_FIRST] = self.map_value_address(index)
         return at
 
     def _wake_readers(self) -> None:
@@ -249,12 +262,15 @@ class Machine(Execution):
         """Give up the frames that a fault left open, and the state."""
         self.epoch.leave()
         self._wake_readers()
-        self._catch_up()
+        self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:
             self.memory.disown(number)
         for program, code in self._codes.items():
             native_code(program, self._image).give_back(code)
+        self._give_state_back()
+
+    def _give_state_back(self) -> None:
         if self.state.pristine and len(_spare) < _MOST_SPARE:
             self.state.clear()
             _spare.append(self.state)
@@ -271,6 +287,7 @@ _ANSWERS: dict[int, Callable[[Machine, int], int]] = {
     Stop.GROW: Machine._grow,
     Stop.MAP: Machine._find_map,
     Stop.MAP_VALUE: Machine._find_map_value,
+    Stop.COMPILED: Machine._take_over,
 }
 
 
@@ -285,8 +302,12 @@ def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
         ProgramFault: the program did something forbidden, or its budget is used up.
         ImageError: this process can't run native code.
     """
-    machine = Machine(run, helper)
-    words = machine.state.words
+    return run_in(Machine(run, helper), arguments)
+
+
+def run_in(machine: Machine, arguments: Sequence[int]) -> int:
+    """Run the program of a new machine; as `execute`."""
+    run, words = machine.run, machine.state.words
     words[1 : 1 + len(arguments)] = array("Q", arguments)
     machine.start = words[1]
     before, run.call = run.call, machine.call

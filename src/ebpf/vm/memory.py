@@ -61,6 +61,17 @@ class Region:
         return ("r" if self.readable else "-") + ("w" if self.writable else "-")
 
 
+def value_region(view: memoryview, map_: Map) -> Region:
+    """Return the region of a map's element."""
+    writable = map_.program_writable and not view.readonly
+    return Region(f"value of {map_.name}", view, 0, len(view), map_.program_readable, writable, view, map_)
+
+
+def object_region(obj: Any, name: str) -> Region:
+    """Return the region that stands for a kernel object: an address, and nothing that is accessible."""
+    return Region(name, memoryview(b""), 0, 0, False, False, obj)
+
+
 class Mirror(Protocol):
     """A table of the same regions for native code, told of every change while its engine runs."""
 
@@ -143,6 +154,8 @@ class AddressSpace:
 
     def adopt(self, number: int, region: Region) -> None:
         """Take note of a region that is in the mirror already."""
+        if region.object is not None:
+            self._numbers[id(region.object)] = number
         self.regions[number] = region
         self._taken.add(number & self.places - 1)
         self.next_number = number + 1
@@ -197,10 +210,7 @@ class AddressSpace:
         number = self._numbers.get(id(view))
         if number is not None:
             return number << OFFSET_BITS
-        readable, writable = map_.program_readable, map_.program_writable
-        writable = writable and not view.readonly
-        region = Region(f"value of {map_.name}", view, 0, len(view), readable, writable, view, map_)
-        return self._remember(region, view)
+        return self._enter(value_region(view, map_))
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
@@ -209,17 +219,12 @@ class AddressSpace:
         number = self._numbers.get(id(obj))
         if number is not None:
             return number << OFFSET_BITS
-        return self._remember(Region(name, memoryview(b""), 0, 0, False, False, obj), obj)
+        return self._enter(object_region(obj, name))
 
     def _including(self, map_: Map) -> Places:
         if map_ not in self.native:
             self.reach(self.native.including((map_,)))
         return self.native
-
-    def _remember(self, region: Region, obj: Any) -> int:
-        address = self._enter(region)
-        self._numbers[id(obj)] = address >> OFFSET_BITS
-        return address
 
     def object_at(self, address: int) -> Any:
         """Return the kernel object that `address` stands for."""

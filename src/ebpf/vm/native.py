@@ -36,10 +36,25 @@ ENTRY = 3
 REFERENCE_WORDS = 4
 REFERENCE_FIRST, REFERENCE_VALUES, REFERENCE_MAP = 1, 2, 3
 """Words of struct map_ref after the map's own address; the last two are 0 of maps in Python storage."""
+NO_CALLER = (1 << 64) - 1
+"""Where a function comes back to that the host entered."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 OPAQUE = 6
 """Word of struct region that keeps helpers away from it."""
+
+# struct lane behind its machine, struct batch at its end (support/lane.h).
+(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
+    range(MACHINE_WORDS, MACHINE_WORDS + 13)
+)
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCHS, EPOCH, RUNS = range(MACHINE_WORDS + 13, MACHINE_WORDS + 21)
+INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
+    MACHINE_WORDS + 21, MACHINE_WORDS + 32
+)
+LANE_WORDS = MACHINE_WORDS + 32
+FIRST_VALUE_WORDS = 3
+FUNCTION_WORDS = 6
+GATE_WORDS = 4
 
 LAYOUT = (
     ABI_VERSION,
@@ -50,6 +65,11 @@ LAYOUT = (
     8 * REGION_WORDS,
     STACK_SIZE,
     MAX_FRAMES,
+    8 * LANE_WORDS,
+    8 * FUNCTION_WORDS,
+    8 * GATE_WORDS,
+    8 * VALUES_WORDS,
+    8 * MAP_WORDS,
     8 * VALUES_WORDS,
     8 * MAP_WORDS,
 )
@@ -79,12 +99,17 @@ class Stop(IntEnum):
     GROW = 9
     MAP = 10
     MAP_VALUE = 11
+    COMPILED = 12
+    RAISED = 13
+    UNKNOWN = 14
 
 
 _REGION = Struct("<Q8I")
 """What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
 _NO_REGION = array("Q", bytes(8 * REGION_WORDS))
+NOWHERE = _NO_REGION.buffer_info()[0]
+"""Address of a place for a region that is empty: what a run without context or packet has."""
 _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
 _NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
 
@@ -102,11 +127,12 @@ class NativeState:
 
     __slots__ = ("_address_of", "pointer", "stack_regions", "stacks", "table", "words")
 
-    def __init__(self) -> None:
+    def __init__(self, words: int = MACHINE_WORDS) -> None:
+        """Make one; `words` is the size of a structure that begins with the machine."""
         from ebpf.codegen.image import address_of, pointer
 
         self._address_of = address_of
-        self.words = array("Q", _NO_STATE)
+        self.words = array("Q", bytes(8 * words))
         self.stacks = array("Q", bytes(STACK_SIZE * MAX_FRAMES))
         self.table = array("Q", _NO_TABLE)
         self.pointer = pointer(self.words.buffer_info()[0])
@@ -120,10 +146,12 @@ class NativeState:
 
     def clear(self) -> None:
         """Forget a run."""
-        self.words[:] = _NO_STATE
+        self.words[:MACHINE_WORDS] = _NO_STATE
         self.table[:] = _NO_TABLE
         self.words[STACKS] = self.stacks.buffer_info()[0]
+        self.words[CALLS] = load_interpreter().table.buffer_info()[0]
         self._set_table(PLACES)
+        self.point(0, 0)
 
     def _set_table(self, places: int) -> None:
         self.words[TABLE] = self.table.buffer_info()[0]
@@ -160,7 +188,7 @@ class NativeState:
         self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps)
 
     def _place(self, number: int) -> int:
-        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else 0
+        return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE
 
     def leave(self, number: int) -> None:
         """Take a region out."""
@@ -195,7 +223,7 @@ class NativeCode:
         self._operations = array("Q", bytes(8 * OPERATION_WORDS * (count + 1)))
         operations = self._operations.buffer_info()[0]
         image.decode(code.buffer_info()[0], operations, count)
-        self._template = array("Q", [operations, count, 0, image.run_address])
+        self._template = array("Q", [operations, count, 0, image.addresses["ebpf_run"]])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
         self._program = program
         self._places = places_of(program)
@@ -212,15 +240,18 @@ class NativeCode:
                     code[at + REFERENCE_FIRST] = places.first(map_)
                 code[at + REFERENCE_VALUES], code[at + REFERENCE_MAP] = places.first(map_), map_.native.address
 
-    def take(self, places: Places) -> array[int]:
-        """Return a struct code and the addresses of maps, as far as they are known before one run."""
+    def take(self, places: Places | None = None) -> array[int]:
+        """Return a struct code and the addresses of maps, as far as they are known before one run.
+
+        `places` are the run's where they are not the program's own.
+        """
         try:
             code = self._spare.pop()
         except IndexError:
             code = array("Q", self._template)
         code[:] = self._template
         code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
-        if places is not self._places:
+        if places is not None and places is not self._places:
             self._refer(code, places)
         return code
 

@@ -14,7 +14,7 @@ from ebpf.vm.engines import choose_engine
 from ebpf.vm.helpers import call_helper
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.memory import OFFSET_BITS, PLACES, AddressSpace
-from ebpf.vm.native import CONTEXT, MASK, PACKET, NativeState
+from ebpf.vm.native import CONTEXT, MASK, NOWHERE, PACKET, NativeState
 from ebpf.vm.program import LoadRequest, load_program
 
 WATCH = 5
@@ -29,10 +29,10 @@ def _native() -> None:
 
 
 def region(address: int) -> tuple[int, bytes] | None:
-    """First address and readable bytes of a struct region; None for a null pointer."""
-    if not address:
-        return None
+    """First address and readable bytes of a struct region; None for an empty one."""
     first, data, readable = (ctypes.c_uint64 * 3).from_address(address)
+    if not first:
+        return None
     return first, ctypes.string_at(data, readable & 0xFFFFFFFF) if data else b""
 
 
@@ -96,4 +96,4 @@ def test_both_are_found_again_in_a_larger_table() -> None:
     assert region(state.words[CONTEXT]) == (frame.address, bytes(frame.fields))
     assert region(state.words[PACKET]) == (2 << OFFSET_BITS | 256, FRAME)
     state.clear()
-    assert state.words[CONTEXT] == state.words[PACKET] == 0
+    assert state.words[CONTEXT] == state.words[PACKET] == NOWHERE

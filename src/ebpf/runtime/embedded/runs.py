@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.base import Redirect, RunResult
+from ebpf.runtime.base import ManyRuns, Packets, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.many import run_many
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.engines import Engine, choose_engine
@@ -101,10 +102,10 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
-    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto") -> None:
+    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
-        self._engine = choose_engine(engine)
+        self._engine = choose_engine(engine, trusted=trusted)
         self.engine, self.engine_reason = self._engine.name, self._engine.reason
 
     def run(
@@ -131,6 +132,16 @@ class EmbeddedRunner(BpfRunner):
                 program = self._kernel.state.handles.program(fd)
                 result = self._kernel.runs.run(program, request, self._engine)
                 return _public(attr, result, room=self._form.ctx_out)
+            except Rejected as error:
+                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+
+    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+        if not self._form.data:
+            return super().run_many(packets, threads=threads)
+        state = self._kernel.state
+        with self._program.handle.borrow() as fd:
+            try:
+                return run_many(state, state.handles.program(fd), self._engine, packets, threads)
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 

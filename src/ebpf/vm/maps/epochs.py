@@ -25,15 +25,15 @@ _crowd_lock = Lock()
 
 
 class Epoch:
-    """The time at which a run began; `leave` when it has ended. Dropping it does the same."""
+    """The time at which a run began, in `word` of WORDS; `leave` when it has ended. Dropping it does the same."""
 
-    __slots__ = ("_word",)
+    __slots__ = ("word",)
 
     def __init__(self) -> None:
         try:
-            self._word = word = _free.pop()
+            self.word = word = _free.pop()
         except IndexError:
-            self._word = _CROWD
+            self.word = _CROWD
             _change_crowd(1)
             return
         _owners[word] = get_ident()
@@ -43,7 +43,7 @@ class Epoch:
 
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
-        word, self._word = self._word, 0
+        word, self.word = self.word, 0
         if word == _CROWD:
             _change_crowd(-1)
         elif word:

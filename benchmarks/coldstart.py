@@ -1,0 +1,95 @@
+"""Cold start: from a bare `import ebpf` to the first result, each time in a process of its own."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import Missing
+from benchmarks.measure import Effort
+from benchmarks.process import Facts, child
+from benchmarks.real import DEMO
+from benchmarks.section import Figure, Section
+from benchmarks.synthetic import synthetic
+from benchmarks.table import Table, number
+
+LENGTH = 300
+_STARTS = 3
+"""Processes a round: one of them alone says little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A way to start. `warm`: a process before it has filled the cache of compiled code. `bar_ms` None: no bar."""
+
+    name: str
+    kind: str
+    engine: str
+    warm: bool = False
+    bar_ms: float | None = None
+
+
+STARTS = (
+    Start(f"interpreter, {LENGTH} instructions", "insns", "interpreter", bar_ms=20),
+    Start("interpreter, firewall.o", "object", "interpreter"),
+    Start(f"jit, {LENGTH} instructions, warm cache", "insns", "jit", warm=True, bar_ms=80),
+    Start(f"jit, {LENGTH} instructions, no cache", "insns", "jit"),
+    Start(f"reference, {LENGTH} instructions", "insns", "reference"),
+)
+
+
+def run(effort: Effort) -> Section:
+    """Start each of them several times, in turns."""
+    section = Section("start")
+    found: dict[str, list[Facts]] = {start.name: [] for start in STARTS}
+    missing: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        paths = {"insns": Path(directory) / "insns", "object": DEMO / "firewall.o"}
+        paths["insns"].write_bytes(synthetic(LENGTH, "branchy").encode("little"))
+        for _ in range(effort.rounds * _STARTS):
+            for start in (one for one in STARTS if one.name not in missing):
+                try:
+                    found[start.name].append(_start(start, paths[start.kind], Path(directory)))
+                except Missing as error:
+                    missing[start.name] = str(error)
+    section.tables = [_table(found, missing)]
+    section.figures = [_figure(start, found[start.name], missing) for start in STARTS if start.bar_ms is not None]
+    section.data = {name: [facts._asdict() for facts in each] for name, each in found.items()}
+    if any(facts.llvmlite for start in STARTS if start.engine == "interpreter" for facts in found[start.name]):
+        section.wrong.append("the interpreter imports llvmlite")
+    return section
+
+
+def _start(start: Start, path: Path, directory: Path) -> Facts:
+    if start.warm:
+        cache = directory / "cache"
+        if not cache.exists():
+            child(start.kind, path, start.engine, cache=cache)
+        return child(start.kind, path, start.engine, cache=cache)
+    with tempfile.TemporaryDirectory(dir=directory) as empty:
+        return child(start.kind, path, start.engine, cache=Path(empty))
+
+
+def _median(found: list[Facts]) -> float | None:
+    return statistics.median(facts.elapsed_ms for facts in found) if found else None
+
+
+def _table(found: dict[str, list[Facts]], missing: dict[str, str]) -> Table:
+    table = Table(
+        "Cold start: ms from a bare import to the first result", ("start", "median", "least", "CPU time", "llvmlite")
+    )
+    for name, each in found.items():
+        if each:
+            imported = "imported" if any(facts.llvmlite for facts in each) else "no"
+            least = number(min(facts.elapsed_ms for facts in each))
+            cpu = number(statistics.median(facts.cpu_ms for facts in each))
+            table.rows.append((name, number(_median(each)), least, cpu, imported))
+    table.notes = [f"{name}: not available: {why}" for name, why in missing.items()]
+    return table
+
+
+def _figure(start: Start, found: list[Facts], missing: dict[str, str]) -> Figure:
+    assert start.bar_ms is not None
+    return Figure(f"start: {start.name}", start.bar_ms, " ms", _median(found), missing=missing.get(start.name, ""))

@@ -1,0 +1,111 @@
+"""How long compiling takes: synthetic programs of 1,000 and 10,000 instructions, straight and branchy."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from itertools import product
+
+from benchmarks.errors import Missing
+from benchmarks.measure import Effort
+from benchmarks.packets import frame
+from benchmarks.peers import RBPF, UBPF, Peer, PeerSubject
+from benchmarks.section import Figure, Section
+from benchmarks.synthetic import SHAPES, Shape, synthetic
+from benchmarks.table import Table, number
+from ebpf import Instructions
+
+LENGTHS = (1_000, 10_000)
+TIERS = ("light", "full")
+BARS_MS = {
+    ("light", "straight"): 100.0,
+    ("light", "branchy"): 130.0,
+    ("full", "straight"): 180.0,
+    ("full", "branchy"): 230.0,
+}
+"""For 1,000 instructions."""
+GROWTH = 12.0
+"""What the light tier takes for 10,000 instructions, in times of its own for 1,000."""
+_PEERS = {"uBPF jit": UBPF, "rbpf jit": RBPF}
+
+Times = dict[str, dict[str, float]]
+"""Compiler → program → ms."""
+
+
+def compile_once(insns: Instructions, tier: str) -> None:
+    """Compile an XDP program with all checks to machine code, from its instructions on, past any cache.
+
+    The one place that knows the compiler's entry. Raises Missing where there is no compiler.
+    """
+    raise Missing(f"this version has no compiler (tier {tier}, {len(insns)} instructions)")
+
+
+def run(effort: Effort) -> Section:
+    """Compile each program several times, and let the peers do it, too."""
+    section = Section("compile")
+    times: Times = {}
+    missing: dict[str, str] = {}
+    for name, compile_ms in _compilers().items():
+        for length, shape in product(LENGTHS, SHAPES):
+            try:
+                values = [compile_ms(length, shape) for _ in range(effort.rounds)]
+            except Missing as error:
+                missing[name] = str(error)
+                break
+            times.setdefault(name, {})[_label(length, shape)] = statistics.median(values)
+    section.tables = [_table(times, missing)]
+    section.figures = _figures(times, missing)
+    section.data = dict(times)
+    return section
+
+
+def _compilers() -> dict[str, Callable[[int, Shape], float]]:
+    """Return, by name, what compiles a program of a length and shape and says how many ms that took."""
+    ours: dict[str, Callable[[int, Shape], float]] = {f"jit, {tier} tier": partial(_ours, tier) for tier in TIERS}
+    return ours | {name: partial(_peer, peer) for name, peer in _PEERS.items()}
+
+
+def _ours(tier: str, length: int, shape: Shape) -> float:
+    insns = synthetic(length, shape)
+    start = time.thread_time_ns()
+    compile_once(insns, tier)
+    return (time.thread_time_ns() - start) / 1e6
+
+
+def _peer(peer: Peer, length: int, shape: Shape) -> float:
+    bytecode = synthetic(length, shape, context="user").encode("little")
+    with closing(PeerSubject(peer, "jit", bytecode, frame())) as subject:
+        return subject.compile_ns / 1e6
+
+
+def _label(length: int, shape: str) -> str:
+    return f"{length:,} {shape}"
+
+
+def _table(times: Times, missing: dict[str, str]) -> Table:
+    programs = [_label(length, shape) for length, shape in product(LENGTHS, SHAPES)]
+    table = Table("Compile time, ms", ("compiler", *programs))
+    for name, row in times.items():
+        table.rows.append((name, *(number(row.get(program)) for program in programs)))
+    table.notes = [f"{name}: not available: {why}" for name, why in missing.items()]
+    table.notes.append("the peers' JITs translate instruction by instruction, without checks; loading is in their time")
+    return table
+
+
+def _figures(times: Times, missing: dict[str, str]) -> list[Figure]:
+    figures = []
+    for (tier, shape), bar in BARS_MS.items():
+        name = f"jit, {tier} tier"
+        value = times.get(name, {}).get(_label(LENGTHS[0], shape))
+        label = f"compile {_label(LENGTHS[0], shape)}, {tier} tier"
+        figures.append(Figure(label, bar, " ms", value, missing=missing.get(name, "")))
+    light = f"jit, {TIERS[0]} tier"
+    for shape in SHAPES:
+        small, large = (times.get(light, {}).get(_label(length, shape)) for length in LENGTHS)
+        growth = large / small if small and large else None
+        label = f"compile {LENGTHS[1]:,} {shape} over {LENGTHS[0]:,}, light tier"
+        figures.append(Figure(label, GROWTH, "×", growth, missing=missing.get(light, "")))
+    return figures
