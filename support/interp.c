@@ -1,50 +1,38 @@
 /* The interpreter: runs decoded code until it needs the host (enum stop). Checks every access; counts every
    instruction. Freestanding: no library, no globals, no thread-local state, small frames. */
-#include "machine.h"
+#include "frames.h"
+#include "memory.h"
 #include "operations.h"
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define SIGNED(x) _Generic((x), u32 : (s32)(x), u64 : (s64)(x))
 #define INDEX(bytes) ((bytes) == 1 ? 0 : (bytes) == 2 ? 1 : (bytes) == 4 ? 2 : 3)
 
-static void zero(u64 *words, u64 count) {
-  for (u64 i = 0; i < count; i++) words[i] = 0;
-}
-
 /* Open a frame that returns to `back`; 0, or why not. */
 static u64 enter(struct machine *m, u64 back) {
   if (m->depth == MAX_FRAMES) return STOP_FRAMES;
   if (2 * (m->live + 1) > m->mask + 1 || m->next > 0xfffffffe - m->mask) return STOP_GROW;
-  u64 number = m->next;
-  while (m->table[number & m->mask].first) number++;
   struct frame *frame = m->frames + m->depth;
   frame->back = back;
   frame->code = m->code;
   for (int i = 0; i < 5; i++) frame->saved[i] = m->r[6 + i];
-  u8 *stack = m->stacks + m->depth * STACK_SIZE;
-  zero((u64 *)stack, STACK_SIZE / 8);
-  const u32 size = STACK_SIZE;
-  m->table[number & m->mask] = (struct region){.first = number << 32,
-                                               .data = stack,
-                                               .read = {size, size - 1, size - 3, size - 7},
-                                               .write = {size, size - 1, size - 3, size - 7}};
-  m->r[FRAME_POINTER] = (number << 32) + STACK_SIZE;
-  m->next = number + 1;
-  m->live++;
+  m->r[FRAME_POINTER] = open_stack(m, m->depth);
   m->depth++;
-  m->changes++;
   return 0;
 }
 
 /* Close the newest frame and return where it comes back to. */
 static u64 leave(struct machine *m) {
-  zero((u64 *)(m->table + ((m->r[FRAME_POINTER] >> 32) & m->mask)), sizeof(struct region) / 8);
+  if (m->r[FRAME_POINTER]) close_stack(m, m->r[FRAME_POINTER]); /* compiled code opens stacks that it uses */
   const struct frame *frame = m->frames + --m->depth;
-  m->live--;
-  m->changes++;
   m->code = frame->code;
   for (int i = 0; i < 5; i++) m->r[6 + i] = frame->saved[i];
   return frame->back;
+}
+
+/* Out of line, so that it costs the accesses to regions nothing. */
+static __attribute__((noinline)) u8 *locate(const struct machine *m, u64 address, u64 size, u64 access) {
+  return value_bytes(m, address, size, access);
 }
 
 #define DST r[op->dst]
@@ -59,16 +47,19 @@ static u64 leave(struct machine *m) {
 #define GO(distance) do { op += (distance); DISPATCH; } while (0)
 
 /* Find the host's memory for an access, or stop. */
-#define FIND(wanted, bytes, permission, why)                           \
+#define FIND(wanted, bytes, permission, needed, why)                   \
   u64 address = (wanted);                                              \
   const struct region *region = table + (address >> 32 & mask);        \
   u64 inside = address - region->first;                                \
+  u8 *host = region->data + inside;                                    \
   if (unlikely(inside >= region->permission[INDEX(bytes)])) {          \
-    m->address = address;                                              \
-    m->size = (bytes);                                                 \
-    STOP(why);                                                         \
-  }                                                                    \
-  u8 *host = region->data + inside
+    host = locate(m, address, bytes, needed);                     \
+    if (unlikely(!host)) {                                             \
+      m->address = address;                                            \
+      m->size = (bytes);                                               \
+      STOP(why);                                                       \
+    }                                                                  \
+  }
 
 /* The same for an atomic access. The host's own memory may be less aligned than the program's addresses. */
 #define FIND_ATOMIC(wanted, type, reads, writes)                                              \
@@ -77,9 +68,9 @@ static u64 leave(struct machine *m) {
   u64 inside = address - region->first;                                                       \
   type *host = (type *)(region->data + inside);                                               \
   if (unlikely((reads && inside >= region->read[INDEX(sizeof(type))]) ||                      \
-               (writes && inside >= region->write[INDEX(sizeof(type))]) ||                    \
-               ((address | (u64)host) & (sizeof(type) - 1))))                                 \
-    STOP(STOP_ATOMIC)
+               (writes && inside >= region->write[INDEX(sizeof(type))])))                     \
+    host = (type *)locate(m, address, sizeof(type), reads | writes << 1);                \
+  if (unlikely(!host || ((address | (u64)host) & (sizeof(type) - 1)))) STOP(STOP_ATOMIC)
 
 ENTRY u64 ebpf_run(struct machine *m) {
 #define X4(name) (s32)((const u8 *)&&do_##name - (const u8 *)&&start),
@@ -91,6 +82,8 @@ ENTRY u64 ebpf_run(struct machine *m) {
   const struct op *op = m->code->ops + m->at;
 
   if (m->action == ENTER) {
+    /* The host has entered the epoch of this run, which has to be seen before anything is looked up. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     stop = enter(m, NO_CALLER);
     if (stop) return stop;
   }
@@ -134,7 +127,7 @@ start:
 
 #define DO(name, type)                                                        \
   do_##name: {                                                                \
-    FIND(SRC + (u64)(s64)op->off, sizeof(type), read, STOP_READ);             \
+    FIND(SRC + (u64)(s64)op->off, sizeof(type), read, READABLE, STOP_READ);             \
     type value;                                                               \
     __builtin_memcpy(&value, host, sizeof value);                             \
     DST = (u64)(s64)value;                                                    \
@@ -145,7 +138,7 @@ start:
 
 #define STORE(type, number)                                                   \
   {                                                                           \
-    FIND(DST + (u64)(s64)op->off, sizeof(type), write, STOP_WRITE);           \
+    FIND(DST + (u64)(s64)op->off, sizeof(type), write, WRITABLE, STOP_WRITE);           \
     type value = (type)(number);                                              \
     __builtin_memcpy(host, &value, sizeof value);                             \
     NEXT;                                                                     \
@@ -200,13 +193,13 @@ start:
 
   do_CONSTANT: DST = (u64)op->imm; GO(2);
   do_MAP: {
-    u64 known = m->code->addresses[2 * (u64)(u32)op->imm];
+    u64 known = m->code->maps[(u32)op->imm].object;
     if (unlikely(!known)) { m->size = (u32)op->imm; STOP_AND_REPEAT(STOP_MAP); }
     DST = known;
     GO(2);
   }
   do_MAP_VALUE: {
-    u64 known = m->code->addresses[2 * (u64)(u32)op->imm + 1];
+    u64 known = m->code->maps[(u32)op->imm].first_value;
     if (unlikely(!known)) { m->size = (u32)op->imm; STOP_AND_REPEAT(STOP_MAP_VALUE); }
     DST = known + ((u64)op->imm >> 32);
     GO(2);
@@ -225,8 +218,14 @@ start:
     op = m->code->ops + back;
     DISPATCH;
   }
-  do_HELPER: m->size = (u64)op->imm; STOP(STOP_HELPER);
-  do_HELPER_REGISTER: m->size = r[op->imm]; STOP(STOP_HELPER);
+  do_HELPER_REGISTER: m->size = r[op->imm]; goto helper;
+  do_HELPER: m->size = (u64)op->imm;
+  helper: {
+    u64 result = ebpf_helper(m, m->size);
+    if (unlikely(m->status)) { m->status = 0; STOP(STOP_HELPER); }
+    r[0] = result;
+    NEXT;
+  }
   do_TAIL_CALL: STOP(STOP_TAIL);
   do_STEP: STOP(STOP_STEP);
 

@@ -18,7 +18,10 @@ typedef __INT64_TYPE__ s64;
 #define ENTRY
 #endif
 
-enum { ABI_VERSION = 1 };
+enum { ABI_VERSION = 3 };
+struct machine;
+struct map;
+
 enum { REGISTERS = 11, CONTEXT = 1, FRAME_POINTER = 10, STACK_SIZE = 512, MAX_FRAMES = 8 };
 
 /* One instruction, decoded; one for each 8-byte slot, the second half of a 64-bit load included. */
@@ -30,12 +33,20 @@ struct op {
   s64 imm;
 };
 
-/* A program in one run. `addresses` holds two words for each map: address of the map, address of its first value;
-   0 until the host has been asked. */
+/* What a program's code needs to know of one of its maps. An address is 0 until the host has been asked. */
+struct map_ref {
+  u64 object;      /* address that stands for the map */
+  u64 first_value; /* address of the only element of an array */
+  u64 values;      /* address of value 0 of a map in native storage; 0 for other maps */
+  struct map *map; /* its native storage; 0 for other maps */
+};
+
+/* A program in one run. `entry` is what runs it from the start of a function: `ebpf_run` or compiled code. */
 struct code {
   const struct op *ops;
   u64 count;
-  u64 *addresses;
+  struct map_ref *maps;
+  u64 (ENTRY *entry)(struct machine *);
 };
 
 /* A range of addresses: number << 32 | offset, `first` being the lowest that is accessible, at `data` in the host.
@@ -46,8 +57,28 @@ struct region {
   u8 *data;
   u32 read[4];
   u32 write[4];
-  u64 unused[2];
+  u64 opaque; /* not 0: helpers may not use it as memory */
+  u64 unused;
 };
+
+/* A map in native storage. Its addresses do not stand in the table of regions: bit 63 is set, bits 48 to 61 are the
+   place in `machine.values`. Bit 62 is set in the address that stands for the map itself. In the address of a value it
+   is not; of the rest the bits from `shift` on are the number of the value, those below the offset in it. So every value
+   has bounds of its own, and the addresses of two never are close. */
+struct values {
+  u8 *data;
+  u64 stride; /* bytes from one value to the next */
+  u64 size;   /* bytes of a value that are accessible */
+  u64 count;  /* values that have addresses */
+  u64 shift;
+  u64 access; /* bit 0: readable, bit 1: writable */
+  struct map *map;
+  u64 unused;
+};
+
+#define VALUE_ADDRESS (1ull << 63)
+#define MAP_ADDRESS (3ull << 62)
+enum { VALUE_PLACE_BITS = 14, VALUE_PLACE_SHIFT = 48, READABLE = 1, WRITABLE = 2 };
 
 struct frame {
   u64 back; /* operation to return to; NO_CALLER: the host called */
@@ -73,7 +104,17 @@ struct machine {
   u64 patience;
   u8 *stacks;
   u64 depth;
+  u64 numbers[MAX_FRAMES]; /* of the regions of the open frames' stacks; 0: the frame has none */
+  struct region *context;  /* its place in the table; an empty place without one */
+  struct region *packet;   /* the same for the packet */
+  struct values *values;
+  u64 value_places;
+  u64 cpu;
+  u64 status;                      /* 0 after a call of `host` or of a native helper that went well */
+  u64 (ENTRY *host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
+  const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
+  u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
 };
 
 enum action { RESUME, ENTER, LEAVE };
@@ -91,12 +132,17 @@ enum stop {
   STOP_FRAMES,       /* too many frames */
   STOP_GROW,         /* no room in the table for a stack frame */
   STOP_MAP,          /* address of map `size` is wanted */
-  STOP_MAP_VALUE     /* address of the first value of map `size` is wanted */
+  STOP_MAP_VALUE,    /* address of the first value of map `size` is wanted */
+  STOP_COMPILED,     /* compiled code gives up: the interpreter goes on with the operation at `at` */
+  STOP_RAISED,       /* the host's answer to compiled code was an exception */
+  STOP_UNKNOWN       /* compiled code does not have the function at `at`: the interpreter enters it */
 };
 
 _Static_assert(sizeof(struct op) == 16, "op");
-_Static_assert(sizeof(struct code) == 24, "code");
+_Static_assert(sizeof(struct map_ref) == 32, "map_ref");
+_Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
+_Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (25 + 7 * MAX_FRAMES), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (34 + 8 * MAX_FRAMES), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -15,7 +15,7 @@ from tests.privilege import missing_bpf_privilege
 # Whoever runs the tests in the background makes them ignore Ctrl-C, which many of them send to themselves or children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ENGINES = ("reference", "interpreter")
+ENGINES = ("reference", "interpreter", "jit")
 
 
 @pytest.fixture(scope="session", autouse=True)

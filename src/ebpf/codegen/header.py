@@ -3,37 +3,74 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
-_FORMAT = struct.Struct("<8s16s8I3I32s")
+ENTRIES = (
+    "ebpf_decode",
+    "ebpf_run",
+    "ebpf_answer",
+    "ebpf_batch",
+    "ebpf_repeat",
+    "ebpf_function",
+    "ebpf_python",
+    "ebpf_open_frame",
+    "ebpf_close_frame",
+    "ebpf_find",
+    "ebpf_helper",
+    "ebpf_take_lock",
+    "ebpf_hash_update",
+    "ebpf_hash_delete",
+    "ebpf_hash_read",
+    "ebpf_hash_find",
+    "ebpf_hash_next",
+    "ebpf_hash_walk",
+    "ebpf_hash_clear",
+    "ebpf_queue_push",
+    "ebpf_queue_next",
+    "ebpf_ring_reserve",
+    "ebpf_ring_commit",
+    "ebpf_ring_output",
+)
+"""What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
+_ROOM = 32
+_FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")
 SIZE = _FORMAT.size
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`layout` is `ebpf_layout` of support/image.c, ABI version first; `decode` and `run` are offsets into the code.
+    """`layout` is `ebpf_layout` of support/image.c, ABI version first; `entries` are offsets into the code by name.
 
     `size` is the code's in bytes, `digest` its SHA-256.
     """
 
     target: str
     layout: tuple[int, ...]
-    decode: int
-    run: int
+    entries: dict[str, int]
     size: int
     digest: bytes
 
     def pack(self) -> bytes:
         """Return the header as bytes."""
-        name = self.target.encode()
-        return _FORMAT.pack(MAGIC, name, *self.layout, self.decode, self.run, self.size, self.digest)
+        entries = (self.entries[name] for name in ENTRIES)
+        return _FORMAT.pack(
+            MAGIC, self.target.encode(), *_padded(self.layout), *_padded(entries), self.size, self.digest
+        )
 
     @classmethod
     def unpack(cls, image: bytes) -> Header:
         """Read the header of an image. Raises ValueError for anything else."""
         if len(image) < _FORMAT.size or not image.startswith(MAGIC):
             raise ValueError("this is no image")
-        _, name, *layout, decode, run, size, digest = _FORMAT.unpack_from(image)
-        return cls(name.rstrip(b"\0").decode("ascii"), tuple(layout), decode, run, size, digest)
+        _, name, *numbers, size, digest = _FORMAT.unpack_from(image)
+        layout = tuple(number for number in numbers[:_ROOM] if number)
+        entries = dict(zip(ENTRIES, numbers[_ROOM:], strict=False))
+        return cls(name.rstrip(b"\0").decode("ascii"), layout, entries, size, digest)
+
+
+def _padded(numbers: Iterable[int]) -> list[int]:
+    given = list(numbers)
+    return given + [0] * (_ROOM - len(given))

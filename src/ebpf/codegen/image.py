@@ -1,4 +1,4 @@
-"""Maps the images of the support library into this process: written first, executable after, never both (W^X).
+"""Finds the image of the support library that fits this process, and maps it for the life of the process.
 
 Run on Linux x86-64; on Windows x64 under Wine and on aarch64 under qemu-user. Nowhere else is an image taken.
 """
@@ -9,43 +9,54 @@ import ctypes
 import hashlib
 import os
 import sys
+from array import array
 from collections.abc import Callable
+from typing import TypeAlias
 
-from ebpf.codegen.header import SIZE, Header
-
-PAGE = 1 << 16
-"""Mappings are rounded up to this: no page of a known system is larger."""
+from ebpf.codegen.builtin import python_table
+from ebpf.codegen.executable import Executable
+from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
+from ebpf.codegen.header import ENTRIES, SIZE, Header
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
 
-class ImageError(Exception):
-    """There is no image for this process, or it can't be mapped. The message says why.
-
-    `refused` is true where the system has an image but does not let this process map executable memory.
-    """
-
-    def __init__(self, reason: str, *, refused: bool = False) -> None:
-        super().__init__(reason)
-        self.refused = refused
+Call: TypeAlias = Callable[[ctypes.c_void_p], int]
+"""An entry that takes a structure, as `pointer` gives it, and returns a number."""
 
 
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `decode(slots, operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer`
-    makes of an address; the latter releases the GIL.
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots,
+    operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:
         word = ctypes.c_uint64
         self.target = header.target
-        self.decode: Callable[[int, int, int], int] = ctypes.CFUNCTYPE(word, word, word, word)(address + header.decode)
+        self.addresses = {name: address + offset for name, offset in header.entries.items()}
+        self.table = array("Q", (self.addresses[name] for name in ENTRIES))
+        decode = ctypes.CFUNCTYPE(word, word, word, word)
+        self.decode: Callable[[int, int, int], int] = decode(self.addresses["ebpf_decode"])
+        self.run, self.run_released = self.calls("ebpf_run")
+
+    def calls(self, name: str) -> tuple[Call, Call]:
+        """Return an entry that takes one structure as two functions: one keeps the GIL, one releases it."""
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
-        self.run: Callable[[ctypes.c_void_p], int] = ctypes.PYFUNCTYPE(word)(address + header.run)
-        self.run_released: Callable[[ctypes.c_void_p], int] = ctypes.CFUNCTYPE(word)(address + header.run)
+        address = self.addresses[name]
+        return ctypes.PYFUNCTYPE(ctypes.c_uint64)(address), ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+
+    def bind(self, name: str, arguments: str) -> Callable[..., int]:
+        """Return a function that keeps the GIL and returns a signed number.
+
+        `arguments` has a letter for each: `p` an address (bytes, ctypes object, number or None), `w` a word.
+        """
+        kinds = {"p": ctypes.c_void_p, "w": ctypes.c_uint64}
+        prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *(kinds[letter] for letter in arguments))
+        return prototype(self.addresses[name])
 
 
 def pointer(address: int) -> ctypes.c_void_p:
@@ -100,69 +111,13 @@ def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Heade
 def load_image(name: str, layout: tuple[int, ...]) -> Image:
     """Map the image `name`-TARGET for this process. Raises ImageError."""
     header, code = read_image(f"{name}-{target_of_process()}", layout)
-    return Image(header, map_code(code))
+    at = header.entries["ebpf_python"]
+    return Image(header, map_code(code[:at] + python_table().to_bytes(8, "little") + code[at + 8 :]))
 
 
 def map_code(code: bytes) -> int:
-    """Copy machine code into new pages that are executable and not writable; return their address.
-
-    They stay for the rest of the process. Raises ImageError with `refused`.
-    """
-    try:
-        return _map(code, -(-len(code) // PAGE) * PAGE)
-    except OSError as error:
-        raise ImageError(f"the system's library can't be called: {error}") from None
-
-
-if sys.platform == "win32":
-
-    def _map(code: bytes, size: int) -> int:
-        reserve_and_commit, read_write, execute_read, release = 0x3000, 0x04, 0x20, 0x8000
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.VirtualAlloc.restype = ctypes.c_void_p
-        kernel.VirtualAlloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_ulong]
-        kernel.VirtualProtect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_void_p]
-        kernel.VirtualFree.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong]
-        kernel.FlushInstructionCache.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
-        kernel.GetCurrentProcess.restype = ctypes.c_void_p
-        address: int | None = kernel.VirtualAlloc(None, size, reserve_and_commit, read_write)
-        if address is None:
-            raise _refused(ctypes.get_last_error())
-        ctypes.memmove(address, code, len(code))
-        before = ctypes.c_ulong()
-        if not kernel.VirtualProtect(address, size, execute_read, ctypes.byref(before)):
-            error = _refused(ctypes.get_last_error())
-            kernel.VirtualFree(address, 0, release)
-            raise error
-        kernel.FlushInstructionCache(kernel.GetCurrentProcess(), address, size)
-        return address
-
-else:
-
-    def _map(code: bytes, size: int) -> int:
-        import mmap
-
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_void_p
-        number = ctypes.c_int
-        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, number, number, number, ctypes.c_ssize_t]
-        libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        address: int | None = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
-        if address is None or address == ctypes.c_void_p(-1).value:
-            raise _refused(ctypes.get_errno())
-        ctypes.memmove(address, code, len(code))
-        # On aarch64 Linux flushes the instruction cache itself when a page becomes executable for the first time.
-        if libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
-            error = _refused(ctypes.get_errno())
-            libc.munmap(address, size)
-            raise error
-        return address
-
-
-def _refused(number: int) -> ImageError:
-    return ImageError(f"the system refuses executable memory (error {number})", refused=True)
+    """Copy machine code into pages that stay for the rest of the process; return their address. Raises ImageError."""
+    return Executable(code).address
 
 
 _Py_buffer = ctypes.c_void_p * 16

@@ -34,7 +34,7 @@ class _WholeReads:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
         self._size = size
-        self.name = file.name
+        self.name = getattr(file, "name", "capture")
 
     def read(self, count: int) -> bytes:
         left = self._size - self._file.tell()
@@ -46,12 +46,18 @@ class _WholeReads:
 class CaptureReader:
     """Reads one file lazily, frame by frame; not for several threads at once. `nano` says whether times have ns."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Open a file. Raises OSError, ObjectFileError, and NotSupportedError for frames that are not Ethernet."""
-        self.path = os.fspath(path)
-        self.size = os.stat(self.path).st_size
-        self._file: BinaryIO = open(self.path, "rb")  # noqa: SIM115 - closed by close()
+    def __init__(self, source: str | os.PathLike[str] | BinaryIO) -> None:
+        """Open a file, or take one that is open, can be sought in, and then is this object's.
+
+        Raises OSError, ObjectFileError, and NotSupportedError for frames that are not Ethernet.
+        """
+        if isinstance(source, (str, os.PathLike)):
+            source = open(source, "rb")  # noqa: SIM115 - closed by close()
+        self._file: BinaryIO = source
+        self.path = str(getattr(source, "name", "capture"))
         try:
+            self.size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
             magic = self._file.read(4)
             self._file.seek(0)
             self.nano = magic in _NANO_MAGICS

@@ -6,7 +6,8 @@ that the call does not cover. The descriptions here are immutable, so that threa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -80,6 +81,30 @@ class RunResult:
     redirect: Redirect | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """Packets in one buffer: number i is `lengths[i]` bytes of `data` from `offsets[i]` on. Both arrays are of u64."""
+
+    offsets: array[int]
+    lengths: array[int]
+    data: memoryview
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for offset, length in zip(self.offsets, self.lengths, strict=True):
+            yield self.data[offset : offset + length]
+
+
+@dataclass(frozen=True, slots=True)
+class ManyRuns:
+    """Outcome of one run for each of many packets: return values (32 bits, unsigned) and what is left of each."""
+
+    retvals: array[int]
+    packets: Packets
+
+
 class MapIO(Protocol):
     """Element access over raw bytes. Errors: KeyNotFoundError, KeyExistsError, MapFullError, else SystemCallError.
 
@@ -136,6 +161,14 @@ class Runner(Protocol):
         flags: int = 0,
     ) -> RunResult:
         """Run over copies of a packet and a context; see `Program.run()`."""
+        ...
+
+    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+        """Run once over a copy of each packet; see `Program.run_many()`. All packets lie inside of their data."""
+        ...
+
+    def function(self) -> Callable[[Buffer], int]:
+        """Return a function that runs over a buffer in place; see `Program.function()`."""
         ...
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd, ProgramType
+from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import RunResult
+from ebpf.runtime.base import ManyRuns, Packets, RunResult
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,6 +23,11 @@ GROWTH = 1 << 16
 
 RUN_ON_CPU = 1
 """BPF_F_TEST_RUN_ON_CPU: run on the CPU of the member `cpu` (raw tracepoints)."""
+
+
+def packet_note(index: int) -> str:
+    """Return what is noted on the error of one of many packets."""
+    return f"packet {index} of the batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,31 @@ class BpfRunner:
             ctx=bytes(memoryview(left or b"")[:size]),
             duration_ns=attr.duration,
         )
+
+    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+        """Run over one packet after the other. NotSupportedError for more than one thread.
+
+        The error of a packet has a note that says which one it was.
+        """
+        if threads != 1:
+            raise NotSupportedError(f"running on {threads} threads", runtime=self._runtime.name, alternative="use one")
+        retvals, lengths = array("I"), array("Q")
+        left: list[bytes] = []
+        for index, packet in enumerate(packets):
+            try:
+                result = self.run(packet)
+            except EbpfError as error:
+                error.add_note(packet_note(index))
+                raise
+            retvals.append(result.retval)
+            lengths.append(len(result.data))
+            left.append(result.data)
+        offsets = array("Q", accumulate(lengths, initial=0))[: len(lengths)]
+        return ManyRuns(retvals, Packets(offsets, lengths, memoryview(b"".join(left))))
+
+    def function(self) -> Callable[[Buffer], int]:
+        """Not there: the kernel runs over copies."""
+        raise NotSupportedError("running in place", runtime=self._runtime.name, alternative="use run()")
 
     def _attr(self, data: Buffer, ctx: Buffer | None, repeat: int, cpu: int | None, flags: int) -> ProgTestRun:
         attr = ProgTestRun(flags=flags)

@@ -7,18 +7,22 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
+
+if TYPE_CHECKING:
+    from ebpf.vm.lane import LaneCode
+    from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
 
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter")
+ENGINES = ("auto", "reference", "interpreter", "jit")
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -27,15 +31,23 @@ __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen."""
+    """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
+
+    `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
+    names the engine that a program runs on at the moment, where that changes.
+    """
 
     name: str
     reason: str
     execute: Execute
+    code: Callable[[Program], LaneCode] | None = None
+    now: Callable[[Program], str] | None = None
 
 
-def choose_engine(wanted: str = "auto") -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
+
+    `trusted` programs run without checks where they are compiled. "auto" always checks.
 
     Raises:
         NotSupportedError: there is no such engine, or it can't run here.
@@ -44,16 +56,28 @@ def choose_engine(wanted: str = "auto") -> Engine:
     if wanted == "auto":
         wanted = os.environ.get(VARIABLE) or "auto"
         asked = f"asked for by {VARIABLE}"
-    if wanted == "reference":
-        return _reference(asked)
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
+    if wanted == "reference":
+        return _reference(asked)
     obstacle = _obstacle()
-    if obstacle is None:
-        return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":
+        return _fastest(obstacle)
+    if obstacle is not None:
+        raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"{obstacle}; use 'reference'")
+    if wanted == "interpreter":
+        return _interpreter(asked)
+    missing = _missing_compiler()
+    if missing is not None:
+        raise NotSupportedError("engine 'jit'", runtime="embedded", alternative=f"{missing}, or use 'interpreter'")
+    return _jit(asked, trusted=trusted)
+
+
+def _fastest(obstacle: str | None) -> Engine:
+    if obstacle is not None:
         return _reference(obstacle)
-    raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"{obstacle}; use 'reference'")
+    missing = _missing_compiler()
+    return _interpreter(missing) if missing is not None else _tiered()
 
 
 def _reference(reason: str) -> Engine:
@@ -64,8 +88,31 @@ def _reference(reason: str) -> Engine:
 
 def _interpreter(reason: str) -> Engine:
     from ebpf.vm.interpreter import execute
+    from ebpf.vm.native import load_interpreter, native_code
 
-    return Engine("interpreter", reason, execute)
+    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
+
+
+def _jit(reason: str, *, trusted: bool) -> Engine:
+    from ebpf.vm.jit.engine import Compiled
+
+    engine = Compiled(trusted=trusted, patient=True)
+    return Engine("jit", reason, engine.execute, engine.lane_code)
+
+
+def _tiered() -> Engine:
+    from ebpf.vm.jit.engine import Compiled
+
+    engine = Compiled(trusted=False, patient=False)
+    reason = "the fastest that there is: interpreted at first, compiled when it has run for some time"
+    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now)
+
+
+@cache
+def _missing_compiler() -> str | None:
+    from ebpf.codegen.compiler import available
+
+    return available()
 
 
 @cache

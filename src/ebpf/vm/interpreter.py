@@ -28,19 +28,21 @@ from ebpf.vm.memory import OFFSET_BITS
 from ebpf.vm.native import (
     ACTION,
     ADDRESS,
+    ASK,
     AT,
     CHANGES,
     CODE,
     CODE_WORDS,
+    CPU,
     DEPTH,
     FRAME_POINTER,
-    FRAME_WORDS,
-    FRAMES,
     FUEL,
     LIVE,
     NEXT,
+    NUMBERS,
     PATIENCE,
-    SAVED_POINTER,
+    REFERENCE_FIRST,
+    REFERENCE_WORDS,
     SIZE,
     Action,
     NativeState,
@@ -62,8 +64,6 @@ back can take as long as another thread is let run, 5 ms."""
 _EMPTY_STACK = bytes(STACK_SIZE)
 _MOST_SPARE = 16
 
-_FIRST_SAVED = FRAMES + FRAME_WORDS + SAVED_POINTER
-"""Where the second frame keeps r10 of the first."""
 _EXIT, _FUEL, _HELPER = int(Stop.EXIT), int(Stop.FUEL), int(Stop.HELPER)
 _RESUME, _LEAVE = int(Action.RESUME), int(Action.LEAVE)
 
@@ -78,13 +78,15 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("executed", "_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
         self._image = load_interpreter()
         self.state = _spare.pop() if _spare else NativeState()
         self._left = run.budget
+        self.executed = 0
+        """Instructions of the run, once it is over."""
         self._changes = 0
         self._stacks: list[int] = []  # numbers of the regions of open frames, the outermost first
         self._codes: dict[Program, array[int]] = {}
@@ -97,6 +99,10 @@ class Machine(Execution):
             self.state.grow(self.memory.places, {})
         for number, region in self.memory.regions.items():
             self.state.enter(number, region, self.memory.next_number)
+        self.state.point(self.memory.context, self.memory.packet)
+        self.state.reach(self.memory.native)
+        words[CPU] = run.cpu
+        self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
 
@@ -104,7 +110,7 @@ class Machine(Execution):
         """Make a program the one that runs."""
         code = self._codes.get(program)
         if code is None:
-            code = self._codes[program] = native_code(program, self._image).take()
+            code = self._codes[program] = native_code(program, self._image).take(self.memory.native)
             self._programs[code.buffer_info()[0]] = program
         self.run.program = program
         self.state.words[CODE] = code.buffer_info()[0]
@@ -116,25 +122,33 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
+        return self._loop(slot, int(Action.ENTER), None)
+
+    def go_on(self, stop: int) -> int:
+        """Return the r0 of the function that native code has entered, and come back from because of `stop`."""
+        return self._loop(self.state.words[AT], _RESUME, stop)
+
+    def _loop(self, at: int, action: int, stop: int | None) -> int:
         words, pointer, image = self.state.words, self.state.pointer, self._image
         native = image.run
-        at, action = slot, int(Action.ENTER)
         while True:
-            words[AT], words[ACTION] = at, action
             try:
-                stop = native(pointer)
+                if stop is None:
+                    words[AT], words[ACTION] = at, action
+                    stop = native(pointer)
                 if words[CHANGES] != self._changes and words[DEPTH]:
-                    self._catch_up()
+                    self.catch_up()
                 if stop == _EXIT:
                     return words[0]
-                at, action = words[AT], _RESUME
-                native = image.run_released if stop == _FUEL else image.run
-                if stop == _HELPER:
+                at, action, why, stop = words[AT], _RESUME, stop, None
+                native = image.run_released if why == _FUEL else image.run
+                if why == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+                    words[ASK] = self._foreign or bool(self.run.locks)
                     at += 1
                 else:
-                    at = _ANSWERS[stop](self, at)
+                    at = _ANSWERS[why](self, at)
             except _Left:
                 action = _LEAVE
             except Fault as fault:
@@ -142,18 +156,15 @@ class Machine(Execution):
             except RecursionError:
                 raise self.report(python_stack_is_full(), at) from None
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
-        words, memory, depth = self.state.words, self.memory, self.state.words[DEPTH]
-        pointers = [words[at] for at in range(_FIRST_SAVED, _FIRST_SAVED + FRAME_WORDS * (depth - 1), FRAME_WORDS)]
-        if depth:
-            pointers.append(words[FRAME_POINTER])
-        stacks = [pointer >> OFFSET_BITS for pointer in pointers]
+        words, memory = self.state.words, self.memory
+        stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
         for number in self._stacks:
             if number not in stacks and number in memory.regions:
                 memory.disown(number)
         for number, region in zip(stacks, self.state.stack_regions, strict=False):
-            if number not in memory.regions:
+            if number and number not in memory.regions:
                 memory.adopt(number, region)
         self._stacks = stacks
         self._changes = words[CHANGES]
@@ -180,10 +191,14 @@ class Machine(Execution):
     # Answers to why native code came back. Each returns the slot to go on at.
 
     def _refuel(self, at: int) -> int:
-        if not self._left:
+        words = self.state.words
+        # Compiled code looks at its fuel now and then only, and may have used more than it had.
+        debt = -words[FUEL] & M64
+        if self._left < max(debt, 1):
             raise out_of_budget()
+        self._wake_readers()
         self.check_open()
-        self.state.words[FUEL] = self._take_fuel(SLICE)
+        words[FUEL] = self._take_fuel(SLICE + debt) - debt
         return at
 
     def _tail_call(self, at: int) -> int:
@@ -193,12 +208,12 @@ class Machine(Execution):
             return at + 1
         self._switch(target)
         depth = len(self._stacks) - 1
-        self.memory.remove(words[FRAME_POINTER])
+        self.memory.discard(words[FRAME_POINTER])
         region = self.state.stack_regions[depth]
         region.data[:] = _EMPTY_STACK
         first = self.memory.add(region.data, region.name)
         words[FRAME_POINTER] = first + STACK_SIZE
-        self._stacks[depth] = first >> OFFSET_BITS
+        words[NUMBERS + depth] = self._stacks[depth] = first >> OFFSET_BITS
         return 0
 
     def _step(self, at: int) -> int:
@@ -221,28 +236,46 @@ class Machine(Execution):
     def _refuse_frame(self, at: int) -> int:
         raise too_many_frames()
 
+    def _take_over(self, at: int) -> int:
+        """Go on where compiled code gave up."""
+        return self._refuel(at) if self.state.words[FUEL] >> 63 else at
+
     def _grow(self, at: int) -> int:
         self.memory.make_room()
         return at
 
     def _find_map(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + 2 * index] = self.map_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index] = self.map_address(index)
         return at
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + 2 * index + 1] = self.map_value_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(
+            index
+        )
         return at
+
+    def _wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        for ring in self.memory.native.rings:
+            ring.wake_due()
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
-        self._catch_up()
+        debt = -self.state.words[FUEL] & M64 if self.state.words[FUEL] >> 63 else -self.state.words[FUEL]
+        self.executed = self.run.budget - self._left + debt
+        self.epoch.leave()
+        self._wake_readers()
+        self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:
             self.memory.disown(number)
         for program, code in self._codes.items():
             native_code(program, self._image).give_back(code)
+        self._give_state_back()
+
+    def _give_state_back(self) -> None:
         if self.state.pristine and len(_spare) < _MOST_SPARE:
             self.state.clear()
             _spare.append(self.state)
@@ -259,6 +292,7 @@ _ANSWERS: dict[int, Callable[[Machine, int], int]] = {
     Stop.GROW: Machine._grow,
     Stop.MAP: Machine._find_map,
     Stop.MAP_VALUE: Machine._find_map_value,
+    Stop.COMPILED: Machine._take_over,
 }
 
 
@@ -273,8 +307,12 @@ def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
         ProgramFault: the program did something forbidden, or its budget is used up.
         ImageError: this process can't run native code.
     """
-    machine = Machine(run, helper)
-    words = machine.state.words
+    return run_in(Machine(run, helper), arguments)
+
+
+def run_in(machine: Machine, arguments: Sequence[int]) -> int:
+    """Run the program of a new machine; as `execute`."""
+    run, words = machine.run, machine.state.words
     words[1 : 1 + len(arguments)] = array("Q", arguments)
     machine.start = words[1]
     before, run.call = run.call, machine.call

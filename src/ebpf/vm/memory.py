@@ -2,6 +2,7 @@
 
 An address is `region number << 32 | offset`. It never is an address of the host, so that a program can neither
 learn nor forge one, and pointer arithmetic that leaves a region meets no other. Byte order is little-endian.
+Values of maps in native storage are no regions: they have addresses of their own (ebpf.vm.values).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
+from ebpf.vm.maps.base import Map
+from ebpf.vm.values import NO_PLACES, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-    from ebpf.vm.maps import Map
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -51,11 +52,24 @@ class Region:
     object: Any = field(default=None, repr=False)
     map: Map | None = field(default=None, repr=False)
     """Whose element it is: locks and constant strings live in map values only."""
+    opaque: bool = False
+    """Helpers can't use it as memory."""
 
     @property
     def permissions(self) -> str:
         """`rw`, `r-`, `-w` or `--`."""
         return ("r" if self.readable else "-") + ("w" if self.writable else "-")
+
+
+def value_region(view: memoryview, map_: Map) -> Region:
+    """Return the region of a map's element."""
+    writable = map_.program_writable and not view.readonly
+    return Region(f"value of {map_.name}", view, 0, len(view), map_.program_readable, writable, view, map_)
+
+
+def object_region(obj: Any, name: str) -> Region:
+    """Return the region that stands for a kernel object: an address, and nothing that is accessible."""
+    return Region(name, memoryview(b""), 0, 0, False, False, obj)
 
 
 class Mirror(Protocol):
@@ -66,6 +80,11 @@ class Mirror(Protocol):
 
     def leave(self, number: int) -> None: ...
     def grow(self, places: int, regions: Mapping[int, Region]) -> None: ...
+    def point(self, context: int, packet: int) -> None:
+        """Take note of the numbers of the regions that are context and packet; 0: there is none."""
+
+    def reach(self, places: Places) -> None:
+        """Take note of the maps whose values the run can reach."""
 
 
 class AddressSpace:
@@ -74,9 +93,11 @@ class AddressSpace:
     Every method that takes an address raises Fault("memory") where the range is not accessible. Native code finds
     region n at place n modulo `places` of its table; so a new region has the lowest number not used before whose
     place is free, and `next_number` is where the search begins. The numbers are the same with every engine.
+
+    `context` and `packet` are the numbers of the regions that are the program's context and its packet, 0 without one.
     """
 
-    __slots__ = ("_numbers", "_taken", "mirror", "next_number", "places", "regions")
+    __slots__ = ("_numbers", "_taken", "context", "mirror", "native", "next_number", "packet", "places", "regions")
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
@@ -84,12 +105,19 @@ class AddressSpace:
         self._taken: set[int] = set()
         self.next_number = 1
         self.places = PLACES
+        self.context = self.packet = 0
+        self.native = NO_PLACES
         self.mirror: Mirror | None = None
 
-    def add(self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True) -> int:
-        """Make `data` a region and return its first address; a read-only buffer makes a read-only region."""
+    def add(
+        self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True, opaque: bool = False
+    ) -> int:
+        """Make `data` a region and return its first address; a read-only buffer makes a read-only region.
+
+        Helpers can't use an `opaque` one as memory.
+        """
         view = memoryview(data).cast("B")
-        region = Region(name, view, 0, len(view), readable, writable and not view.readonly)
+        region = Region(name, view, 0, len(view), readable, writable and not view.readonly, opaque=opaque)
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
@@ -115,9 +143,19 @@ class AddressSpace:
             self._taken = {number & self.places - 1 for number in self.regions}
             if self.mirror is not None:
                 self.mirror.grow(self.places, self.regions)
+                self.mirror.point(self.context, self.packet)
+
+    def point(self, *, context: int = 0, packet: int = 0) -> None:
+        """Say which regions are context and packet, by an address in them; 0 leaves it as it is."""
+        self.context = context >> OFFSET_BITS or self.context
+        self.packet = packet >> OFFSET_BITS or self.packet
+        if self.mirror is not None:
+            self.mirror.point(self.context, self.packet)
 
     def adopt(self, number: int, region: Region) -> None:
         """Take note of a region that is in the mirror already."""
+        if region.object is not None:
+            self._numbers[id(region.object)] = number
         self.regions[number] = region
         self._taken.add(number & self.places - 1)
         self.next_number = number + 1
@@ -127,6 +165,9 @@ class AddressSpace:
         region = self.regions.pop(number)
         self._taken.discard(number & self.places - 1)
         self._numbers.pop(id(region.object), None)
+        if number == self.packet:
+            self.packet = 0
+            self.point()
         return region
 
     def remove(self, address: int) -> None:
@@ -150,52 +191,82 @@ class AddressSpace:
         if self.mirror is not None:
             self.mirror.enter(address >> OFFSET_BITS, region, self.next_number)
 
+    def reach(self, places: Places) -> None:
+        """Make the values of these maps accessible."""
+        if self.native is places:
+            return
+        self.native = places if self.native is NO_PLACES else self.native.including(places.maps)
+        if self.mirror is not None:
+            self.mirror.reach(self.native)
+
     def value(self, view: memoryview, map_: Map) -> int:
-        """Return the address of a map's element; the same view object has the same address during this run."""
+        """Return the address of a map's element.
+
+        It is the same during this run; of maps in Python storage as long as it is the same view object.
+        """
+        storage = map_.native
+        if storage is not None:
+            return self._including(map_).first(map_) + (storage.number_of(view) << storage.shift)
         number = self._numbers.get(id(view))
         if number is not None:
             return number << OFFSET_BITS
-        readable, writable = map_.program_readable, map_.program_writable
-        writable = writable and not view.readonly
-        region = Region(f"value of {map_.name}", view, 0, len(view), readable, writable, view, map_)
-        return self._remember(region, view)
+        return self._enter(value_region(view, map_))
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
+        if isinstance(obj, Map) and obj.native is not None:
+            return self._including(obj).address(obj)
         number = self._numbers.get(id(obj))
         if number is not None:
             return number << OFFSET_BITS
-        return self._remember(Region(name, memoryview(b""), 0, 0, False, False, obj), obj)
+        return self._enter(object_region(obj, name))
 
-    def _remember(self, region: Region, obj: Any) -> int:
-        address = self._enter(region)
-        self._numbers[id(obj)] = address >> OFFSET_BITS
-        return address
+    def _including(self, map_: Map) -> Places:
+        if map_ not in self.native:
+            self.reach(self.native.including((map_,)))
+        return self.native
 
     def object_at(self, address: int) -> Any:
         """Return the kernel object that `address` stands for."""
+        map_ = self.native.map_at(address)
+        if map_ is not None:
+            return map_
         region = self.regions.get(address >> OFFSET_BITS)
         if region is None or region.object is None or region.data or address & OFFSET_MASK:
             raise Fault("memory", f"{address:#x} is not the address of a kernel object", address=address)
         return region.object
 
+    def find(self, address: int) -> tuple[Region | None, int]:
+        """Return region and offset of `address`, whatever the offset; a map's value in native storage is one, too."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        if region is not None:
+            return region, address & OFFSET_MASK
+        value = self.native.find(address)
+        if value is None:
+            return None, 0
+        map_, view = value.map, value.storage.view(value.number)
+        name = f"value of {map_.name}"
+        readable, writable = map_.program_readable, map_.program_writable
+        return Region(name, view, 0, len(view), readable, writable, view, map_), value.offset
+
     def region(self, address: int) -> Region:
         """Return the region of `address`, whatever the offset."""
-        region = self.regions.get(address >> OFFSET_BITS)
+        return self._existing(address)[0]
+
+    def _existing(self, address: int) -> tuple[Region, int]:
+        region, offset = self.find(address)
         if region is None:
             raise Fault("memory", f"no region at {address:#x}{_hint(address)}", address=address)
-        return region
+        return region, offset
 
     def remaining(self, address: int) -> int:
         """Return how many bytes from `address` on are accessible, 0 if none (no fault)."""
-        region = self.regions.get(address >> OFFSET_BITS)
-        offset = address & OFFSET_MASK
+        region, offset = self.find(address)
         return region.end - offset if region is not None and region.start <= offset < region.end else 0
 
     def view(self, address: int, size: int, *, write: bool = False) -> memoryview:
         """Return the live bytes of a range; `write` asks for permission to write them."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
+        region, offset = self._existing(address)
         allowed = region.writable if write else region.readable
         if not allowed or size < 0 or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=write)
@@ -203,40 +274,38 @@ class AddressSpace:
 
     def load(self, address: int, size: int) -> int:
         """Read an unsigned integer of 1, 2, 4 or 8 bytes."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
-        if not region.readable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.readable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=False)
         value: int = UNSIGNED[size].unpack_from(region.data, offset)[0]
         return value
 
     def store(self, address: int, size: int, value: int) -> None:
         """Write the low 1, 2, 4 or 8 bytes of an unsigned integer."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
-        if not region.writable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.writable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=True)
         UNSIGNED[size].pack_into(region.data, offset, value & (1 << 8 * size) - 1)
 
     def denied(self, address: int, size: int, *, write: bool) -> Fault:
         """Return the fault that says why a range is not accessible."""
-        region = self.regions.get(address >> OFFSET_BITS)
+        region, offset = self.find(address)
         what = f"{'write' if write else 'read'} of {size} bytes at {address:#x}"
         if region is None:
             return Fault("memory", f"{what}: no region there{_hint(address)}", address=address)
-        offset = address & OFFSET_MASK
         if offset < region.start or offset + size > region.end:
             inside = f"{region.name} has offsets {region.start}..{region.end}, the access {offset}..{offset + size}"
             return Fault("memory", f"{what}: {inside}", address=address)
         return Fault("memory", f"{what}: {region.name} is {region.permissions}", address=address)
 
     def describe(self) -> list[str]:
-        """Return one line per region: first and last accessible address, permissions, name."""
-        return [
+        """Return one line per region and map in native storage: first and last address, permissions, name."""
+        regions = [
             f"{(number << OFFSET_BITS) + region.start:#x}-{(number << OFFSET_BITS) + region.end:#x} "
             f"{region.permissions} {region.name}"
             for number, region in sorted(self.regions.items())
         ]
+        return regions + self.native.describe()
 
 
 def _hint(address: int) -> str:

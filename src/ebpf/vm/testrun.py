@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
-from ebpf.errors import ProgramFault
-from ebpf.vm.context import PlainContext, Redirect, SkbContext, XdpContext
+from ebpf.vm.context import Context, PlainContext, Redirect
 from ebpf.vm.engines import Engine
 from ebpf.vm.fault import Rejected
-from ebpf.vm.helpers.lock import release_all
-from ebpf.vm.helpers.ring import discard_all
+from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.program import Program
 
@@ -80,36 +78,30 @@ class Bench:
     engine: Engine
     duration_ns: int = field(default=0, init=False)
 
-    def run(self, context: SkbContext | XdpContext | PlainContext, repeat: int) -> int:
+    def run(self, context: Context, repeat: int) -> int:
         """Run `repeat` times on the same context; return the last r0 as unsigned 32 bits, set the mean duration."""
         repeat = repeat or 1
         start = time.perf_counter_ns()
-        result = 0
-        for _ in range(repeat):
-            result = self._once(context)
+        result = self._once(context) if repeat == 1 else self._many(context, repeat)
         self.duration_ns = min((time.perf_counter_ns() - start) // repeat, _LONGEST_DURATION)
         return result & _M32
 
-    def _once(self, context: SkbContext | XdpContext | PlainContext) -> int:
+    def _once(self, context: Context) -> int:
         run = Run(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, context=context)
         address = context.attach(run.memory)
-        return execute_checked(run, address, self.engine)
+        return checked(run, lambda: self.engine.execute(run, address))
 
+    def _many(self, context: Context, repeat: int) -> int:
+        if self.engine.code is None:
+            result = 0
+            for _ in range(repeat):
+                result = self._once(context)
+            return result
+        from ebpf.vm.lane import Lane
 
-def execute_checked(run: Run, address: int, engine: Engine) -> int:
-    """Execute, and see to it that no lock and no ring record is left behind, whatever happens.
-
-    Raises:
-        ProgramFault: as the engine does; with kind "leak" when the program ends with a lock held or a record reserved.
-    """
-    try:
-        result = engine.execute(run, address)
-    finally:
-        locks, records = release_all(run), discard_all(run)
-    if locks or records:
-        what = "a spin lock held" if locks else f"{records} ring buffer record(s) neither submitted nor discarded"
-        raise ProgramFault(f"{run.program.name or 'program'}: exits with {what}", kind="leak")
-    return result
+        code = self.engine.code(self.program)
+        lane = Lane(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, code=code)
+        return lane.repeat(context, repeat)
 
 
 def test_run(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ebpf.abi.linux.errno import ENXIO
+from ebpf.runtime.embedded.gate import Gate
 from ebpf.vm.fault import Rejected
 
 _PATIENCE = 0.1
@@ -31,8 +32,10 @@ class Cpus:
     and the lock is entered itself, not through its condition, whose methods can be interrupted with the lock taken.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, gate: Gate | None = None) -> None:
         self.count = count
+        self._gate = gate or Gate()
+        self._gate.owned, self._gate.claimed = 0, False
         self._lock = threading.Lock()
         self._free = threading.Condition(self._lock)
         self._owners: dict[int, Owned] = {}
@@ -41,6 +44,21 @@ class Cpus:
     def busy(self) -> int:
         """How many CPUs are owned now."""
         return len(self._owners)
+
+    @property
+    def owned_here(self) -> bool:
+        """Whether this thread owns a CPU, because a program runs on it."""
+        return threading.get_ident() in self._owners
+
+    def adopt(self, program: object, body: Callable[[int], _T]) -> _T:
+        """Call `body` with CPU 0, which a run of `program` that native code has begun on this thread claims."""
+        me = threading.get_ident()
+        try:
+            self._owners[me] = Owned(0, [program])
+            self._gate.claimed = False
+            return body(0)
+        finally:
+            self._release(me)
 
     def run(self, program: object, body: Callable[[int], _T], *, cpu: int | None = None) -> _T | None:
         """Call `body` with a CPU that is owned meanwhile: the one asked for, or any; waits until it is free.
@@ -59,9 +77,13 @@ class Cpus:
             owned.running.append(program)
             return body(owned.cpu)
         finally:
-            self._owners.pop(me, None)
-            with self._lock:
-                self._free.notify_all()
+            self._release(me)
+
+    def _release(self, me: int) -> None:
+        self._owners.pop(me, None)
+        with self._lock:
+            self._gate.owned = len(self._owners)
+            self._free.notify_all()
 
     def _nested(self, owned: Owned, program: object, body: Callable[[int], _T]) -> _T | None:
         if program in owned.running:
@@ -77,8 +99,11 @@ class Cpus:
         with self._lock:
             while True:
                 taken = {owned.cpu for owned in list(self._owners.values())}
+                if self._gate.claimed:
+                    taken.add(0)
                 for cpu in range(self.count) if wanted is None else (wanted,):
                     if cpu not in taken:
                         owned = self._owners[me] = Owned(cpu)
+                        self._gate.owned = len(self._owners)
                         return owned
                 self._free.wait(_PATIENCE)

@@ -225,11 +225,12 @@ class EmbeddedRuntime:
         return EmbeddedMapIO(self, map_)
 
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
-        """Return a runner; `engine` is "auto", "interpreter" or "reference".
+        """Return a runner; `engine` is "auto", "jit", "interpreter" or "reference".
 
-        All of them check every access, even of `trusted` programs. NotSupportedError where an engine can't run.
+        All of them check every access; of `trusted` programs "jit" does not. NotSupportedError where an engine can't
+        run.
         """
-        return EmbeddedRunner(self, program, engine)
+        return EmbeddedRunner(self, program, engine, trusted=trusted)
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
         with map_.handle.borrow() as fd:

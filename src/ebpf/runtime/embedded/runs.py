@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.base import Redirect, RunResult
+from ebpf.runtime.base import ManyRuns, Packets, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.functions import make_function
+from ebpf.runtime.embedded.many import run_many
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.engines import Engine, choose_engine
@@ -101,11 +104,21 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
-    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto") -> None:
+    def __init__(
+        self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False
+    ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
-        self._engine = choose_engine(engine)
-        self.engine, self.engine_reason = self._engine.name, self._engine.reason
+        self._engine = choose_engine(engine, trusted=trusted)
+        self.engine_reason = self._engine.reason
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the program at the moment."""
+        if self._engine.now is None:
+            return self._engine.name
+        with self._program.handle.borrow() as fd:
+            return self._engine.now(self._kernel.state.handles.program(fd).program)
 
     def run(
         self,
@@ -133,6 +146,22 @@ class EmbeddedRunner(BpfRunner):
                 return _public(attr, result, room=self._form.ctx_out)
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+
+    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+        if not self._form.data:
+            return super().run_many(packets, threads=threads)
+        state = self._kernel.state
+        with self._program.handle.borrow() as fd:
+            try:
+                return run_many(state, state.handles.program(fd), self._engine, packets, threads)
+            except Rejected as error:
+                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+
+    def function(self) -> Callable[[Buffer], int]:
+        """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
+        handle, state = self._program.handle, self._kernel.state
+        with handle.borrow() as fd:
+            return make_function(state, state.handles.program(fd), self._engine, self.run, closed=handle.closed_word())
 
 
 def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:

@@ -15,6 +15,7 @@ from ebpf.abi.linux.errno import ENOMEM
 from ebpf.abi.types import MapFlag
 from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded.cpus import Cpus
+from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
@@ -37,12 +38,11 @@ class State:
     def __init__(self, *, cpus: int, seed: int | None, clock: Callable[[], int] | None, limits: Limits) -> None:
         self.limits = limits
         self.cpu_count = cpus
-        self.cpus = Cpus(cpus)
+        self.gate = Gate()
+        self.cpus = Cpus(cpus, self.gate)
         self.registry = Registry()
         self.handles = HandleTable(self.registry, limit=limits.handles)
         self.booted = time.monotonic_ns()
-        self.statistics = 0
-        self.closed = False
         self.lossless = threading.local()
         self._clock = clock
         self._random = random.Random(seed)
@@ -50,12 +50,30 @@ class State:
         self._memory = 0
         self._trace: deque[str] = deque(maxlen=TRACE_LINES)
 
+    @property
+    def statistics(self) -> int:
+        """How many ask that run times are counted."""
+        return self.gate.statistics
+
+    @statistics.setter
+    def statistics(self, count: int) -> None:
+        self.gate.statistics = count
+
+    @property
+    def closed(self) -> bool:
+        """Whether the kernel has ended: runs stop with a fault within 100 ms."""
+        return self.gate.closed
+
+    @closed.setter
+    def closed(self, closed: bool) -> None:
+        self.gate.closed = closed
+
     def renew_locks(self) -> None:
         """Take new locks and CPUs, in the child of a fork."""
         self._lock = threading.Lock()
         self.registry.lock = threading.RLock()
         self.lossless = threading.local()
-        self.cpus = Cpus(self.cpu_count)
+        self.cpus = Cpus(self.cpu_count, self.gate)
         for obj in self.registry.all(MapObject):
             obj.map.renew_lock()
             obj.writable_mappings = 0

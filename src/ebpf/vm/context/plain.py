@@ -20,6 +20,7 @@ class PlainContext:
     def attach(self, memory: AddressSpace) -> int:
         """Put the context into the address space of a run and return what r1 holds; null without data."""
         self.address = memory.add(self.data, "context", writable=self.writable) if self.data else 0
+        memory.point(context=self.address)
         return self.address
 
     def packet_bytes(self, offset: int, size: int) -> bytes | None:

@@ -90,7 +90,8 @@ class SkbContext:
         self._memory = memory
         self._packet = 0
         self.redirect = None
-        self.address = memory.add(self.fields, "context")
+        self.address = memory.add(self.fields, "context", opaque=True)
+        memory.point(context=self.address)
         self.move()
         return self.address
 
@@ -103,6 +104,7 @@ class SkbContext:
             self._memory.remove(self._packet)
         base = self._packet = self._memory.add(self.head, "packet", writable=self.writable)
         self._memory.limit(base, self.data, len(self.head))
+        self._memory.point(packet=base)
         pack_into("<QQQ", self.fields, _POINTERS, base + self.data, base + len(self.head), base + self.data)
 
     # Fields.

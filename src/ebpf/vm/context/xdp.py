@@ -52,7 +52,8 @@ class XdpContext:
         self._memory = memory
         self._packet = 0
         self.redirect = None
-        self.address = memory.add(self.fields, "context", writable=False)
+        self.address = memory.add(self.fields, "context", writable=False, opaque=True)
+        memory.point(context=self.address)
         self.move()
         return self.address
 
@@ -62,6 +63,7 @@ class XdpContext:
             self._memory.remove(self._packet)
         base = self._packet = self._memory.add(self.page, "packet")
         self._memory.limit(base, self.data_meta, self.data_end)
+        self._memory.point(packet=base)
         pack_into("<QQQ", self.fields, _POINTERS, base + self.data, base + self.data_end, base + self.data_meta)
 
     def __len__(self) -> int:

@@ -1,0 +1,84 @@
+"""Builtin functions of CPython that are machine code: how they are made, and what they call (support/python.c)."""
+
+from __future__ import annotations
+
+import ctypes
+import sysconfig
+from array import array
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+_FUNCTIONS = (
+    "PyBytes_AsString",
+    "PyObject_GetBuffer",
+    "PyBuffer_Release",
+    "PyLong_FromUnsignedLongLong",
+    "PyTuple_New",
+    "PyTuple_SetItem",
+    "PyObject_Call",
+    "Py_IncRef",
+    "Py_DecRef",
+    "PyErr_ExceptionMatches",
+    "PyErr_Clear",
+)
+"""Members of struct python: functions of the stable ABI, PyObject_GetBuffer and PyBuffer_Release since 3.11."""
+_VARIABLES = ("PyExc_TypeError", "PyExc_BufferError")
+_ONE_ARGUMENT = 0x0008
+"""METH_O."""
+
+
+class _Definition(ctypes.Structure):
+    """struct PyMethodDef."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("code", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("documentation", ctypes.c_char_p),
+    )
+
+
+@cache
+def _table() -> array[int]:
+    api = ctypes.pythonapi
+    functions = (ctypes.cast(getattr(api, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS)
+    variables = (ctypes.addressof(ctypes.c_void_p.in_dll(api, name)) for name in _VARIABLES)
+    return array("Q", [*functions, *variables])
+
+
+def python_table() -> int:
+    """Return the address of this process's struct python, which stays where it is."""
+    return _table().buffer_info()[0]
+
+
+def obstacle() -> str | None:
+    """Return why machine code can't be a builtin here, None if it can."""
+    # Between two calls of CPython the code counts on nobody else running: that is what the GIL promises.
+    return "this Python has no GIL" if sysconfig.get_config_var("Py_GIL_DISABLED") else None
+
+
+class Owner(bytes):
+    """What a builtin made here has as its `__self__`: eight bytes, the address that its code begins with.
+
+    Its attributes keep alive whatever the code needs: a builtin has no other place for that.
+    """
+
+    definition: _Definition
+    kept: Any
+
+
+def make_builtin(
+    name: str, code: int, state: int, *, doc: str, owner: type[Owner] = Owner, keep: Any
+) -> Callable[..., Any]:
+    """Return a builtin that takes one argument: machine code at `code`, for the structure at `state`.
+
+    `keep` lives as long as the builtin. `owner` names it in its repr.
+    """
+    me = owner(state.to_bytes(8, "little"))
+    me.kept = keep
+    me.definition = _Definition(name.encode(), code, _ONE_ARGUMENT, doc.encode())
+    new = ctypes.pythonapi.PyCFunction_NewEx
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    made: Callable[..., Any] = new(ctypes.addressof(me.definition), me, None)
+    return made

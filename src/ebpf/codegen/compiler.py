@@ -1,0 +1,265 @@
+"""LLVM as a compiler: IR text in, flat code out. The only module that imports llvmlite, and only when it compiles.
+
+llvmlite 0.45 (LLVM 20) is the oldest that reads the support library's bitcode and has the passes used here. llvmlite
+holds one lock of its own in every call into LLVM and releases the GIL there: any number of threads may compile, one of
+them at a time proceeds, and threads that run Python go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ebpf.codegen.flat import FlatCode, LinkError, link
+from ebpf.codegen.image import target_of_process
+
+OLDEST = (0, 45)
+"""Version of llvmlite."""
+
+
+class CompileError(Exception):
+    """LLVM refused the module, or its code can't be flat. The message is LLVM's or the linker's."""
+
+
+class Tier(Enum):
+    """How much work goes into code.
+
+    LIGHT keeps values in registers and joins blocks, in a time that grows as the program does. FULL is LLVM's O2 with
+    vectorised loops.
+    """
+
+    LIGHT = "light"
+    FULL = "full"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What code is made for. The object is ELF everywhere, so `triple` names Linux.
+
+    `cpu` and `features` are LLVM's. On `windows` nothing may lie below the stack pointer; its calling convention
+    (`win64cc`) is the IR's own business.
+    """
+
+    name: str
+    triple: str
+    cpu: str
+    features: str
+    windows: bool
+
+
+GENERIC_TARGETS = {
+    target.name: target
+    for target in (
+        Target("x86_64-sysv", "x86_64-linux-gnu", "x86-64", "", windows=False),
+        Target("x86_64-win64", "x86_64-linux-gnu", "x86-64", "", windows=True),
+        # x18 belongs to the system on Windows and macOS.
+        Target("aarch64", "aarch64-linux-gnu", "generic", "+reserve-x18", windows=False),
+    )
+}
+"""Targets of native images by name: any processor of the architecture."""
+
+
+def available() -> str | None:
+    """Return None if llvmlite can be used, else why not. Does not import it."""
+    from importlib import metadata
+
+    try:
+        version = metadata.version("llvmlite")
+    except metadata.PackageNotFoundError:
+        return "llvmlite is not installed (pip install 'ebpf[jit]')"
+    found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if found < OLDEST:
+        return f"llvmlite {version} is too old, {'.'.join(map(str, OLDEST))} is needed"
+    return None
+
+
+@functools.cache
+def host_target() -> Target:
+    """Return this process's target, with the processor's name and features. Raises ImageError where there is none."""
+    generic = GENERIC_TARGETS[target_of_process()]
+    llvm = _llvm()
+    features = [llvm.get_host_cpu_features().flatten(), generic.features]
+    return Target(
+        name=generic.name,
+        triple=generic.triple,
+        cpu=llvm.get_host_cpu_name(),
+        features=",".join(filter(None, features)),
+        windows=generic.windows,
+    )
+
+
+def compile_ir(
+    ir: str, *, target: Target, tier: Tier, entries: Collection[str], support: bytes | None = None
+) -> FlatCode:
+    """Compile a module of LLVM IR; the symbols of the result are the functions named by `entries`.
+
+    `support` is bitcode to link in; what is not used of it goes away. A function's head stands on one line that ends in
+    ` {`, behind its attributes. Nothing of the module stays in memory. Raises CompileError.
+    """
+    llvm = _llvm()
+    try:
+        with ExitStack() as stack:
+            pipeline = stack.enter_context(_pipeline(target, tier, _level(ir, tier)))
+            context = stack.enter_context(llvm.create_context())
+            module = stack.enter_context(llvm.parse_assembly(_with_attributes(ir, target), context))
+            module.verify()
+            if support is not None:
+                pipeline.prepare(module)
+                library = stack.enter_context(llvm.parse_bitcode(support, context))
+                pipeline.prepare(library)
+                module.link_in(library)
+            _internalize(module, entries)
+            pipeline.optimize(module, with_support=support is not None)
+            elf = pipeline.machine.emit_object(module)
+        return link(elf)
+    except (RuntimeError, LinkError) as error:
+        raise CompileError(str(error)) from None
+
+
+@functools.cache
+def _llvm() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    return llvm
+
+
+LARGE = 12_000
+"""Lines of IR in one function, some 3,000 instructions of eBPF."""
+
+
+def _level(ir: str, tier: Tier) -> int:
+    """Return how hard code generation tries.
+
+    At level 1 some of its passes are quadratic in the size of a function: 1,000 instructions take 0.06 s, 10,000 take
+    2 s, which is half of what FULL takes. Level 0 needs 0.12 s for them, and FULL's code comes soon enough.
+    """
+    if tier is Tier.FULL:
+        return 2
+    return 1 if max(function.count("\n") for function in ir.split("\ndefine ")) < LARGE else 0
+
+
+_HEAD = re.compile(r"(define .*?)[ \t]*\{[ \t]*$", re.MULTILINE)
+
+
+def _with_attributes(ir: str, target: Target) -> str:
+    """Add what every function needs: llvmlite's interface adds no attributes that are strings.
+
+    Without "no-builtins" loops become calls of memset and memcpy; without nounwind there are tables for unwinding.
+    Windows has no red zone: it runs its own code on the stack of an interrupted thread.
+    """
+    attributes = 'nounwind "no-builtins"' + (" noredzone" if target.windows else "")
+    text, heads = _HEAD.subn(rf"\1 {attributes} {{", ir)
+    if heads != ir.count("define "):
+        raise CompileError("the head of a function does not stand on one line that ends in '{'")
+    return text
+
+
+def _internalize(module: Any, entries: Collection[str]) -> None:
+    """Make everything but the entries internal, and the entries reachable without a table of addresses."""
+    from llvmlite.binding import Linkage, Visibility
+
+    missing = set(entries)
+    for values in (module.functions, module.global_variables):
+        for value in values:
+            if value.is_declaration:
+                continue
+            if value.name in missing:
+                missing.remove(value.name)
+                value.visibility = Visibility.hidden
+            elif value.linkage != Linkage.private:
+                value.linkage = Linkage.internal
+    if missing:
+        raise CompileError(f"the module does not define {', '.join(sorted(missing))}")
+
+
+class _Pipeline:
+    """A target machine and a maker of pass managers. One compile at a time uses it.
+
+    llvmlite frees neither a pass builder's instrumentation (1.5 KB) nor what each run adds to it (60 bytes, and a call
+    for each pass), so a builder serves several compiles, but not for ever.
+    """
+
+    USES = 64
+
+    def __init__(self, target: Target, tier: Tier, level: int) -> None:
+        llvm = _llvm()
+        self.tier, self.uses = tier, 0
+        self.triple = target.triple
+        self.machine = llvm.Target.from_triple(target.triple).create_target_machine(
+            cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
+        )
+        self._layout = str(self.machine.target_data)
+        self._options = llvm.create_pipeline_tuning_options(speed_level=2)
+        self._options.loop_vectorization = True
+        self._builder = llvm.create_pass_builder(self.machine, self._options)
+
+    def prepare(self, module: Any) -> None:
+        """Give a module the target's name and layout: modules that differ can't be linked."""
+        module.triple = self.triple
+        module.data_layout = self._layout
+
+    def optimize(self, module: Any, *, with_support: bool) -> None:
+        """Run the tier's passes."""
+        self.prepare(module)
+        if with_support:
+            # Before anything else works on functions that nobody calls.
+            self._run(module, self._manager("add_global_dead_code_eliminate_pass"))
+        if self.tier is Tier.FULL:
+            self._run(module, self._builder.getModulePassManager())
+            return
+        # No InstCombine: it saves as little as it costs, and x * x makes it walk all blocks before (80 s for 10,000).
+        passes = ["add_sroa_pass", "add_simplify_cfg_pass"]
+        if with_support:
+            passes = ["add_always_inliner_pass", *passes, "add_global_dead_code_eliminate_pass"]
+        self._run(module, self._manager(*passes))
+
+    def _manager(self, *passes: str) -> Any:
+        manager = _llvm().create_new_module_pass_manager()
+        for name in passes:
+            getattr(manager, name)()
+        return manager
+
+    def _run(self, module: Any, manager: Any) -> None:
+        from llvmlite.binding.newpassmanagers import NewPassManager
+
+        try:
+            manager.run(module, self._builder)
+        finally:
+            # Its close() finds the empty method of another base class first, and frees nothing (60 KB).
+            NewPassManager._dispose(manager)
+            manager.detach()
+
+    def close(self) -> None:
+        """Free all of it, the target machine last."""
+        self._builder.close()
+        self._options.close()
+        self.machine.close()
+
+
+_idle: dict[tuple[Target, Tier, int], deque[_Pipeline]] = {}
+
+
+@contextmanager
+def _pipeline(target: Target, tier: Tier, level: int) -> Iterator[_Pipeline]:
+    """Lend a pipeline that nobody else uses."""
+    idle = _idle.setdefault((target, tier, level), deque())
+    try:
+        pipeline = idle.pop()
+    except IndexError:
+        pipeline = _Pipeline(target, tier, level)
+    try:
+        yield pipeline
+    finally:
+        pipeline.uses += 1
+        if pipeline.uses < pipeline.USES:
+            idle.append(pipeline)
+        else:
+            pipeline.close()

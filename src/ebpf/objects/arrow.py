@@ -1,0 +1,141 @@
+"""Binary columns of Arrow, taken over the C data interface: no Arrow library is needed (arrow.apache.org, format)."""
+
+from __future__ import annotations
+
+import ctypes
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from ebpf.runtime.base import Packets
+
+
+class _Schema(ctypes.Structure):
+    """The beginning of struct ArrowSchema."""
+
+    _fields_ = (("format", ctypes.c_char_p), ("name", ctypes.c_char_p))
+
+
+class _Array(ctypes.Structure):
+    """struct ArrowArray."""
+
+    _fields_ = (
+        ("length", ctypes.c_int64),
+        ("null_count", ctypes.c_int64),
+        ("offset", ctypes.c_int64),
+        ("n_buffers", ctypes.c_int64),
+        ("n_children", ctypes.c_int64),
+        ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+        ("children", ctypes.c_void_p),
+        ("dictionary", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
+
+
+class _Stream(ctypes.Structure):
+    """struct ArrowArrayStream."""
+
+
+_Stream._fields_ = (
+    ("get_schema", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Stream), ctypes.c_void_p)),
+    ("get_next", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Stream), ctypes.POINTER(_Array))),
+    ("get_last_error", ctypes.c_void_p),
+    ("release", ctypes.c_void_p),
+    ("private_data", ctypes.c_void_p),
+)
+
+_OFFSETS = {b"z": ctypes.c_int32, b"Z": ctypes.c_int64}
+"""Formats of binary and large binary → type of their offsets."""
+
+
+def binary_column(column: Any) -> Packets:
+    """Copy a column of type binary, large_binary or fixed_size_binary.
+
+    Raises TypeError for other types, ValueError where a value is null.
+    """
+    parts = [_values(chunk, format_) for chunk, format_ in _chunks(column)]
+    offsets, lengths, data = array("Q"), array("Q"), bytearray()
+    for part in parts:
+        offsets.extend(array("Q", (offset + len(data) for offset in part.offsets)) if data else part.offsets)
+        lengths.extend(part.lengths)
+        data += part.data
+    return Packets(offsets, lengths, memoryview(data))
+
+
+def _chunks(column: Any) -> Iterator[tuple[_Array, bytes]]:
+    if hasattr(column, "__arrow_c_array__"):
+        schema, content = column.__arrow_c_array__()
+        # The capsules own the structures, and release them.
+        yield _Array.from_address(_pointer(content, b"arrow_array")), _format(_pointer(schema, b"arrow_schema"))
+        return
+    capsule = column.__arrow_c_stream__()
+    stream = _Stream.from_address(_pointer(capsule, b"arrow_array_stream"))
+    schema = ctypes.create_string_buffer(72)
+    _asked(stream.get_schema(stream, ctypes.addressof(schema)))
+    format_ = _format(ctypes.addressof(schema))
+    try:
+        while True:
+            chunk = _Array()
+            _asked(stream.get_next(stream, chunk))
+            if not chunk.release:
+                return
+            try:
+                yield chunk, format_
+            finally:
+                ctypes.CFUNCTYPE(None, ctypes.POINTER(_Array))(chunk.release)(chunk)
+    finally:
+        release = ctypes.c_void_p.from_buffer(schema, 56).value
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(release or 0)(ctypes.addressof(schema))
+
+
+def _asked(error: int) -> None:
+    if error:
+        raise OSError(error, "the Arrow stream gives no data")
+
+
+def _pointer(capsule: Any, name: bytes) -> int:
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    address: int = get(capsule, name)
+    return address
+
+
+def _format(schema: int) -> bytes:
+    return bytes(_Schema.from_address(schema).format or b"")
+
+
+def _values(chunk: _Array, format_: bytes) -> Packets:
+    width = _OFFSETS.get(format_)
+    if width is None and not format_.startswith(b"w:"):
+        raise TypeError(
+            f"an Arrow column of format {format_.decode()!r} has no packets: cast it to binary, large_binary or "
+            "fixed_size_binary"
+        )
+    if _nulls(chunk):
+        raise ValueError("the Arrow column has nulls, which are no packets: drop or fill them")
+    count = chunk.length
+    if width is None:
+        size = int(format_[2:])
+        start = chunk.offset * size
+        offsets = array("Q", range(0, count * size, size)) if size else array("Q", bytes(8 * count))
+        return Packets(offsets, array("Q", [size]) * count, _memory(chunk.buffers[1], start, count * size))
+    edges = (width * (count + 1)).from_address(chunk.buffers[1] + ctypes.sizeof(width) * chunk.offset)
+    first = edges[0]
+    offsets = array("Q", (edge - first for edge in edges))
+    lengths = array("Q", (end - start for start, end in pairwise(offsets)))
+    data = _memory(chunk.buffers[2], first, offsets.pop())
+    return Packets(offsets, lengths, data)
+
+
+def _nulls(chunk: _Array) -> bool:
+    if chunk.null_count >= 0 or not chunk.buffers[0]:
+        return bool(chunk.null_count > 0)
+    # -1: nobody has counted. A bit of 0 is a null.
+    bits = _memory(chunk.buffers[0], 0, -(-(chunk.offset + chunk.length) // 8))
+    return any(not bits[i >> 3] >> (i & 7) & 1 for i in range(chunk.offset, chunk.offset + chunk.length))
+
+
+def _memory(address: int | None, start: int, size: int) -> memoryview:
+    return memoryview(ctypes.string_at(address + start, size) if address and size else b"")

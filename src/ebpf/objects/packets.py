@@ -1,0 +1,121 @@
+"""What `Program.run_many` takes as packets, brought into one buffer with offsets and lengths."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from ebpf.objects.batch import Batch
+from ebpf.runtime.base import Packets
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    PacketSource: TypeAlias = (
+        Iterable[Buffer] | Batch | tuple[Buffer, Buffer | Sequence[int]] | str | os.PathLike[str] | BinaryIO | Any
+    )
+
+_PLAIN = {bytes, bytearray}
+_WORDS = "QqLlN"
+"""Formats of integers that are 8 bytes wide, where their size says so."""
+
+
+def gather(source: PacketSource) -> Packets:
+    """Bring packets into one buffer.
+
+    Raises:
+        TypeError: these are no packets. ValueError: an offset or a length leads out of the data, or a packet is null.
+        OSError, ObjectFileError, NotSupportedError: of a capture file.
+    """
+    if isinstance(source, Batch):
+        return _inside(Packets(array("Q", source.offsets), array("Q", source.lengths), memoryview(source.data)))
+    if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
+        return _captured(source)
+    if hasattr(source, "__arrow_c_array__") or hasattr(source, "__arrow_c_stream__"):
+        from ebpf.objects.arrow import binary_column
+
+        return _inside(binary_column(source))
+    if isinstance(source, tuple) and len(source) == 2 and _are_offsets(source[1]):
+        return _inside(_cut(*source))
+    if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable):
+        raise TypeError(
+            f"run_many takes packets, got {type(source).__name__}: pass a list of buffers, (data, offsets), a Batch, "
+            "an Arrow binary column or the path of a capture"
+        )
+    return _joined(list(source))
+
+
+def _joined(packets: list[Any]) -> Packets:
+    if not _PLAIN.issuperset(map(type, packets)):
+        packets = [_bytes(index, packet) for index, packet in enumerate(packets)]
+    lengths = array("Q", map(len, packets))
+    offsets = array("Q", accumulate(lengths, initial=0))
+    offsets.pop()
+    return Packets(offsets, lengths, memoryview(b"".join(packets)))
+
+
+def _bytes(index: int, packet: Any) -> bytes:
+    try:
+        return memoryview(packet).tobytes()
+    except TypeError:
+        raise TypeError(f"packet {index} is no buffer but {type(packet).__name__}") from None
+
+
+def _captured(source: Any) -> Packets:
+    from ebpf.link.pcap import CaptureReader
+
+    reader = CaptureReader(source if isinstance(source, (str, os.PathLike)) else BytesIO(source.read()))
+    try:
+        return _joined([packet.data for packet in reader])
+    finally:
+        reader.close()
+
+
+def _are_offsets(value: Any) -> bool:
+    """Tell offsets from a second packet: packets are bytes, offsets are integers of more than one byte."""
+    if isinstance(value, (list, tuple, range)):
+        return all(isinstance(item, int) for item in value)
+    try:
+        return memoryview(value).itemsize > 1
+    except TypeError:
+        return False
+
+
+def _cut(data: Any, offsets: Any) -> Packets:
+    """Take n packets from n + 1 offsets: packet i ends where packet i + 1 begins, as in Arrow."""
+    edges = words(offsets)
+    if not edges:
+        raise ValueError("offsets are one more than there are packets, got none")
+    if any(end < start for start, end in pairwise(edges)):
+        raise ValueError("offsets have to rise: packet i lies between offsets i and i + 1")
+    lengths = array("Q", (end - start for start, end in pairwise(edges)))
+    edges.pop()
+    return Packets(edges, lengths, memoryview(data).cast("B"))
+
+
+def words(numbers: Any) -> array[int]:
+    """Copy integers, of whatever size, as unsigned ones of 8 bytes. ValueError for a negative one."""
+    if not isinstance(numbers, (list, tuple, range)):
+        view = memoryview(numbers)
+        if view.format in _WORDS and view.itemsize == 8 and view.c_contiguous:
+            return array("Q", view.tobytes())  # a negative one is far out of the data
+        numbers = view.tolist()
+    try:
+        return array("Q", numbers)
+    except OverflowError:
+        raise ValueError("offsets and lengths are not negative") from None
+
+
+def _inside(packets: Packets) -> Packets:
+    size = len(packets.data)
+    if len(packets.offsets) != len(packets.lengths):
+        raise ValueError(f"there are {len(packets.offsets)} offsets and {len(packets.lengths)} lengths")
+    if max(packets.offsets, default=0) + max(packets.lengths, default=0) > size:
+        for index, (offset, length) in enumerate(zip(packets.offsets, packets.lengths, strict=True)):
+            if offset + length > size:
+                raise ValueError(f"packet {index} is bytes {offset} to {offset + length} of {size}")
+    return packets

@@ -1,0 +1,200 @@
+"""Many packets through one program: native code takes one after the other, Python only those that it has to."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+
+from ebpf.vm.alu import M32
+from ebpf.vm.forms import Form
+from ebpf.vm.interpreter import FIRST_SLICE
+from ebpf.vm.interpreter import SLICE as LONG_SLICE
+from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
+from ebpf.vm.machine import Kernel
+from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
+from ebpf.vm.native import (
+    ARGUMENT,
+    COUNT,
+    FIELDS,
+    FORM,
+    HIDDEN,
+    INDEX,
+    LENGTHS,
+    LONGEST,
+    NEXT,
+    OUT,
+    POSITION,
+    POSITIONS,
+    REGIONS,
+    RETVALS,
+    ROOM,
+    SHORTEST,
+    SLICE,
+    SOURCE,
+    SOURCE_SIZE,
+    START,
+    STARTS,
+    WRITABLE,
+)
+from ebpf.vm.program import Program
+from ebpf.vm.testrun import TestRun
+
+_CONTEXT, _PACKET = 1, 2
+"""Numbers of their regions."""
+
+
+class PacketBatch:
+    """Packets, and what came of them. Threads may work on parts of their own.
+
+    Packet i is `lengths[i]` bytes of `data` from `starts[i]` on. When it is done, `retvals[i]` is what the program
+    returned, and what it left is `changed[i]`, or `lengths[i]` bytes of `out` from `positions[i]` on.
+    """
+
+    def __init__(self, starts: array[int], lengths: array[int], data: memoryview) -> None:
+        from ebpf.codegen.image import address_of
+
+        self.starts, self.lengths, self.data = starts, lengths, data
+        self.count = len(starts)
+        self.retvals = array("I", bytes(4 * self.count))
+        self.positions = array("Q", bytes(8 * self.count))
+        self.out = bytearray(sum(lengths))
+        self.changed: dict[int, bytes] = {}
+        self.cancelled = False
+        self._views = memoryview(self.out), data
+        self.source, self.target = address_of(data), address_of(self._views[0])
+
+    def packet(self, index: int) -> memoryview:
+        """Return a packet as it came."""
+        return self.data[self.starts[index] : self.starts[index] + self.lengths[index]]
+
+    def set(self, index: int, position: int, retval: int, left: bytes) -> None:
+        """Note the result of a packet that was copied to `position`, or would have been."""
+        self.positions[index] = position
+        self.retvals[index] = retval & M32
+        if len(left) == self.lengths[index]:
+            self.out[position : position + len(left)] = left
+        else:
+            self.changed[index] = left
+
+    def finish(self) -> tuple[array[int], array[int], array[int], bytes]:
+        """Return return values, positions, lengths and the bytes that packets now lie in."""
+        lengths, end = self.lengths, len(self.out)
+        if self.changed:
+            lengths = array("Q", lengths)
+        for index, packet in self.changed.items():
+            self.positions[index], lengths[index] = end, len(packet)
+            end += len(packet)
+        return self.retvals, self.positions, lengths, b"".join((self.out, *self.changed.values()))
+
+
+class OneByOne:
+    """What stands in for a lane where no native code runs the program. `index` is as of PacketLane."""
+
+    def __init__(self) -> None:
+        self.index = 0
+
+    def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:
+        """Run over packets `first` to `last` (exclusive), as PacketLane does."""
+        self.index, position = first, sum(batch.lengths[:first])
+        while self.index < last and not batch.cancelled:
+            ran = slowly(self.index)
+            batch.set(self.index, position, ran.retval, ran.data)
+            position += batch.lengths[self.index]
+            self.index += 1
+
+
+class PacketLane(Lane):
+    """A lane whose runs have packets of their own."""
+
+    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode) -> None:
+        from ebpf.codegen.image import address_of
+
+        self.form = form
+        self.ready = True
+        """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
+        view = memoryview(bytearray(form.fields))
+        self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
+        self._fields_address = address_of(view)
+        super().__init__(program, kernel, cpu=cpu, budget=budget, code=code)
+
+    def clear(self) -> None:
+        super().clear()
+        words, form = self.words, self.form
+        packet = Region("packet", memoryview(b""), 0, 0, readable=True, writable=form.writable)
+        self.state.enter(_CONTEXT, self._fields, _CONTEXT + 1)
+        self.state.enter(_PACKET, packet, _PACKET + 1)
+        self.state.point(_CONTEXT, _PACKET)
+        words[ARGUMENT], words[REGIONS] = _CONTEXT << OFFSET_BITS, 2
+        words[FORM], words[START], words[HIDDEN] = form.number, form.start, form.hidden
+        words[WRITABLE], words[SHORTEST], words[LONGEST] = form.writable, form.shortest, form.longest
+        words[FIELDS] = self._fields_address
+
+    def go_on(self, stop: int, packet: memoryview) -> tuple[int, bytes]:
+        """Finish the run over a packet that native code has come back from; return r0 and what is left of the packet.
+
+        What is left is in place, too, even after a fault, unless its length has changed.
+
+        Raises:
+            ProgramFault: as `Lane.finish` does.
+        """
+        context, memory = self.form.resume(bytes(packet)), AddressSpace()
+        context.attach(memory)
+        context.fields[:] = self._fields.data
+        memory.mirror = self.state
+        for number, region in memory.regions.items():
+            self.state.enter(number, region, self.words[NEXT])
+        try:
+            result = self.finish(memory, context, stop)
+        finally:
+            left = self.form.left(context)
+            if len(left) == len(packet):
+                packet[:] = left
+            self.clear()
+            self.ready = True
+        return result, left
+
+    def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:
+        """Run over packets `first` to `last` (exclusive) of a batch, until it is cancelled.
+
+        `slowly(index)` runs over one in another way, or raises what is wrong with it.
+
+        Raises:
+            ProgramFault: as `Lane.finish` does; with kind "closed" when the kernel was, meanwhile.
+        """
+        held, released = lane_calls("ebpf_batch")
+        words, call = self.words, released
+        self._take(batch, first, last)
+        while True:
+            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            stop = call(self.state.pointer)
+            if stop == EXIT or batch.cancelled:
+                self.epoch.pause()
+                self.wake_readers()
+                return
+            if stop == BETWEEN_RUNS:
+                self.pause()
+                call = released
+                continue
+            call = held
+            index, position = words[INDEX], words[POSITION]
+            length = batch.lengths[index]
+            if stop == REFUSED:
+                ran = slowly(index)
+                retval, left = ran.retval, ran.data
+            else:
+                retval, left = self.go_on(stop, memoryview(batch.out)[position : position + length])
+            batch.set(index, position, retval, left)
+            words[INDEX], words[POSITION] = index + 1, position + length
+
+    @property
+    def index(self) -> int:
+        """Which packet is next, or has failed."""
+        return self.words[INDEX]
+
+    def _take(self, batch: PacketBatch, first: int, last: int) -> None:
+        words = self.words
+        words[INDEX], words[COUNT] = first, last
+        words[SOURCE], words[SOURCE_SIZE] = batch.source, len(batch.data)
+        words[STARTS], words[LENGTHS] = batch.starts.buffer_info()[0], batch.lengths.buffer_info()[0]
+        words[OUT], words[POSITION], words[ROOM] = batch.target, sum(batch.lengths[:first]), len(batch.out)
+        words[POSITIONS], words[RETVALS] = batch.positions.buffer_info()[0], batch.retvals.buffer_info()[0]

@@ -1,0 +1,187 @@
+"""Runs compiled programs: what they ask of the host while they run, and the interpreter for what they leave to it."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable
+from typing import TypeAlias
+from ebpf.vm import interpreter
+from ebpf.vm.alu import M32, M64
+from ebpf.vm.execution import HelperCall, python_stack_is_full
+from ebpf.vm.fault import Fault
+from ebpf.vm.jit.compiled import CompiledProgram
+from ebpf.vm.jit.control import REPLACED
+from ebpf.vm.jit.host import Host
+from ebpf.vm.jit.tiers import Tiers, tiers_of
+from ebpf.vm.machine import Run
+from ebpf.vm.native import (
+    ACTION,
+    AT,
+    CHANGES,
+    DEPTH,
+    ENTRY,
+    FUEL,
+    NUMBERS,
+    SIZE,
+    STATUS,
+    Action,
+    Stop,
+    load_interpreter,
+    native_code,
+)
+from ebpf.vm.program import Program
+from ebpf.vm.values import Places
+
+CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
+"""Gives the native code of a program, None where the interpreter runs it."""
+
+_ANSWERED = 0
+_EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
+_ENTER = int(Action.ENTER)
+
+
+class Machine(interpreter.Machine):
+    """One run in native code that was compiled for its program."""
+
+    __slots__ = ("_code_for",)
+
+    def __init__(self, run: Run, helper: HelperCall | None, code_for: CodeFor) -> None:
+        self._code_for = code_for
+        super().__init__(run, helper)
+
+    def loop(self, slot: int) -> int:
+        """Enter the function at `slot` and return its r0."""
+        words = self.state.words
+        code = self._code_for(self.run.program)
+        if code is None:
+            return super().loop(slot)
+        with Host(self) as host:
+            words[AT], words[ACTION] = slot, _ENTER
+            stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
+        if stop == _EXIT:
+            if words[CHANGES] != self._changes and words[DEPTH]:
+                self.catch_up()
+            return words[0]
+        if stop == _RAISED:
+            raise self._raised(host.pending)
+        return self.go_on(stop) if stop == _COMPILED else super().loop(slot)
+
+    def _raised(self, pending: BaseException | None) -> BaseException:
+        """Return what was raised while compiled code was asking; nothing could be where the stack was full."""
+        at = self.state.words[AT]
+        if pending is None or isinstance(pending, RecursionError):
+            return self.report(python_stack_is_full(), at)
+        return self.report(pending, at) if isinstance(pending, Fault) else pending
+
+    def answer(self) -> None:
+        """Answer what compiled code asks. STATUS says how; it stays as it is where an exception is raised."""
+        words = self.state.words
+        words[STATUS] = self._answer(words[ACTION], words[AT])
+
+    def _answer(self, why: int, at: int) -> int:
+        words = self.state.words
+        if words[CHANGES] != self._changes:
+            self.catch_up()
+        if why == Stop.FUEL:
+            self._pause(at)
+            return _ANSWERED
+        if words[FUEL] >> 63 and why in (Stop.HELPER, Stop.TAIL):
+            self._refuel(at)
+        if why == Stop.HELPER:
+            arguments = (words[1], words[2], words[3], words[4], words[5])
+            words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+        elif why == Stop.TAIL:
+            return self._replace()
+        elif why == Stop.MAP:
+            self._find_map(at)
+        else:
+            self._find_map_value(at)
+        return _ANSWERED
+
+    def _pause(self, at: int) -> None:
+        """Let signals be handled and other threads run, which native code that holds the GIL does not."""
+        code = self._code_for(self.run.program)
+        if code is not None and not code.is_long:
+            code.is_long = True
+            time.sleep(0)
+        self._refuel(at)
+
+    def _replace(self) -> int:
+        """Carry out a tail call: run the other program in place of the function that calls it."""
+        words, program = self.state.words, self.run.program
+        target = self.tail_target(words[1], words[2], words[3] & M32)
+        if target is None:
+            return _ANSWERED
+        depth = words[DEPTH] - 1
+        if words[NUMBERS + depth]:
+            self.memory.remove(words[NUMBERS + depth] << 32)
+        self._stacks = self._stacks[:depth]
+        words[DEPTH] = depth
+        self._switch(target)
+        words[0] = self.loop(0)
+        self._switch(program)
+        return REPLACED
+
+
+class Compiled:
+    """Programs in native code, checked or `trusted`; `patient` ones wait for the compiler before the first run."""
+
+    def __init__(self, *, trusted: bool, patient: bool) -> None:
+        self._trusted = trusted
+        self._patient = patient
+
+    def code_for(self, program: Program) -> CompiledProgram | None:
+        """Return a program's native code; None where the interpreter has to run it so far. Raises CompileError."""
+        tiers = tiers_of(program, trusted=self._trusted)
+        return tiers.now() if self._patient else tiers.code
+
+    def now(self, program: Program) -> str:
+        """Return the name of the engine that runs a program at the moment."""
+        return "interpreter" if tiers_of(program, trusted=self._trusted).code is None else "jit"
+
+    def execute(self, run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
+        """Run the program of `run` with `arguments` in r1 and up; return r0. As `interpreter.execute`.
+
+        Raises CompileError, too.
+        """
+        program, machine = run.program, Machine(run, helper, self.code_for)
+        try:
+            return interpreter.run_in(machine, arguments)
+        finally:
+            tiers_of(program, trusted=self._trusted).count(machine.executed)
+
+    def lane_code(self, program: Program) -> LaneCode:
+        """Return what a lane runs. Raises CompileError."""
+        return LaneCode(program, self.code_for, tiers_of(program, trusted=self._trusted))
+
+
+class LaneCode:
+    """What a lane runs: native code, which it keeps mapped, or the interpreter."""
+
+    def __init__(self, program: Program, code_for: CodeFor, tiers: Tiers) -> None:
+        self._program = program
+        self._code_for = code_for
+        self._tiers = tiers
+        self._code = native_code(program, load_interpreter())
+        self._compiled: CompiledProgram | None = None
+
+    def take(self, places: Places) -> array[int]:
+        """As `NativeCode.take`."""
+        code = self._code.take(places)
+        self.renew(code, 0)
+        return code
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Let a lane that has run so many instructions go on in the best code that there is now."""
+        self._tiers.count(instructions)
+        self._enter(code)
+
+    def follow(self, code: array[int]) -> None:
+        """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
+        self._tiers.follow(self, lambda: self._enter(code))
+
+    def _enter(self, code: array[int]) -> None:
+        self._compiled = self._code_for(self._program)
+        if self._compiled is not None:
+            code[ENTRY] = self._compiled.address

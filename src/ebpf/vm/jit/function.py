@@ -1,0 +1,308 @@
+"""One function of a program as one function of LLVM.
+
+It is `{ r0, fuel, stop } f(machine, depth, fuel, r1, ..., r5)`: `depth` is how many frames are open below it, `fuel`
+how many instructions may run, signed, and `stop` is EXIT, or says that the machine holds the state of all frames and
+the interpreter goes on (COMPILED), or that the host has an exception to raise (RAISED).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpf.asm.opcodes import (
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_JMP,
+    BPF_JMP32,
+    BPF_LDX,
+    BPF_ST,
+    BPF_STX,
+    EXIT,
+    GOTO,
+    GOTOL,
+    MAY_GOTO,
+)
+from ebpf.vm import native
+from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.flow import jump_target
+from ebpf.vm.jit import control
+from ebpf.vm.jit.arithmetic import arithmetic, condition
+from ebpf.vm.jit.blocks import Block, Function
+from ebpf.vm.jit.liveness import Liveness
+from ebpf.vm.jit.memory import memory
+from ebpf.vm.jit.origins import Region
+from ebpf.vm.jit.state import REGION_DATA, REGION_READ, REGION_WRITE, member
+from ebpf.vm.jit.writer import RARE, Values, Writer
+from ebpf.vm.native import Stop
+
+if TYPE_CHECKING:
+    from ebpf.vm.jit.module import ModuleCompiler
+
+RESULT = "{ i64, i64, i64 }"
+_WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
+_VARIABLES = ("first", "data", "read", "write")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """SSA values: a region's lowest address, and where it is in the host."""
+
+    first: str
+    data: str
+
+
+class FunctionCompiler:
+    """Writes one function."""
+
+    def __init__(self, module: ModuleCompiler, function: Function) -> None:
+        self.module = module
+        self.function = function
+        self.slots = module.slots
+        self.origins = module.origins
+        self.trusted = module.trusted
+        self.has_context = module.has_context
+        self.context_size = module.context_size
+        self.liveness: Liveness = module.liveness[function.entry]
+        self.writer = Writer()
+        self.block = next(iter(function.blocks.values()))
+        self.index = 0
+        self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
+        self._needs: dict[str, None] = {}
+        self._ends: dict[int, Values | None] = {}
+        self._regions: set[Region] = set()
+        self._may_call = False
+
+    def _names_frame(self, at: int) -> bool:
+        from ebpf.vm.jit.liveness import used
+
+        return bool(used(self.slots[at]) >> native.FRAME_POINTER & 1)
+
+    # What instructions ask for.
+
+    def pointer(self, base: str, offset: int) -> str:
+        """Return a pointer `offset` bytes behind another."""
+        return self.writer.value(f"getelementptr i8, ptr {base}, i64 {offset}") if offset else base
+
+    def machine(self, word: int) -> str:
+        """Return a pointer to a word of the machine."""
+        return self.pointer("%m", member(word))
+
+    def region(self, region: Region) -> Bounds:
+        """Return where a region is now."""
+        if region is Region.STACK:
+            return Bounds("%stack.first", "%stack")
+        self._regions.add(region)
+        name = region.value
+        if not self.module.moves_packet or region is Region.CONTEXT:
+            return Bounds(f"%{name}.first", f"%{name}.data")
+        first = self.writer.value(f"load i64, ptr %{name}.first.v")
+        return Bounds(first, self.writer.value(f"load ptr, ptr %{name}.data.v"))
+
+    def room(self, region: Region, span: int, *, write: bool) -> str:
+        """Return below which distance from the region's start an access of `span` bytes has to begin."""
+        if region is Region.STACK:
+            return str(max(STACK_SIZE - span + 1, 0))
+        name = f"%{region.value}.{'write' if write else 'read'}"
+        if self.module.moves_packet and region is Region.PACKET:
+            size = self.writer.value(f"load i64, ptr {name}.v")
+            return self.writer.value(f"call i64 @llvm.usub.sat.i64(i64 {size}, i64 {span - 1})")
+        self._needs[f"{name}.{span} = call i64 @llvm.usub.sat.i64(i64 {name}, i64 {span - 1})"] = None
+        return f"{name}.{span}"
+
+    def require(self, at: int, holds: str, *, even_if_trusted: bool = False) -> None:
+        """Go on only where `holds` is true; else the interpreter does, from instruction `at` on."""
+        if self.trusted and not even_if_trusted:
+            return
+        go_on = self.writer.label("go")
+        self.writer.line(f"br i1 {holds}, label %{go_on}, label %{self.leave_to_interpreter(at)}{RARE}")
+        self.writer.begin(go_on)
+
+    def leave_to_interpreter(self, at: int) -> str:
+        """Write the rare path that stores the state before instruction `at`; return its label."""
+        writer, label = self.writer, self.writer.label("leave")
+        live = self.liveness.before[at]
+        lines = [f"{label}:"]
+        for register in range(10):
+            if live >> register & 1:
+                lines += self._store_register(register)
+        lines += self.store_position(at)
+        lines.append("br label %leave")
+        writer.later(lines)
+        return label
+
+    def _store_register(self, register: int) -> list[str]:
+        value = self.writer.values.registers.get(register)
+        lines = []
+        if value is None:
+            value = self.writer.name()
+            lines.append(f"{value} = load i64, ptr %R{register}")
+        place = self.writer.name()
+        return [
+            *lines,
+            f"{place} = getelementptr i8, ptr %m, i64 {member(register)}",
+            f"store i64 {value}, ptr {place}",
+        ]
+
+    def store_registers(self, registers: int) -> list[str]:
+        """Return the lines that store registers (as bits) into the machine."""
+        return [line for register in range(10) if registers >> register & 1 for line in self._store_register(register)]
+
+    def store_position(self, at: int, *, executed: int = 0) -> list[str]:
+        """Return the lines that store the instruction and the fuel that is left before it; after it with `executed` 1."""
+        fuel, at_place, fuel_place = (self.writer.name() for _ in range(3))
+        values = self.writer.values
+        return [
+            f"{fuel} = sub i64 {values.fuel}, {values.spent + executed}",
+            f"{at_place} = getelementptr i8, ptr %m, i64 {member(native.AT)}",
+            f"store i64 {at}, ptr {at_place}",
+            f"{fuel_place} = getelementptr i8, ptr %m, i64 {member(native.FUEL)}",
+            f"store i64 {fuel}, ptr {fuel_place}",
+        ]
+
+    def slots_ahead(self, at: int, most: int) -> Iterator[int]:
+        """Iterate over the instructions from `at` to the end of the block."""
+        return iter(self.block.slots[self.index : self.index + most])
+
+    def forget_packet(self) -> None:
+        """Take note that the packet may have moved."""
+        values = self.writer.values
+        packet = Region.PACKET.value
+        values.proven = {key: known for key, known in values.proven.items() if key[1] != packet}
+        values.distances = {key: known for key, known in values.distances.items() if key[1] != packet}
+
+    # The function as a whole.
+
+    def compile(self) -> list[str]:
+        """Return its lines."""
+        writer = self.writer
+        for start, block in self.function.blocks.items():
+            self._begin(block)
+            self._ends[start] = writer.values.copy() if self._body(block) else None
+        head = [
+            f"define internal fastcc {RESULT} @f{self.function.entry}(ptr %m, i64 %depth, i64 %fuel.0, "
+            f"{', '.join(f'i64 %a{n}' for n in range(1, 6))}) {{",
+            "entry:",
+            *self._prologue(),
+            f"br label %b{self.function.entry}",
+        ]
+        return [*head, *writer.lines, *writer.rare, *control.leaving(self), "}"]
+
+    def _begin(self, block: Block) -> None:
+        """Go on with what the only predecessor left, or with the variables."""
+        writer, self.block, self.index = self.writer, block, 0
+        writer.begin(f"b{block.start}")
+        writer.dirty = set()
+        only = block.predecessors[0] if len(block.predecessors) == 1 and block.start != self.function.entry else None
+        known = self._ends.get(only) if only is not None else None
+        if known is None:
+            writer.values = Values(registers={native.FRAME_POINTER: "%r10"} if self.uses_frame else {})
+            writer.values.fuel = writer.value("load i64, ptr %FUEL")
+        else:
+            writer.values = known.copy()
+        if block.is_loop_header:
+            control.refuel(self, block.start)
+
+    def _body(self, block: Block) -> bool:
+        """Write a block; False where it ends before its last instruction does."""
+        for self.index, at in enumerate(block.slots):
+            if not self._instruction(at):
+                self.writer.line(f"br label %{self.leave_to_interpreter(at)}")
+                return False
+            self.writer.values.spent += 1
+        last = self.slots[block.slots[-1]]
+        if last.opcode != EXIT:
+            self._end(block)
+        return True
+
+    def _instruction(self, at: int) -> bool:
+        slot = self.slots[at]
+        kind = slot.opcode & 7
+        if kind in (BPF_ALU, BPF_ALU64):
+            return arithmetic(self.writer, slot)
+        if kind in (BPF_LDX, BPF_ST, BPF_STX):
+            return memory(self, at)
+        if kind in (BPF_JMP, BPF_JMP32):
+            return jump_target(slot, at) is not None or control.call_or_exit(self, at)
+        return control.constant(self, at)
+
+    def _end(self, block: Block) -> None:
+        """Write the way on from a block that does not return."""
+        at = block.slots[-1]
+        slot, writer = self.slots[at], self.writer
+        target = jump_target(slot, at)
+        live = 0
+        for after in block.successors:
+            live |= self.liveness.before[after]
+        inherits = all(len(self.function.blocks[after].predecessors) == 1 for after in block.successors)
+        if not inherits or self.function.entry in block.successors:
+            writer.flush_fuel()
+        if target is None or slot.opcode in (GOTO, GOTOL) or len(block.successors) == 1:
+            writer.flush(live)
+            writer.line(f"br label %b{block.successors[0]}")
+            return
+        holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot)
+        writer.flush(live)
+        writer.line(f"br i1 {holds}, label %b{target}, label %b{at + 1}")
+
+    def _prologue(self) -> Iterator[str]:
+        yield from (f"%R{register} = alloca i64" for register in range(10))
+        yield "%FUEL = alloca i64"
+        yield "store i64 %fuel.0, ptr %FUEL"
+        yield f"%calls.p = getelementptr i8, ptr %m, i64 {member(native.CALLS)}"
+        yield from control.open_frame(self)
+        for register in range(10):
+            if self.liveness.entry >> register & 1 or 1 <= register <= 5:
+                yield from self._argument(register)
+        yield from self._bounds()
+        yield from self._needs
+
+    def _argument(self, register: int) -> Iterator[str]:
+        value = f"%a{register}"
+        if not 1 <= register <= 5:
+            value = f"%first.r{register}"
+            yield f"{value}.p = getelementptr i8, ptr %m, i64 {member(register)}"
+            yield f"{value} = load i64, ptr {value}.p"
+        yield f"store i64 {value}, ptr %R{register}"
+
+    def _bounds(self) -> Iterator[str]:
+        for region in sorted(self._regions, key=lambda region: region.value):
+            name = f"%{region.value}"
+            yield f"{name}.p = getelementptr i8, ptr %m, i64 {member(_WORDS[region])}"
+            if region is Region.PACKET and self.module.moves_packet:
+                yield from (f"{name}.{v}.v = alloca {'ptr' if v == 'data' else 'i64'}" for v in _VARIABLES)
+                yield from self.load_bounds(region, "")
+                yield from self.keep_bounds(region, "")
+            else:
+                yield from self.load_bounds(region, "")
+
+    def load_bounds(self, region: Region, suffix: str) -> Iterator[str]:
+        """Return the lines that load a region's bounds from the machine into values with a suffix."""
+        name, new = f"%{region.value}", f"%{region.value}{suffix}"
+        yield f"{new}.place = load ptr, ptr {name}.p"
+        yield f"{new}.first = load i64, ptr {new}.place"
+        for member_name, offset in (("data", REGION_DATA), ("read", REGION_READ), ("write", REGION_WRITE)):
+            yield f"{new}.{member_name}.p = getelementptr i8, ptr {new}.place, i64 {offset}"
+        yield f"{new}.data = load ptr, ptr {new}.data.p"
+        for member_name in ("read", "write"):
+            yield f"{new}.{member_name}.n = load i32, ptr {new}.{member_name}.p"
+            yield f"{new}.{member_name} = zext i32 {new}.{member_name}.n to i64"
+
+    def keep_bounds(self, region: Region, suffix: str) -> Iterator[str]:
+        """Return the lines that store loaded bounds into their variables."""
+        for variable in _VARIABLES:
+            kind = "ptr" if variable == "data" else "i64"
+            yield f"store {kind} %{region.value}{suffix}.{variable}, ptr %{region.value}.{variable}.v"
+
+    def moved(self) -> None:
+        """Write the reloading of the packet's bounds after something that may have moved it."""
+        if self.module.moves_packet:
+            self._regions.add(Region.PACKET)
+            suffix = f".{self.writer.label('again')}"
+            self.writer.lines.extend(self.load_bounds(Region.PACKET, suffix))
+            self.writer.lines.extend(self.keep_bounds(Region.PACKET, suffix))
+            self.forget_packet()
+
+
+COMPILED, RAISED = int(Stop.COMPILED), int(Stop.RAISED)

@@ -1,0 +1,87 @@
+"""How compiled code calls Python, and how what Python raises meanwhile gets past native code.
+
+ctypes can only print an exception that a callback raises. A signal that came while native code ran is handled as soon
+as Python code begins, so a function would raise KeyboardInterrupt before its first statement. A generator that waits
+inside of `try` does not: it is resumed there. Each one answers one call at a time, so each entry into compiled code
+has its own; they are made once and used again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ebpf.vm.native import HOST
+
+if TYPE_CHECKING:
+    from ebpf.vm.jit.engine import Machine
+
+_idle: deque[_Callback] = deque()
+
+
+class _Callback:
+    """A function that native code may call at `address`, and whom it asks."""
+
+    def __init__(self) -> None:
+        from ctypes import CFUNCTYPE, c_uint64, c_void_p, cast
+
+        self.machine: Machine | None = None
+        self.pending: BaseException | None = None
+        generator = self._answers()
+        next(generator)
+        # The question, a second argument, is in struct machine, too: send() takes one.
+        self._function: Any = CFUNCTYPE(c_uint64, c_uint64)(generator.send)
+        self.address = cast(self._function, c_void_p).value or 0
+
+    def _answers(self) -> Generator[int, int, None]:
+        try:
+            # The jump back is inside of `try`: a signal may be handled there.
+            while True:
+                yield 0
+                self.machine.answer()  # type: ignore[union-attr]  # nobody calls a callback without a machine
+        except GeneratorExit:
+            return
+        except BaseException as error:  # noqa: BLE001  # native code is in between: `Machine.loop` raises it again
+            self.pending = error
+            yield 0
+
+
+class Host:
+    """For the time of a context, whom a machine's compiled code asks. `pending` is what was raised meanwhile."""
+
+    __slots__ = ("_before", "_callback", "_machine", "pending")
+
+    def __init__(self, machine: Machine) -> None:
+        self.pending: BaseException | None = None
+        self._machine = machine
+        self._before = 0
+        self._callback: _Callback | None = None
+
+    def __enter__(self) -> Host:
+        _leave_room()
+        callback = _idle.pop() if _idle else _Callback()
+        callback.machine, self._callback = self._machine, callback
+        words = self._machine.state.words
+        self._before, words[HOST] = words[HOST], callback.address
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        callback = self._callback
+        assert callback is not None  # __enter__ has set it
+        self._machine.state.words[HOST] = self._before
+        self.pending, callback.machine = callback.pending, None
+        if self.pending is None:
+            _idle.append(callback)
+
+
+def _leave_room() -> None:
+    """Raise RecursionError here, where it can be caught, rather than where the generator is to be resumed."""
+    _one_more()
+
+
+def _one_more() -> None:
+    pass

@@ -1,0 +1,229 @@
+"""Loads, stores and atomic operations as LLVM IR, each access checked against the region that it goes to.
+
+Accesses of one block through the same pointer share a check of all the bytes that they touch. Where that fails, the
+interpreter goes on from the first of them, so that what it stores and where it stops is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpf.asm.opcodes import (
+    BPF_ADD,
+    BPF_ALU64,
+    BPF_ATOMIC,
+    BPF_CMPXCHG,
+    BPF_FETCH,
+    BPF_LDX,
+    BPF_LOAD_ACQ,
+    BPF_MEM,
+    BPF_MEMSX,
+    BPF_MOV,
+    BPF_ST,
+    BPF_STORE_REL,
+    BPF_STX,
+    BPF_SUB,
+    BPF_X,
+    CALL,
+    CALLX,
+    LDIMM64,
+)
+from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.control import library_call
+from ebpf.vm.jit.liveness import defined
+from ebpf.vm.jit.origins import NOTHING, Origin, Region
+from ebpf.vm.program import Slot
+from ebpf.vm.steps import SIZES
+
+if TYPE_CHECKING:
+    from ebpf.vm.jit.function import FunctionCompiler
+
+_WINDOW = 64
+"""How many instructions ahead are looked at for accesses that can share a check."""
+_TAGS = {Region.STACK: "!2", Region.PACKET: "!3", Region.CONTEXT: "!4"}
+_ANY_MEMORY = "!1"
+_CHANGES = {0x00: "add", 0x40: "or", 0x50: "and", 0xA0: "xor", 0xE0: "xchg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One access: the register with the address, bytes from there, what is done."""
+
+    base: int
+    offset: int
+    size: int
+    reads: bool
+    writes: bool
+
+
+def access_of(slot: Slot) -> Access | None:
+    """Return what a load or store accesses; None for another instruction, and for those that the host carries out."""
+    kind, mode, size = slot.opcode & 7, slot.opcode & 0xE0, SIZES[slot.opcode & 0x18]
+    if kind == BPF_LDX and (mode == BPF_MEM or (mode == BPF_MEMSX and size < 8)):
+        return Access(slot.src, slot.off, size, True, False)
+    if kind in (BPF_ST, BPF_STX) and mode == BPF_MEM:
+        return Access(slot.dst, slot.off, size, False, True)
+    if kind != BPF_STX or mode != BPF_ATOMIC:
+        return None
+    if slot.imm == BPF_LOAD_ACQ:
+        return Access(slot.src, slot.off, size, True, False)
+    if slot.imm == BPF_STORE_REL:
+        return Access(slot.dst, slot.off, size, False, True)
+    known = slot.imm == BPF_CMPXCHG or slot.imm & ~BPF_FETCH in _CHANGES
+    exchange_without_result = slot.imm & ~BPF_FETCH == 0xE0 and not slot.imm & BPF_FETCH
+    if size < 4 or not known or exchange_without_result:
+        return None
+    return Access(slot.dst, slot.off, size, True, True)
+
+
+def memory(compiler: FunctionCompiler, at: int) -> bool:
+    """Write a load or store; False where it is the host's."""
+    slot = compiler.slots[at]
+    access = access_of(slot)
+    if access is None:
+        return False
+    origin = compiler.origins.at.get(at, NOTHING)
+    host = _locate(compiler, at, access, origin)
+    if slot.opcode & 0xE0 == BPF_ATOMIC:
+        _check_alignment(compiler, at, access, host)
+        _atomic(compiler, slot, access, host)
+    else:
+        _plain(compiler, slot, access, host, _TAGS.get(origin.region, _ANY_MEMORY))
+    return True
+
+
+def _plain(compiler: FunctionCompiler, slot: Slot, access: Access, host: str, tag: str) -> None:
+    writer, bits = compiler.writer, 8 * access.size
+    alias = f", align 1, !tbaa {tag}0"
+    if access.reads:
+        loaded = writer.value(f"load i{bits}, ptr {host}{alias}")
+        if slot.opcode & 0xE0 == BPF_MEMSX:
+            loaded, bits = writer.value(f"sext i{bits} {loaded} to i64"), 64
+        writer.write(slot.dst, loaded, bits)
+    else:
+        narrow = slot.imm & (1 << bits) - 1
+        stored = str(narrow) if slot.opcode & 7 == BPF_ST and bits < 64 else str(slot.imm)
+        if slot.opcode & 7 == BPF_STX:
+            stored = writer.read_narrow(slot.src, bits)
+        writer.line(f"store i{bits} {stored}, ptr {host}{alias}")
+
+
+def _check_alignment(compiler: FunctionCompiler, at: int, access: Access, host: str) -> None:
+    """The host's own memory may be less aligned than the program's addresses."""
+    if access.size == 1:
+        return
+    writer = compiler.writer
+    address = writer.add(writer.read(access.base), access.offset)
+    both = writer.value(f"or i64 {writer.value(f'ptrtoint ptr {host} to i64')}, {address}")
+    low = writer.value(f"and i64 {both}, {access.size - 1}")
+    compiler.require(at, writer.value(f"icmp eq i64 {low}, 0"))
+
+
+def _atomic(compiler: FunctionCompiler, slot: Slot, access: Access, host: str) -> None:
+    writer, bits = compiler.writer, 8 * access.size
+    kind, alignment = f"i{bits}", f"align {access.size}"
+    if slot.imm == BPF_LOAD_ACQ:
+        writer.write(slot.dst, writer.value(f"load atomic {kind}, ptr {host} acquire, {alignment}"), bits)
+        return
+    operand = writer.read_narrow(slot.src, bits)
+    if slot.imm == BPF_STORE_REL:
+        writer.line(f"store atomic {kind} {operand}, ptr {host} release, {alignment}")
+    elif slot.imm == BPF_CMPXCHG:
+        expected = writer.read_narrow(0, bits)
+        pair = writer.value(f"cmpxchg ptr {host}, {kind} {expected}, {kind} {operand} seq_cst seq_cst, {alignment}")
+        writer.write(0, writer.value(f"extractvalue {{ {kind}, i1 }} {pair}, 0"), bits)
+    else:
+        change = _CHANGES[slot.imm & ~BPF_FETCH]
+        old = writer.value(f"atomicrmw {change} ptr {host}, {kind} {operand} seq_cst, {alignment}")
+        if slot.imm & BPF_FETCH:
+            writer.write(slot.src, old, bits)
+
+
+def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin) -> str:
+    """Return the host's pointer for an access that is allowed; the interpreter gets those that are not."""
+    proven = _proven(compiler, access, origin)
+    if proven is not None:
+        return proven
+    if origin.region in (Region.STACK, Region.PACKET) or (origin.region is Region.CONTEXT and compiler.has_context):
+        return _bounded(compiler, at, access, origin.region)
+    writer = compiler.writer
+    address = writer.add(writer.read(access.base), access.offset)
+    flags = access.reads + 2 * access.writes
+    found = writer.name()
+    writer.lines += library_call(compiler, found, "ebpf_find", f"i64 {address}, i64 {access.size}, i64 {flags}")
+    compiler.require(at, writer.value(f"icmp ne i64 {found}, 0"), even_if_trusted=True)
+    return writer.value(f"inttoptr i64 {found} to ptr")
+
+
+def _proven(compiler: FunctionCompiler, access: Access, origin: Origin) -> str | None:
+    """Return the pointer where the origin says it all, None where it doesn't."""
+    if origin.exact is None:
+        return None
+    offset = origin.exact + access.offset
+    if origin.region is Region.STACK and -STACK_SIZE <= offset <= -access.size:
+        return compiler.pointer("%stack", STACK_SIZE + offset)
+    inside = 0 <= offset <= compiler.context_size - access.size
+    if origin.region is Region.CONTEXT and inside and not access.writes:
+        return compiler.pointer(compiler.region(Region.CONTEXT).data, offset)
+    return None
+
+
+def _bounded(compiler: FunctionCompiler, at: int, access: Access, region: Region) -> str:
+    """Compare an access with the bounds of its region, if an earlier comparison does not cover it."""
+    writer, values = compiler.writer, compiler.writer.values
+    base = writer.read(access.base)
+    root, start = values.sums.get(base, (base, 0))
+    start += access.offset
+    bounds = compiler.region(region)
+    distance = values.distances.get((root, region.value))
+    if distance is None:
+        distance = values.distances[root, region.value] = writer.value(f"sub i64 {root}, {bounds.first}")
+    ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
+    for write in ways:
+        known = values.proven.get((root, region.value, write))
+        if compiler.trusted or (known is not None and known[0] <= start and start + access.size <= known[1]):
+            continue
+        low, high = _extent(compiler, at, root, region, write=write)
+        values.proven[root, region.value, write] = (low, high)
+        lowest = distance if not low else writer.value(f"add i64 {distance}, {low}")
+        room = compiler.room(region, high - low, write=write)
+        compiler.require(at, writer.value(f"icmp ult i64 {lowest}, {room}"))
+    return compiler.pointer(writer.value(f"getelementptr i8, ptr {bounds.data}, i64 {distance}"), start)
+
+
+def _extent(compiler: FunctionCompiler, at: int, root: str, region: Region, *, write: bool) -> tuple[int, int]:
+    """Return the bytes around `root` that the accesses from here to the end of the block touch."""
+    sums = compiler.writer.values.sums
+    bases: dict[int, int] = {}
+    for register, value in compiler.writer.values.registers.items():
+        origin, constant = sums.get(value, (value, 0))
+        if origin == root:
+            bases[register] = constant
+    ends: list[int] = []
+    for ahead in compiler.slots_ahead(at, _WINDOW):
+        slot = compiler.slots[ahead]
+        access = access_of(slot)
+        if access is not None and access.base in bases and (access.writes if write else access.reads):
+            if compiler.origins.at.get(ahead, NOTHING).region is region:
+                start = bases[access.base] + access.offset
+                ends += [start, start + access.size]
+        if slot.opcode in (CALL, CALLX):
+            break
+        _follow(slot, bases)
+    return min(ends), max(ends)
+
+
+def _follow(slot: Slot, bases: dict[int, int]) -> None:
+    """Keep track of which registers are a constant away from the root."""
+    written = defined(slot)
+    operation = slot.opcode & 0xF0
+    if slot.opcode & 7 == BPF_ALU64 and slot.opcode != LDIMM64:
+        if operation == BPF_MOV and slot.opcode & BPF_X and not slot.off and slot.src in bases:
+            bases[slot.dst] = bases[slot.src]
+            return
+        if operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X and slot.dst in bases:
+            bases[slot.dst] += slot.imm if operation == BPF_ADD else -slot.imm
+            return
+    for register in [register for register in bases if written >> register & 1]:
+        del bases[register]

@@ -1,0 +1,195 @@
+"""Where pointers come from: the region that each memory access most likely goes to.
+
+An origin is a hint, except for its `exact` offset: compiled code compares an address with the bounds of its origin,
+and what does not fit goes to the interpreter. So a wrong hint costs time, never a result. `exact` is proven: the
+register holds the end of the frame's stack, or the start of the context, plus that constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from heapq import heappop, heappush
+
+from ebpf.asm.opcodes import (
+    BPF_ADD,
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_ATOMIC,
+    BPF_LDX,
+    BPF_MEM,
+    BPF_MOV,
+    BPF_STX,
+    BPF_SUB,
+    BPF_X,
+    CALL,
+    CALLX,
+    LDIMM64,
+)
+from ebpf.vm.jit.blocks import Function, calls_function
+from ebpf.vm.jit.liveness import defined
+from ebpf.vm.program import Slot
+from ebpf.vm.steps import SIZES
+
+
+class Region(Enum):
+    """What a pointer points into. NONE: it is a number, or nothing is known; MANY: different things."""
+
+    NONE = "none"
+    CONTEXT = "context"
+    PACKET = "packet"
+    STACK = "stack"
+    MANY = "many"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A region, and the offset from its beginning (of a stack: from its end) where that is proven."""
+
+    region: Region
+    exact: int | None = None
+
+
+NOTHING = Origin(Region.NONE)
+FRAME = Origin(Region.STACK, 0)
+PACKET = Origin(Region.PACKET)
+
+
+def join(a: Origin, b: Origin) -> Origin:
+    """Return what is known of a value that is `a` on one path and `b` on another."""
+    if a == b:
+        return a
+    if a.region is b.region or b.region is Region.NONE:
+        return Origin(a.region)
+    return Origin(b.region) if a.region is Region.NONE else Origin(Region.MANY)
+
+
+Registers = list[Origin]
+
+
+class Origins:
+    """The origins of a whole program.
+
+    `packet_fields` are the offsets of the internal context where pointers into the packet are; `has_context` tells
+    whether r1 is a context at all. `at[slot]` is the origin of the base register of a load or store.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        functions: Mapping[int, Function],
+        *,
+        has_context: bool,
+        packet_fields: frozenset[int],
+    ) -> None:
+        self.at: dict[int, Origin] = {}
+        self._slots = slots
+        self._functions = functions
+        self._packet_fields = packet_fields
+        self._arguments: dict[int, Registers | None] = dict.fromkeys(functions)
+        self._cells: dict[int, dict[int, Origin]] = {entry: {} for entry in functions}
+        first = Origin(Region.CONTEXT, 0) if has_context else NOTHING
+        self._arguments[0] = [first, NOTHING, NOTHING, NOTHING, NOTHING]
+        self._changed = True
+        while self._changed:  # what one function is called with depends on the others
+            self._changed = False
+            for function in functions.values():
+                self._analyse(function)
+
+    def _analyse(self, function: Function) -> None:
+        arguments = self._arguments[function.entry]
+        if arguments is None:  # only called back, so far
+            arguments = [NOTHING] * 5
+        states: dict[int, Registers] = {function.entry: [NOTHING, *arguments, *[NOTHING] * 4, FRAME]}
+        cells = self._cells[function.entry]
+        order = list(function.blocks)
+        place = {start: index for index, start in enumerate(order)}
+        pending, waiting = [0], {0}
+        while pending:
+            waiting.discard(pending[0])
+            start = order[heappop(pending)]
+            registers = states[start].copy()
+            before = len(cells)
+            for at in function.blocks[start].slots:
+                self._step(self._slots[at], at, registers, cells)
+            if len(cells) != before:
+                self._changed = True
+            for after in function.blocks[start].successors:
+                known = states.get(after)
+                merged = registers if known is None else [join(a, b) for a, b in zip(known, registers, strict=True)]
+                if merged != known:
+                    states[after] = merged.copy()
+                    if place[after] not in waiting:
+                        waiting.add(place[after])
+                        heappush(pending, place[after])
+
+    def _step(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
+        kind = slot.opcode & 7
+        if kind == BPF_ALU64:
+            registers[slot.dst] = _arithmetic(slot, registers)
+        elif kind == BPF_LDX:
+            base = self.at[at] = registers[slot.src]
+            registers[slot.dst] = self._loaded(slot, base, cells)
+        elif kind in (2, BPF_STX):
+            self._store(slot, at, registers, cells)
+        elif calls_function(slot):
+            self._call(at + 1 + slot.imm, registers)
+        elif slot.opcode in (CALL, CALLX):
+            registers[0] = NOTHING
+        elif kind == BPF_ALU or slot.opcode == LDIMM64:
+            registers[slot.dst] = NOTHING
+
+    def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
+        if SIZES[slot.opcode & 0x18] != 8 or slot.opcode & 0xE0 != BPF_MEM or base.exact is None:
+            return NOTHING
+        place = base.exact + slot.off
+        if base.region is Region.CONTEXT:
+            return PACKET if place in self._packet_fields else NOTHING
+        return cells.get(place, NOTHING)
+
+    def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
+        base = self.at[at] = registers[slot.dst]
+        atomic = slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC
+        if atomic:
+            if slot.imm == 0x100:
+                self.at[at] = registers[slot.src]
+            written = defined(slot)
+            for register in range(11):
+                if written >> register & 1:
+                    registers[register] = NOTHING
+        elif slot.opcode & 7 == BPF_STX and SIZES[slot.opcode & 0x18] == 8:
+            stored = Origin(registers[slot.src].region)
+            if base.region is Region.STACK and base.exact is not None and stored != NOTHING:
+                place = base.exact + slot.off
+                cells[place] = join(cells.get(place, stored), stored)
+
+    def _call(self, entry: int, registers: Registers) -> None:
+        known = self._arguments[entry]
+        given = [_passed(origin) for origin in registers[1:6]]
+        joined = given if known is None else [join(a, b) for a, b in zip(known, given, strict=True)]
+        if joined != known:
+            self._arguments[entry] = joined
+            self._changed = True
+        registers[:6] = [NOTHING] * 6
+
+
+def _passed(origin: Origin) -> Origin:
+    """Return what a callee knows: the stack of its caller is not its own."""
+    return Origin(Region.MANY) if origin.region is Region.STACK else origin
+
+
+def _arithmetic(slot: Slot, registers: Registers) -> Origin:
+    value, operation, by_register = registers[slot.dst], slot.opcode & 0xF0, slot.opcode & BPF_X
+    if operation == BPF_MOV:
+        return registers[slot.src] if by_register and slot.off == 0 else NOTHING
+    if operation not in (BPF_ADD, BPF_SUB):
+        return NOTHING
+    if not by_register:
+        if value.exact is None:
+            return value
+        return Origin(value.region, value.exact + (slot.imm if operation == BPF_ADD else -slot.imm))
+    other = registers[slot.src]
+    if value.region is not Region.NONE and other.region is not Region.NONE:
+        return NOTHING  # a distance between pointers
+    return Origin(value.region if value.region is not Region.NONE else other.region)

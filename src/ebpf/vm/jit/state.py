@@ -1,0 +1,23 @@
+"""What compiled code and the host share, as LLVM sees it: offsets into struct machine and its parts (support/machine.h)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ebpf.vm import native
+
+CONTEXT: Final = "context"
+PACKET: Final = "packet"
+
+WORD: Final = 8
+REGION_DATA: Final = 8
+REGION_READ: Final = 16
+REGION_WRITE: Final = 32
+FRAME_SIZE: Final = WORD * native.FRAME_WORDS
+MAP_REFERENCE_SIZE: Final = WORD * native.REFERENCE_WORDS
+CODE_MAPS: Final = 2 * WORD
+
+
+def member(word: int) -> int:
+    """Return the offset in bytes of a word of struct machine."""
+    return WORD * word

@@ -1,0 +1,242 @@
+"""A lane: where runs of one program follow each other in native code (support/batch.c), each as if it were alone.
+
+Native code prepares a run, runs it and notes its result. Where it needs something that only Python has, it comes back
+in the middle; that run is finished here, by the interpreter, and the lane is made ready for the next one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+from ebpf.abi.types import MapType
+from ebpf.vm.context import Context
+from ebpf.vm.execution import MAX_LOOPS, Execution
+from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.interpreter import FIRST_SLICE, Machine
+from ebpf.vm.interpreter import SLICE as LONG_SLICE
+from ebpf.vm.leaks import checked
+from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.maps.epochs import CLOCK, Epoch
+from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region, object_region, value_region
+from ebpf.vm.native import (
+    ANSWERED,
+    ARGUMENT,
+    BUDGET,
+    CODE_WORDS,
+    CPU,
+    EPOCH,
+    FIRST_VALUE_WORDS,
+    FIRSTS,
+    GIVEN,
+    HOST,
+    LANE_CODE,
+    LANE_PATIENCE,
+    LANE_WORDS,
+    MAPS,
+    NOW,
+    REFERENCE_WORDS,
+    REGIONS,
+    SLICE,
+    TIMES,
+    NativeState,
+    Stop,
+    load_interpreter,
+)
+from ebpf.vm.values import Places, places_of
+
+if TYPE_CHECKING:
+    from ebpf.codegen.image import Call
+    from ebpf.vm.maps import Map
+    from ebpf.vm.program import Program
+
+EXIT = int(Stop.EXIT)
+BETWEEN_RUNS, REFUSED = 32, 33
+"""enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code."""
+
+
+def _first_value(map_: Map) -> memoryview | None:
+    """Return the element that code may name: that of an array of one."""
+    return map_.lookup(bytes(map_.key_size)) if map_.type == MapType.ARRAY and map_.max_entries == 1 else None
+
+
+@cache
+def lane_calls(name: str) -> tuple[Call, Call]:
+    """Return an entry of the image that takes a lane: one that keeps the GIL, one that releases it."""
+    return load_interpreter().calls(name)
+
+
+class LaneCode(Protocol):
+    """What a lane runs."""
+
+    def take(self, places: Places) -> array[int]:
+        """Return a struct code for one lane."""
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that the lane has run, between two runs; better code may go on from here."""
+
+    def follow(self, code: array[int]) -> None:
+        """Keep a lane, whose runs hold the GIL, in the best code that there is from now on."""
+
+
+class Lane:
+    """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
+
+    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: LaneCode) -> None:
+        from ebpf.codegen.image import address_of
+
+        self.program = program
+        self.kernel = kernel
+        self.cpu = cpu
+        self.budget = budget
+        self._owner = code
+        self.places = places_of(program)
+        self.code = code.take(self.places)
+        self._refs = self.code[CODE_WORDS:]
+        self.epoch = Epoch()
+        self.state = NativeState(LANE_WORDS)
+        self.words = self.state.words
+        self.firsts = [_first_value(map_) for map_ in program.maps]
+        self._firsts = array("Q", bytes(8 * FIRST_VALUE_WORDS * (len(program.maps) or 1)))
+        for index, (map_, view) in enumerate(zip(program.maps, self.firsts, strict=True)):
+            if view is not None:
+                region = value_region(view, map_)
+                sizes = len(view) if region.readable else 0, len(view) if region.writable else 0
+                self._firsts[FIRST_VALUE_WORDS * index : FIRST_VALUE_WORDS * (index + 1)] = array(
+                    "Q", (address_of(view), *sizes)
+                )
+        self.clear()
+
+    def clear(self) -> None:
+        """Make the lane ready for its next run, whatever is left of the last one."""
+        words, code = self.words, self.code
+        self.state.clear()
+        code[CODE_WORDS:] = self._refs
+        self.state.reach(self.places)
+        self.epoch.pause()
+        words[LANE_CODE] = code.buffer_info()[0]
+        words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
+        words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
+        words[ANSWERED] = 0
+        words[CPU] = self.cpu
+        words[EPOCH], words[NOW] = self.epoch.address, CLOCK
+        words[HOST] = load_interpreter().addresses["ebpf_answer"]
+
+    def pause(self) -> None:
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        self.wake_readers()
+        self._owner.renew(self.code, self.words[SLICE])
+        run = Run(self.program, self.kernel)
+        execution = Execution(run, None)
+        try:
+            execution.check_open()
+        except Fault as fault:
+            raise execution.report(fault, 0) from None
+
+    def wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        for ring in self.places.rings:
+            ring.wake_due()
+
+    def repeat(self, context: Context, times: int) -> int:
+        """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
+
+        Raises:
+            ProgramFault: as `testrun.execute_checked` does.
+        """
+        held, released = lane_calls("ebpf_repeat")
+        words = self.words
+        words[TIMES], call = times, held
+        while True:
+            memory = self._attach(context)
+            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            stop = call(self.state.pointer)
+            if stop == EXIT:
+                self.epoch.pause()
+                self.wake_readers()
+                return words[0]
+            if stop == BETWEEN_RUNS:
+                self.pause()
+                call = released
+                continue
+            call = held
+            result = self.finish(memory, context, stop)
+            words[TIMES] -= 1
+            if not words[TIMES]:
+                return result
+
+    def _attach(self, context: Context) -> AddressSpace:
+        """Put a context into native code's table of regions."""
+        self.clear()
+        memory = AddressSpace()
+        memory.mirror = self.state
+        memory.reach(self.places)
+        self.words[ARGUMENT] = context.attach(memory)
+        self.words[REGIONS] = len(memory.regions)
+        return memory
+
+    def finish(self, memory: AddressSpace, context: Context, stop: int) -> int:
+        """Finish the run that native code has come back from; return its r0. `memory` has what is in its table.
+
+        Raises:
+            ProgramFault: as `testrun.execute_checked` does.
+        """
+        run = Run(self.program, self.kernel, cpu=self.cpu, budget=self.budget, context=context, memory=memory)
+        return checked(run, lambda: _Continuation(run, self).finish(stop))
+
+    def known_maps(self) -> dict[int, Region]:
+        """Return the regions that native code has made for maps, by number."""
+        found = {}
+        for index, (map_, view) in enumerate(zip(self.program.maps, self.firsts, strict=True)):
+            at = CODE_WORDS + REFERENCE_WORDS * index
+            obj, value = self.code[at : at + 2]
+            if map_.native is not None:
+                continue
+            if obj:
+                found[obj >> OFFSET_BITS] = object_region(map_, f"map {map_.name}")
+            if value and view is not None:
+                found[value >> OFFSET_BITS] = value_region(view, map_)
+        return found
+
+
+class _Continuation(Machine):
+    """A run that native code has begun in a lane, and Python finishes."""
+
+    __slots__ = ("_lane",)
+
+    def __init__(self, run: Run, lane: Lane) -> None:
+        Execution.__init__(self, run, None)
+        words = lane.words
+        self._lane = lane
+        self._image = load_interpreter()
+        self._foreign = False
+        self.executed = 0
+        self.state = lane.state
+        self.start = words[ARGUMENT]
+        self._left = lane.budget - words[GIVEN]
+        self._stacks: list[int] = []
+        self._codes = {lane.program: lane.code}
+        self._programs = {lane.code.buffer_info()[0]: lane.program}
+        for number, region in lane.known_maps().items():
+            self.memory.adopt(number, region)
+        self.catch_up()
+
+    def finish(self, stop: int) -> int:
+        """Return r0."""
+        before, self.run.call = self.run.call, self.call
+        try:
+            return self.go_on(stop)
+        except Unwind as unwind:
+            return unwind.value
+        finally:
+            self.run.call = before
+            self.close()
+
+    def close(self) -> None:
+        """Give up the frames that a fault left open. The lane keeps its state and its code."""
+        self._codes.pop(self._lane.program, None)
+        super().close()
+
+    def _give_state_back(self) -> None:
+        pass

@@ -1,0 +1,19 @@
+/* What compiled programs call through `machine.calls`. */
+#include "frames.h"
+
+/* Return the host's memory of `size` bytes at `address`, 0 where they are not accessible in that way. */
+ENTRY u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
+  const struct region *region = m->table + (address >> 32 & m->mask);
+  u64 inside = address - region->first;
+  u64 index = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+  if (access & READABLE && inside >= region->read[index]) return 0;
+  if (access & WRITABLE && inside >= region->write[index]) return 0;
+  return (u64)region->data + inside;
+}
+
+ENTRY u64 ebpf_open_frame(struct machine *m, u64 depth) { return open_stack(m, depth); }
+
+ENTRY u64 ebpf_close_frame(struct machine *m, u64 end) {
+  close_stack(m, end);
+  return 0;
+}

@@ -1,0 +1,133 @@
+/* A program as a builtin function of CPython: f(buffer) runs it over the buffer, where it lies. Only functions of the
+   stable ABI are called, by addresses that the host takes from its own process; no object is looked into. */
+#include "lane.h"
+
+/* What is called of CPython, in the order of src/ebpf/vm/function.py. Objects are `void *`. */
+struct buffer;
+struct python {
+  const u8 *(ENTRY *bytes_as_string)(void *object);
+  int (ENTRY *get_buffer)(void *object, struct buffer *view, int flags);
+  void (ENTRY *release_buffer)(struct buffer *view);
+  void *(ENTRY *from_unsigned)(u64 value);
+  void *(ENTRY *new_tuple)(s64 size);
+  int (ENTRY *set_item)(void *tuple, s64 index, void *stolen);
+  void *(ENTRY *call)(void *callable, void *arguments, void *keywords);
+  void (ENTRY *retain)(void *object);
+  void (ENTRY *release)(void *object);
+  int (ENTRY *raised)(void *type);
+  void (ENTRY *clear)(void);
+  void *const *type_error; /* where the variables are that hold the classes */
+  void *const *buffer_error;
+};
+
+/* Address of a struct python. The host writes it before the code becomes executable; its digest is of 0. */
+__attribute__((section(".rodata.python"), visibility("hidden"))) const volatile u64 ebpf_python = 0;
+
+/* Py_buffer, part of the stable ABI since 3.11. */
+struct buffer {
+  u8 *data;
+  void *owner;
+  s64 length;
+  u64 rest[7];
+};
+enum { WRITABLE_BUFFER = 1 };
+
+/* What says whether a run may begin here without asking: all 0. */
+struct gate {
+  u64 owned;      /* virtual CPUs that have an owner */
+  u64 statistics; /* run times are counted */
+  u64 closed;     /* the kernel is */
+  u64 claimed;    /* virtual CPU 0 belongs to a run that began here and goes on in the host */
+};
+
+/* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
+enum busy { IDLE, HANDED_OVER, TAKEN };
+
+/* One function. The bytes of its `self` are the address of this. */
+struct function {
+  struct lane *lane;
+  struct gate *gate;
+  const u64 *closed; /* the program is, where not 0 */
+  u64 busy;          /* enum busy */
+  void *elsewhere;   /* callable(buffer): runs the program in another way, and says what is wrong */
+  void *go_on;       /* callable(stop, address, length): finishes the run that native code has begun */
+};
+
+static int open(const struct function *f) {
+  const struct gate *gate = f->gate;
+  return !(gate->owned | gate->statistics | gate->closed | gate->claimed | *f->closed | f->busy);
+}
+
+static void *call(const struct python *py, void *callable, void *arguments) {
+  if (!arguments) return 0;
+  void *result = py->call(callable, arguments, 0);
+  py->release(arguments);
+  return result;
+}
+
+static void *run_elsewhere(const struct python *py, const struct function *f, void *packet) {
+  void *arguments = py->new_tuple(1);
+  if (arguments) {
+    py->retain(packet);
+    py->set_item(arguments, 0, packet);
+  }
+  return call(py, f->elsewhere, arguments);
+}
+
+/* Give up the run that the host was to finish, but did not begin to. */
+static void abandon(struct function *f) {
+  struct machine *m = &f->lane->machine;
+  while (m->depth) forget(m, m->numbers[--m->depth] << 32);
+  f->busy = IDLE;
+}
+
+static void *go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
+  f->busy = HANDED_OVER;
+  f->gate->claimed = 1;
+  const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
+  void *arguments = py->new_tuple(3);
+  for (int i = 0; arguments && i < 3; i++) {
+    void *number = py->from_unsigned(facts[i]);
+    if (number) {
+      py->set_item(arguments, i, number);
+    } else {
+      py->release(arguments);
+      arguments = 0;
+    }
+  }
+  void *result = call(py, f->go_on, arguments);
+  f->gate->claimed = 0;
+  if (f->busy == HANDED_OVER) abandon(f);
+  return result;
+}
+
+/* A builtin with one argument (METH_O). */
+ENTRY void *ebpf_function(void *self, void *packet) {
+  const struct python *py = (const struct python *)ebpf_python;
+  struct function *f = *(struct function *const *)py->bytes_as_string(self);
+  struct buffer view;
+  if (!open(f)) return run_elsewhere(py, f, packet);
+  if (py->get_buffer(packet, &view, WRITABLE_BUFFER)) {
+    if (!py->raised(*py->type_error) && !py->raised(*py->buffer_error)) return 0;
+    py->clear();
+    return run_elsewhere(py, f, packet);
+  }
+  void *result;
+  /* The buffer's owner may have run code of its own. From here to the end of the run nobody else does. */
+  u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
+  if (!stop) {
+    *f->lane->epoch = 0;
+    result = py->from_unsigned((u32)f->lane->machine.r[0]);
+  } else if (stop != STOP_REFUSED) {
+    result = go_on(py, f, stop, &view);
+  } else {
+    py->release_buffer(&view);
+    return run_elsewhere(py, f, packet);
+  }
+  py->release_buffer(&view);
+  return result;
+}
+
+_Static_assert(sizeof(struct buffer) == 80, "Py_buffer");
+_Static_assert(sizeof(struct function) == 48, "function");
+_Static_assert(sizeof(struct gate) == 32, "gate");
