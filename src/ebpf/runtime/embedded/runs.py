@@ -78,7 +78,7 @@ class RunCommands:
                 on_cpu=cpu,
                 cpus=state.cpu_count,
                 budget=state.limits.budget,
-                engine=engine or choose_engine(),
+                engine=engine or choose_engine(program=program.program),
             )
 
         result = state.cpus.run(program, on, cpu=wanted)
@@ -102,10 +102,14 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
-    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False) -> None:
+    def __init__(
+        self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False
+    ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
-        self._engine = choose_engine(engine, trusted=trusted)
+        with program.handle.borrow() as fd:
+            loaded = runtime.state.handles.program(fd).program
+        self._engine = choose_engine(engine, trusted=trusted, program=loaded)
         self.engine, self.engine_reason = self._engine.name, self._engine.reason
 
     def run(
