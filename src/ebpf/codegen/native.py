@@ -194,10 +194,10 @@ class _Parser:
         if whole != len(self._data):
             self.refuse(f"it has {len(self._data)} bytes, its header says {whole}")
         found, at = [], _HEADER.size
-        for what, size, digest in zip(("object", "tables", "code"), sizes, numbers[1::2], strict=True):
+        for what, size, digest in zip(("object", "program table", "code"), sizes, numbers[1::2], strict=True):
             part = self._data[at : at + size]
             if hashlib.sha256(part).digest() != digest:
-                self.refuse(f"the {what} is damaged: it does not have the hash that the header says")
+                self.refuse(f"it is damaged: its {what} has another SHA-256 than the header says")
             found.append(part)
             at += size
         return found

@@ -51,9 +51,9 @@ def spec_of(image: NativeImage, variables: Mapping[str, Any] | None = None) -> C
     Raises ImageError where it is no object that can be read, ValueError for a variable that it does not have.
     """
     try:
-        spec = CollectionSpec.from_bytes(image.object, name=f"{image.name} (its object)")
+        spec = CollectionSpec.from_bytes(image.object, name=f"the object in {image.name}")
     except ObjectFileError as error:
-        raise ImageError(f"{image.name}: its object can't be read: {error}") from error
+        raise ImageError(str(error)) from error
     for name, value in (variables or {}).items():
         if name not in spec.variables:
             raise ValueError(f"there is no variable {name!r}; the object has {', '.join(spec.variables) or 'none'}")
