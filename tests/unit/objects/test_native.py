@@ -156,12 +156,11 @@ def test_a_tail_call_leaves_the_image_and_comes_back(
 
 def test_faults_are_those_of_the_interpreter(tmp_path: Path) -> None:
     data = object_of("r2 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r2 + 60)\nr0 = *(u8 *)(r2 + 64)\nexit")
-    with CollectionSpec.from_bytes(data).load(runtime="embedded", engine="interpreter") as collection:
-        with pytest.raises(ProgramFault) as expected:
-            collection.programs["prog"].run(PACKET)
-    with load(make_native(data), tmp_path) as collection:
-        with pytest.raises(ProgramFault) as found:
-            collection.programs["prog"].run(PACKET)
+    spec = CollectionSpec.from_bytes(data)
+    with spec.load(runtime="embedded", engine="interpreter") as collection, pytest.raises(ProgramFault) as expected:
+        collection.programs["prog"].run(PACKET)
+    with load(make_native(data), tmp_path) as collection, pytest.raises(ProgramFault) as found:
+        collection.programs["prog"].run(PACKET)
     assert str(found.value) == str(expected.value)
     assert found.value.insn == 2
 
