@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -13,14 +12,14 @@ from typing import Any
 import pytest
 
 from ebpf import runtime
-from ebpf.cli.demo import set_rules
 from ebpf.codegen.native import NativeImage
-from ebpf.errors import DeadlineExceeded, ImageError, LoadError, NotSupportedError, ProgramFault
+from ebpf.errors import ImageError, LoadError, NotSupportedError, ProgramFault
 from ebpf.link import packets
 from ebpf.objects import Collection
 from ebpf.objects.native import make_native
 from ebpf.spec import CollectionSpec
 from tests.command import DATA, OBJECTS, TALK
+from tests.firewall_outcome import outcome
 from tests.unit.elf.writer import ObjectWriter
 
 pytest.importorskip("llvmlite")
@@ -74,25 +73,6 @@ def object_of(text: str, section: str = "xdp", name: str = "prog") -> bytes:
 
 
 # It does the same.
-
-
-def outcome(collection: Collection) -> dict[str, Any]:
-    """All that the demonstration leaves behind: verdicts, packets, maps, variables, events."""
-    set_rules(collection)
-    maps: Any = collection.maps
-    with maps["events"].reader(raw=True) as reader:
-        done = collection.programs["firewall"].run_many(TALK)
-        events: list[bytes] = []
-        with contextlib.suppress(DeadlineExceeded):
-            while batch := reader.read_batch(timeout=0.05):
-                events += list(batch)
-    return {
-        "verdicts": done.retvals.tolist(),
-        "packets": [bytes(packet) for packet in done.data],
-        "events": events,
-        "variables": {name: variable.value for name, variable in collection.variables.items()},
-        **{name: sorted(maps[name].items(raw=True)) for name in ("rules", "flows", "protocols")},
-    }
 
 
 @pytest.mark.parametrize("engine", ["reference", "interpreter", "jit"])
