@@ -42,8 +42,17 @@ def command() -> None:
     show_default=True,
     help="How much work goes into the code.",
 )
+@click.option(
+    "--cpus",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Virtual CPUs of the runtime, for per-CPU maps.",
+)
 @json_option
-def native(*, file: Path, output: Path, target: str | None, key: Path | None, tier: str, as_json: bool) -> None:
+def native(
+    *, file: Path, output: Path, target: str | None, key: Path | None, tier: str, cpus: int, as_json: bool
+) -> None:
     """Compile the programs of an object FILE into a native image, which runs without a compiler.
 
     `ebpf run` and Collection.load_native() take images; docs/native-images.md describes them.
@@ -52,7 +61,7 @@ def native(*, file: Path, output: Path, target: str | None, key: Path | None, ti
 
     data = file.read_bytes()
     try:
-        image = make_native(data, name=str(file), target=target, tier=tier)
+        image = make_native(data, name=str(file), target=target, tier=tier, cpus=cpus)
         if key is not None:
             image = _signed(image, key)
     except ValueError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from struct import Struct
 from typing import NoReturn
 
@@ -21,11 +21,10 @@ MAGIC = b"ebpf\0nat"
 FORMAT = 1
 SIGNATURE_SIZE = 64
 """Bytes of an Ed25519 signature; it is made over every byte before it."""
-_MOST_LAYOUT = 32
-_HEADER = Struct(f"<8sII16s16s32sI{_MOST_LAYOUT}II32sQ32sQ32sQ32s")
+_HEADER = Struct("<8sII16s16s32s32s32sQQ32sQ32sQ32s")
 _COUNT = Struct("<I")
 _PROGRAM = Struct("<HHII32s")
-_MAP = Struct("<HIIIII")
+_MAP = Struct("<HIIIIIIQI")
 _UNSIGNED = bytes(32)
 
 
@@ -33,25 +32,17 @@ _UNSIGNED = bytes(32)
 class Interface:
     """What code counts on in the process that runs it.
 
-    `target` is processor and calling convention (`codegen.compiler.GENERIC_TARGETS`), `abi` and `layout` are those of
-    support/machine.h (`vm.native.LAYOUT`). `calls` is how many functions of the support library the code knows of in
-    `calls` of struct machine, `calls_digest` the hash of their names: the table grows at its end only.
+    `target` is processor and calling convention (`codegen.compiler.GENERIC_TARGETS`), `abi` the version of
+    support/machine.h, `structures` the hash of all that code knows of its structures. `calls` is how many functions of
+    the support library the code knows of in `calls` of struct machine, `calls_digest` the hash of their names: the table
+    grows at its end only.
     """
 
     target: str
-    layout: tuple[int, ...]
+    abi: int
+    structures: bytes
     calls: int
     calls_digest: bytes
-
-    @property
-    def abi(self) -> int:
-        """Version of what code and runtime agree on."""
-        return self.layout[0] if self.layout else 0
-
-
-def interface_of(target: str, layout: tuple[int, ...], entries: Sequence[str]) -> Interface:
-    """Return the interface that this version of the library has for a target."""
-    return Interface(target, layout, len(entries), digest_of_calls(entries))
 
 
 def digest_of_calls(entries: Sequence[str]) -> bytes:
@@ -61,7 +52,11 @@ def digest_of_calls(entries: Sequence[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class NativeMap:
-    """The shape of a map that a program uses: its code may count on each of these. Sizes in bytes."""
+    """The shape of a map that a program uses: its code may count on each of these. Sizes in bytes.
+
+    `cpus` is the number of copies of a per-CPU value, 0 for other maps. `stride` and `shift` say how values lie in native
+    storage and what their addresses are; both are 0 elsewhere.
+    """
 
     name: str
     type: int
@@ -69,6 +64,9 @@ class NativeMap:
     value_size: int
     max_entries: int
     flags: int
+    cpus: int
+    stride: int
+    shift: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +103,16 @@ class NativeImage:
         interface = self.interface
         tables = _pack_tables(self.programs)
         code = b"".join(program.code for program in self.programs)
-        layout = (*interface.layout, *(0,) * (_MOST_LAYOUT - len(interface.layout)))
         header = _HEADER.pack(
             MAGIC,
             FORMAT,
-            len(interface.layout),
+            interface.abi,
             interface.target.encode(),
             self.version.encode(),
-            self.signer or _UNSIGNED,
-            0,
-            *layout,
-            interface.calls,
+            interface.structures,
             interface.calls_digest,
+            self.signer or _UNSIGNED,
+            interface.calls,
             *(part for data in (self.object, tables, code) for part in (len(data), hashlib.sha256(data).digest())),
         )
         return header + self.object + tables + code
@@ -146,7 +142,7 @@ def _pack_tables(programs: Sequence[NativeProgram]) -> bytes:
         rows += [_PROGRAM.pack(len(name), len(program.maps), len(program.code), program.entry, program.digest), name]
         for map_ in program.maps:
             name = map_.name.encode()
-            shape = map_.type, map_.key_size, map_.value_size, map_.max_entries, map_.flags
+            _, *shape = astuple(map_)
             rows += [_MAP.pack(len(name), *shape), name]
     return b"".join(rows)
 
@@ -166,20 +162,17 @@ class _Parser:
             self.refuse("this is no native image; make one with `ebpf gen native`")
         if len(self._data) < _HEADER.size:
             self.refuse(f"the header is cut short: {len(self._data)} bytes of {_HEADER.size}")
-        (_, version, layout_count, target, library, signer, reserved, *rest) = _HEADER.unpack_from(self._data)
+        (_, version, abi, target, library, structures, calls_digest, signer, calls, *parts) = _HEADER.unpack_from(
+            self._data
+        )
         if version != FORMAT:
             self.refuse(f"it has format {version}, this version reads {FORMAT}; make it again with this version")
-        layout, (calls, calls_digest, *parts) = rest[:_MOST_LAYOUT], rest[_MOST_LAYOUT:]
-        if not 0 < layout_count <= _MOST_LAYOUT or any(layout[layout_count:]) or reserved:
-            self.refuse("the header has numbers where there are none to be")
-        interface = Interface(
-            self._text(target.rstrip(b"\0"), "target"), tuple(layout[:layout_count]), calls, calls_digest
-        )
+        interface = Interface(self._header_text(target, "target"), abi, structures, calls, calls_digest)
         is_signed = signer != _UNSIGNED
         object_, tables, code = self._parts(parts, SIGNATURE_SIZE if is_signed else 0)
         return NativeImage(
             interface,
-            self._text(library.rstrip(b"\0"), "version"),
+            self._header_text(library, "version"),
             object_,
             tuple(_Tables(self, tables).programs(code)),
             signer if is_signed else None,
@@ -202,8 +195,8 @@ class _Parser:
             at += size
         return found
 
-    def _text(self, data: bytes, what: str) -> str:
-        return self.text(data, f"the {what} in the header")
+    def _header_text(self, data: bytes, what: str) -> str:
+        return self.text(data.rstrip(b"\0"), f"the {what} in the header")
 
     def text(self, data: bytes, what: str) -> str:
         """Return printable text: names go to terminals."""

@@ -82,18 +82,21 @@ def load_image(
     )
 
 
-def make_native(data: bytes, *, name: str = "<bytes>", target: str | None = None, tier: str = "full") -> NativeImage:
+def make_native(
+    data: bytes, *, name: str = "<bytes>", target: str | None = None, tier: str = "full", cpus: int = 1
+) -> NativeImage:
     """Compile the programs of an object file that a load takes into an unsigned image.
 
-    `target` is a name or a triple (None: this machine), `tier` "light" or "full". Raises what loading the object on
-    the embedded runtime raises, ValueError for a target that there is none of, NotSupportedError without llvmlite.
+    `target` is a name or a triple (None: this machine), `tier` "light" or "full". Code that uses per-CPU maps is for
+    runtimes with `cpus` virtual CPUs. Raises what loading the object on the embedded runtime raises, ValueError for a
+    target that there is none of, NotSupportedError without llvmlite.
     """
     from ebpf.codegen.triple import target_of
     from ebpf.runtime.embedded import EmbeddedRuntime
 
     chosen = _this_target() if target is None else target_of(target)
     spec = CollectionSpec.from_bytes(data, name=name)
-    kernel = EmbeddedRuntime()
+    kernel = EmbeddedRuntime(cpus=cpus)
     try:
         with spec.load(runtime=kernel, pin_path=_PINS) as collection:
             if not collection.programs:

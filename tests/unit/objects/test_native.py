@@ -237,17 +237,14 @@ def test_a_trusted_signature(firewall: NativeImage, key: Any, tmp_path: Path) ->
     ("changes", "reason"),
     [
         ({"target": OTHER_TARGET}, f"its code is for {OTHER_TARGET}, this process needs"),
-        ({"layout": (99, 1)}, "its code is for version 99 of the interface to the library, this one has"),
-        ({"layout": None}, "its code is for the layout .*, this version of the library has"),
+        ({"abi": 99}, "its code is for version 99 of the support library's interface, this one has"),
+        ({"structures": bytes(32)}, "its code is for structures of the support library that this version lays out"),
         ({"calls": 1000}, "its code calls functions of the support library that this version does not have"),
         ({"calls_digest": bytes(32)}, "its code calls functions of the support library that this version does not"),
     ],
-    ids=["target", "abi", "layout", "calls", "calls_digest"],
+    ids=["target", "abi", "structures", "calls", "calls_digest"],
 )
 def test_foreign(changes: dict[str, Any], reason: str, firewall: NativeImage, tmp_path: Path) -> None:
-    if "layout" in changes and changes["layout"] is None:
-        first, second, *rest = firewall.interface.layout
-        changes = {"layout": (first, second + 8, *rest)}
     foreign = dataclasses.replace(firewall, interface=dataclasses.replace(firewall.interface, **changes))
     with pytest.raises(ImageError, match=f"{reason}.*it was made by version 0.1.0, make it again for here"):
         load(foreign, tmp_path)
@@ -277,7 +274,7 @@ def test_code_of_another_program(firewall: NativeImage, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_is_mapped")
-@pytest.mark.parametrize("member", ["type", "key_size", "value_size", "max_entries", "flags"])
+@pytest.mark.parametrize("member", ["type", "key_size", "value_size", "max_entries", "flags", "stride", "shift"])
 def test_maps_of_other_shapes(member: str, firewall: NativeImage, kernel: Any, tmp_path: Path) -> None:
     program = firewall.programs[0]
     maps = [
@@ -288,6 +285,17 @@ def test_maps_of_other_shapes(member: str, firewall: NativeImage, kernel: Any, t
     with pytest.raises(ImageError, match=rf"its code is for a map flows with {member} \d+, the map has \d+"):
         load(changed, tmp_path, runtime=kernel)
     assert kernel.state.memory_used == 0
+
+
+def test_cpus(firewall: NativeImage, tmp_path: Path) -> None:
+    wide = runtime.embedded(cpus=4)
+    with pytest.raises(ImageError, match=r"a map protocols with cpus 1, the map has 4; make it with --cpus 4"):
+        load(firewall, tmp_path, runtime=wide)
+    made = make_native(FIREWALL.read_bytes(), tier="light", cpus=4)
+    with load(made, tmp_path, runtime=wide) as collection:
+        collection.programs["firewall"].run_many([PACKET] * 1000, threads=4)
+        assert collection.variables["packets"].value == 1000
+    wide.close()
 
 
 @pytest.mark.usefixtures("nothing_is_mapped")

@@ -7,9 +7,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from ebpf.codegen.header import ENTRIES
-from ebpf.codegen.native import Interface, NativeImage, NativeMap, NativeProgram, digest_of_calls, interface_of
+from ebpf.codegen.native import Interface, NativeImage, NativeMap, NativeProgram, digest_of_calls
 from ebpf.errors import ImageError, NotSupportedError
-from ebpf.vm.native import LAYOUT
 from ebpf.vm.program import Program, digest_of
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ class EmbeddedNative:
         self._programs = {program.name: program for program in image.programs}
 
     def _check(self, image: NativeImage, target: str) -> None:
-        theirs, ours = image.interface, interface_of(target, LAYOUT, ENTRIES)
-        obstacle = _difference(theirs, ours)
+        from ebpf.vm.jit.native import interface
+
+        obstacle = _difference(image.interface, interface(target))
         if obstacle is not None:
             raise ImageError(
                 f"{image.name}: {obstacle}; it was made by version {image.version}, make it again for here"
@@ -58,6 +58,8 @@ class EmbeddedNative:
             raise _no_native_code(str(error)) from None
 
     def _compare(self, native: NativeProgram, program: Program) -> None:
+        from ebpf.vm.jit.native import shapes_of
+
         where = f"{self._image.name}: program {native.name}"
         if native.digest != digest_of(program):
             raise ImageError(
@@ -74,7 +76,8 @@ class EmbeddedNative:
                 if getattr(theirs, field.name) != getattr(ours, field.name)
             ]
             if differing:
-                raise ImageError(f"{where}: its code is for a map {theirs.name} with {'; '.join(differing)}")
+                remedy = f"; make it with --cpus {ours.cpus}" if theirs.cpus != ours.cpus else ""
+                raise ImageError(f"{where}: its code is for a map {theirs.name} with {'; '.join(differing)}{remedy}")
 
 
 def _difference(theirs: Interface, ours: Interface) -> str | None:
@@ -82,9 +85,9 @@ def _difference(theirs: Interface, ours: Interface) -> str | None:
     if theirs.target != ours.target:
         return f"its code is for {theirs.target}, this process needs {ours.target}"
     if theirs.abi != ours.abi:
-        return f"its code is for version {theirs.abi} of the interface to the library, this one has {ours.abi}"
-    if theirs.layout != ours.layout:
-        return f"its code is for the layout {theirs.layout}, this version of the library has {ours.layout}"
+        return f"its code is for version {theirs.abi} of the support library's interface, this one has {ours.abi}"
+    if theirs.structures != ours.structures:
+        return "its code is for structures of the support library that this version lays out in another way"
     if theirs.calls > ours.calls or digest_of_calls(ENTRIES[: theirs.calls]) != theirs.calls_digest:
         return "its code calls functions of the support library that this version does not have in their place"
     return None
@@ -94,32 +97,26 @@ def _no_native_code(reason: str) -> NotSupportedError:
     return NotSupportedError("engine 'native'", runtime="embedded", alternative=f"{reason}; load the object itself")
 
 
-def shapes_of(program: Program) -> tuple[NativeMap, ...]:
-    """Return what code for a program may count on of its maps."""
-    return tuple(
-        NativeMap(map_.name, int(map_.type), map_.key_size, map_.value_size, map_.max_entries, int(map_.flags))
-        for map_ in program.maps
-    )
-
-
 def make_image(
     state: State, data: bytes, programs: Iterable[ProgramFacts], *, target: str, tier: str, name: str
 ) -> NativeImage:
     """Compile loaded programs of the object `data`; see `EmbeddedRuntime.make_native()`."""
     from ebpf import __version__
     from ebpf.codegen.compiler import available
+    from ebpf.vm.jit.native import interface
 
     missing = available()
     if missing is not None:
         raise NotSupportedError("making a native image", alternative=missing)
     code = tuple(_compile(state, program, target=target, tier=tier) for program in programs)
-    return NativeImage(interface_of(target, LAYOUT, ENTRIES), __version__, data, code, name=name)
+    return NativeImage(interface(target), __version__, data, code, name=name)
 
 
 def _compile(state: State, program: ProgramFacts, *, target: str, tier: str) -> NativeProgram:
     from ebpf.codegen.compiler import GENERIC_TARGETS, CompileError, Tier
     from ebpf.vm.jit.compiled import compile_program
     from ebpf.vm.jit.module import ENTRY
+    from ebpf.vm.jit.native import shapes_of
 
     with program.handle.borrow() as fd:
         loaded = state.handles.program(fd).program
