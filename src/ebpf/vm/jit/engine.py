@@ -175,13 +175,14 @@ class LaneCode:
     def renew(self, code: array[int], instructions: int) -> None:
         """Let a lane that has run so many instructions go on in the best code that there is now."""
         self._tiers.count(instructions)
-        self._enter(code)
+        self.enter(code)
 
     def follow(self, code: array[int]) -> None:
         """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
-        self._tiers.follow(self, lambda: self._enter(code))
+        self._tiers.follow(self, code)
 
-    def _enter(self, code: array[int]) -> None:
+    def enter(self, code: array[int]) -> None:
+        """As `Follower.enter`."""
         self._compiled = self._code_for(self._program)
         if self._compiled is not None:
             code[ENTRY] = self._compiled.address
