@@ -78,17 +78,26 @@ static void rewind(struct lane *lane) {
   m->depth = 0;
 }
 
-/* Begin a new epoch now and then: between two runs nothing of a map is held. It takes as long as a small run. */
-static void renew_epoch(struct lane *lane) {
-  if (lane->runs++ % 16) return;
+/* Enter an epoch, and a new one now and then: between two runs nothing of a map is held. It takes as long as a small
+   run does. */
+static void enter_epoch(struct lane *lane) {
+  if (lane->runs++ % 16 || !lane->epoch) return;
   u64 now = __atomic_load_n(lane->epochs, __ATOMIC_SEQ_CST);
   __atomic_exchange_n(lane->epochs + lane->epoch, now, __ATOMIC_SEQ_CST);
+}
+
+/* Leave it, unless the host has to finish a run. */
+static u64 leave_epoch(struct lane *lane, u64 stop) {
+  if (stop && stop != STOP_SLICE && stop != STOP_REFUSED) return stop;
+  lane->runs = 0;
+  if (lane->epoch) __atomic_store_n(lane->epochs + lane->epoch, 0, __ATOMIC_RELEASE);
+  return stop;
 }
 
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
-  renew_epoch(lane);
+  enter_epoch(lane);
   rewind(lane);
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
@@ -190,7 +199,7 @@ static u64 run_over(struct lane *lane, u8 *packet, u64 length) {
 }
 
 /* Run over the packets of the batch from `index` on; 0 when they are all done, or why the lane came back. */
-ENTRY u64 ebpf_batch(struct lane *lane) {
+static u64 run_batch(struct lane *lane) {
   struct batch *batch = &lane->batch;
   for (u64 work = 0; batch->index < batch->count; batch->index++) {
     if (work >= lane->slice) return STOP_SLICE;
@@ -210,7 +219,7 @@ ENTRY u64 ebpf_batch(struct lane *lane) {
 }
 
 /* Run `times` times over what the host has put into the table of regions; 0, or why the lane came back. */
-ENTRY u64 ebpf_repeat(struct lane *lane) {
+static u64 repeat(struct lane *lane) {
   for (u64 work = 0; lane->times; lane->times--) {
     if (work >= lane->slice) return STOP_SLICE;
     u64 stop = run(lane);
@@ -219,3 +228,7 @@ ENTRY u64 ebpf_repeat(struct lane *lane) {
   }
   return 0;
 }
+
+ENTRY u64 ebpf_batch(struct lane *lane) { return leave_epoch(lane, run_batch(lane)); }
+
+ENTRY u64 ebpf_repeat(struct lane *lane) { return leave_epoch(lane, repeat(lane)); }

@@ -55,9 +55,9 @@ struct lane {
   u64 longest;
   u64 *fields;  /* of the internal context */
   u64 times;    /* to go, of a repeated run */
-  u64 *epochs;  /* of all runs of the process (map_elements.h); which word is the lane's */
-  u64 epoch;
-  u64 runs;
+  u64 *epochs;  /* of all runs of the process (map_elements.h) */
+  u64 epoch;    /* the lane's word of them; 0: the host has entered one for it */
+  u64 runs;     /* since the lane entered an epoch */
   struct batch batch;
 };
 

@@ -40,14 +40,18 @@ struct gate {
   u64 claimed;    /* virtual CPU 0 belongs to a run that began here and goes on in the host */
 };
 
+/* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
+enum busy { IDLE, HANDED_OVER, TAKEN };
+
 /* One function. The bytes of its `self` are the address of this. */
 struct function {
   struct lane *lane;
   struct gate *gate;
   const u64 *closed; /* the program is, where not 0 */
-  u64 busy;          /* the lane has a run that the host goes on with; the host says when it is ready again */
+  u64 busy;          /* enum busy */
   void *elsewhere;   /* callable(buffer): runs the program in another way, and says what is wrong */
   void *go_on;       /* callable(stop, address, length): finishes the run that native code has begun */
+  void *wake;        /* callable(): wakes the readers of rings */
 };
 
 static int open(const struct function *f) {
@@ -71,8 +75,16 @@ static void *run_elsewhere(const struct python *py, const struct function *f, vo
   return call(py, f->elsewhere, arguments);
 }
 
+/* Give up the run that the host was to finish, but did not begin to. */
+static void abandon(struct function *f) {
+  struct machine *m = &f->lane->machine;
+  while (m->depth) forget(m, m->numbers[--m->depth] << 32);
+  f->busy = IDLE;
+}
+
 static void *go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
-  f->busy = f->gate->claimed = 1;
+  f->busy = HANDED_OVER;
+  f->gate->claimed = 1;
   const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
   void *arguments = py->new_tuple(3);
   for (int i = 0; arguments && i < 3; i++) {
@@ -86,7 +98,16 @@ static void *go_on(const struct python *py, struct function *f, u64 stop, const 
   }
   void *result = call(py, f->go_on, arguments);
   f->gate->claimed = 0;
+  if (f->busy == HANDED_OVER) abandon(f);
   return result;
+}
+
+/* Wake the readers of rings, where one waits; 0 where that has raised. */
+static int wake(const struct python *py, const struct function *f) {
+  if (!f->lane->machine.due) return 1;
+  void *result = call(py, f->wake, py->new_tuple(0));
+  if (result) py->release(result);
+  return result != 0;
 }
 
 /* A builtin with one argument (METH_O). */
@@ -102,9 +123,9 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   }
   void *result;
   /* The buffer's owner may have run code of its own. From here to the end of the run nobody else does. */
-  u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
+  u64 stop = open(f) ? leave_epoch(f->lane, run_over(f->lane, view.data, (u64)view.length)) : STOP_REFUSED;
   if (!stop) {
-    result = py->from_unsigned((u32)f->lane->machine.r[0]);
+    result = wake(py, f) ? py->from_unsigned((u32)f->lane->machine.r[0]) : 0;
   } else if (stop != STOP_REFUSED) {
     result = go_on(py, f, stop, &view);
   } else {
@@ -116,5 +137,5 @@ ENTRY void *ebpf_function(void *self, void *packet) {
 }
 
 _Static_assert(sizeof(struct buffer) == 80, "Py_buffer");
-_Static_assert(sizeof(struct function) == 48, "function");
+_Static_assert(sizeof(struct function) == 56, "function");
 _Static_assert(sizeof(struct gate) == 32, "gate");

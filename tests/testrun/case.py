@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
@@ -64,8 +64,9 @@ class Outcome:
     out: bytes = b""
 
 
-def on(runtime: Runtime, case: Case) -> Outcome:
-    """Load and run the case by way of bpf()."""
+@contextmanager
+def loaded(runtime: Runtime, case: Case) -> Iterator[tuple[Handle, dict[str, int]]]:
+    """Load a case's program for the length of a block; give its handle, and the numbers of its maps."""
     with ExitStack() as stack:
 
         def own(fd: int) -> Handle:
@@ -76,8 +77,21 @@ def on(runtime: Runtime, case: Case) -> Outcome:
         if case.constants:
             runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fds["ro"], key=_KEY, value=case.constants))
             runtime.bpf(Cmd.MAP_FREEZE, MapElem(map_fd=fds["ro"]))
+        yield own(_load(runtime, case, fds)), fds
+
+
+def output(runtime: Runtime, fds: Mapping[str, int]) -> bytes:
+    """Return what the program left in its map `out`."""
+    out = bytearray(OUT.value_size)
+    runtime.bpf(Cmd.MAP_LOOKUP_ELEM, MapElem(map_fd=fds["out"], key=_KEY, value=out))
+    return bytes(out)
+
+
+def on(runtime: Runtime, case: Case) -> Outcome:
+    """Load and run the case by way of bpf()."""
+    with ExitStack() as stack:
         try:
-            program = own(_load(runtime, case, fds))
+            program, fds = stack.enter_context(loaded(runtime, case))
         except SystemCallError as error:
             return Outcome(error.linux_errno, at_load=True)
         attr = _request(case)
@@ -87,12 +101,10 @@ def on(runtime: Runtime, case: Case) -> Outcome:
                 runtime.bpf(Cmd.PROG_TEST_RUN, attr)
             except SystemCallError as error:
                 return Outcome(error.linux_errno)
-        out = bytearray(OUT.value_size)
-        runtime.bpf(Cmd.MAP_LOOKUP_ELEM, MapElem(map_fd=fds["out"], key=_KEY, value=out))
         in_place = case.type == ProgramType.SYSCALL
         given = attr.ctx_in if in_place else memoryview(attr.ctx_out or b"")[: attr.ctx_size_out]
         data = memoryview(attr.data_out or b"")[: attr.data_size_out]
-        return Outcome(retval=attr.retval, data=bytes(data), ctx=bytes(given or b""), out=bytes(out))
+        return Outcome(retval=attr.retval, data=bytes(data), ctx=bytes(given or b""), out=output(runtime, fds))
 
 
 def _create(runtime: Runtime, shape: MapShape) -> int:

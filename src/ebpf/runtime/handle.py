@@ -8,6 +8,7 @@ import threading
 import traceback
 import warnings
 import weakref
+from array import array
 from collections.abc import Callable
 from types import FrameType
 
@@ -38,13 +39,14 @@ if hasattr(os, "register_at_fork"):
 class Borrowed:
     """A number and who is using it; as a context manager it lends the number. Threads may share it."""
 
-    __slots__ = ("close_number", "closing", "generation", "number", "users")
+    __slots__ = ("close_number", "closed_word", "closing", "generation", "number", "users")
 
     def __init__(self, close_number: Callable[[int], None], number: int) -> None:
         self.close_number = close_number
         self.number = number
         self.users = 0
         self.closing = False
+        self.closed_word = array("Q", [0])
         self.generation = _generation
 
     def __enter__(self) -> int:
@@ -70,6 +72,7 @@ class Borrowed:
             if self.closing:
                 return
             self.closing = True
+            self.closed_word[0] = 1
             in_use = self.users > 0 and self.generation == _generation
         if not in_use:
             self.close_number(self.number)
@@ -100,6 +103,10 @@ class Handle:
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._borrowed.closing
+
+    def closed_word(self) -> array[int]:
+        """Return one number that is 1 from when close() was called, for native code to look at; it never moves."""
+        return self._borrowed.closed_word
 
     def close(self) -> None:
         """Close the number, or leave it to the last borrower; further calls do nothing."""

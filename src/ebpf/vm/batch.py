@@ -9,7 +9,7 @@ from ebpf.vm.alu import M32
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
-from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, lane_calls
+from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
 from ebpf.vm.machine import Kernel
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
@@ -35,7 +35,6 @@ from ebpf.vm.native import (
     START,
     STARTS,
     WRITABLE,
-    NativeCode,
 )
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
@@ -108,11 +107,13 @@ class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
     def __init__(
-        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: NativeCode
+        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode
     ) -> None:
         from ebpf.codegen.image import address_of
 
         self.form = form
+        self.ready = True
+        """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
         view = memoryview(bytearray(form.fields))
         self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
         self._fields_address = address_of(view)
@@ -151,6 +152,7 @@ class PacketLane(Lane):
             if len(left) == len(packet):
                 packet[:] = left
             self.clear()
+            self.ready = True
         return result, left
 
     def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:
@@ -171,7 +173,7 @@ class PacketLane(Lane):
             if stop == EXIT or batch.cancelled:
                 return
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held

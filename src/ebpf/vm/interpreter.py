@@ -35,6 +35,7 @@ from ebpf.vm.native import (
     CODE_WORDS,
     CPU,
     DEPTH,
+    DUE,
     FRAME_POINTER,
     FUEL,
     LIVE,
@@ -78,13 +79,15 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "executed", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
         self._image = load_interpreter()
         self.state = _spare.pop() if _spare else NativeState()
         self._left = run.budget
+        self.executed = 0
+        """Instructions of the run, once it is over."""
         self._changes = 0
         self._stacks: list[int] = []  # numbers of the regions of open frames, the outermost first
         self._codes: dict[Program, array[int]] = {}
@@ -255,13 +258,17 @@ class Machine(Execution):
 
     def _wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
-        for ring in self.memory.native.rings:
-            ring.wake_due()
+        if self.state.words[DUE]:
+            self.state.words[DUE] = 0
+            for ring in self.memory.native.rings:
+                ring.wake_due()
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
         self.epoch.leave()
         self._wake_readers()
+        debt = -self.state.words[FUEL] & M64 if self.state.words[FUEL] >> 63 else -self.state.words[FUEL]
+        self.executed = self.run.budget - self._left + debt
         self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

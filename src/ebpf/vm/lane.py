@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
@@ -26,6 +26,7 @@ from ebpf.vm.native import (
     BUDGET,
     CODE_WORDS,
     CPU,
+    DUE,
     EPOCH,
     EPOCHS,
     FIRST_VALUE_WORDS,
@@ -40,7 +41,6 @@ from ebpf.vm.native import (
     REGIONS,
     SLICE,
     TIMES,
-    NativeCode,
     NativeState,
     Stop,
     load_interpreter,
@@ -68,10 +68,20 @@ def lane_calls(name: str) -> tuple[Call, Call]:
     return load_interpreter().calls(name)
 
 
+class LaneCode(Protocol):
+    """What a lane runs."""
+
+    def take(self) -> array[int]:
+        """Return a struct code for one lane."""
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that the lane has run, between two runs; better code may go on from here."""
+
+
 class Lane:
     """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
 
-    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: NativeCode) -> None:
+    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.program = program
@@ -82,7 +92,7 @@ class Lane:
         self.code = code.take()
         self._references = self.code[CODE_WORDS:]
         self.places = places_of(program)
-        self.epoch = Epoch()
+        self.epoch = Epoch(begun=False)
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
         self.firsts = [_first_value(map_) for map_ in program.maps]
@@ -106,17 +116,21 @@ class Lane:
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = 0
         words[CPU] = self.cpu
-        words[EPOCHS], words[EPOCH] = WORDS.buffer_info()[0], self.epoch.word
+        words[EPOCHS], words[EPOCH] = WORDS.buffer_info()[0], self.epoch.own
+        self.epoch.pause()
         self.state.reach(self.places)
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 
     def wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
-        for ring in self.places.rings:
-            ring.wake_due()
+        if self.words[DUE]:
+            self.words[DUE] = 0
+            for ring in self.places.rings:
+                ring.wake_due()
 
-    def check_open(self) -> None:
-        """Raise ProgramFault when the kernel has been closed between two runs."""
+    def pause(self) -> None:
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        self._owner.renew(self.code, self.words[SLICE])
         run = Run(self.program, self.kernel)
         execution = Execution(run, None)
         try:
@@ -141,7 +155,7 @@ class Lane:
             if stop == EXIT:
                 return words[0]
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held

@@ -28,8 +28,8 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 )
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
-ASK = FRAMES + FRAME_WORDS * MAX_FRAMES
-MACHINE_WORDS = ASK + 1
+ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
+MACHINE_WORDS = DUE + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -53,7 +53,7 @@ INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIO
 )
 LANE_WORDS = MACHINE_WORDS + 32
 FIRST_VALUE_WORDS = 3
-FUNCTION_WORDS = 6
+FUNCTION_WORDS = 7
 GATE_WORDS = 4
 
 LAYOUT = (
@@ -68,8 +68,6 @@ LAYOUT = (
     8 * LANE_WORDS,
     8 * FUNCTION_WORDS,
     8 * GATE_WORDS,
-    8 * VALUES_WORDS,
-    8 * MAP_WORDS,
     8 * VALUES_WORDS,
     8 * MAP_WORDS,
 )
@@ -255,14 +253,20 @@ class NativeCode:
             self._refer(code, places)
         return code
 
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that were run: the interpreter does not get faster."""
+
     def give_back(self, code: array[int]) -> None:
         """Keep the structure for another run."""
         self._spare.append(code)
 
 
 def native_code(program: Program, image: Image) -> NativeCode:
-    """Return the decoded program; decoded when it runs first. Two threads may both do it: the results are equal."""
+    """Return the decoded program; decoded when it runs first. Of two threads that both do it one wins.
+
+    The other's must not be used: nobody would keep its operations alive.
+    """
     code: NativeCode | None = program.compiled.get("interpreter")
     if code is None:
-        code = program.compiled["interpreter"] = NativeCode(program, image)
+        code = program.compiled.setdefault("interpreter", NativeCode(program, image))
     return code

@@ -63,7 +63,7 @@ class LoadRequest:
     limit: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Program:
     """A checked and lowered program. Immutable; threads may share it.
 

@@ -40,7 +40,9 @@ def run_cases(target: str, directory: Path) -> list[tuple[int, int, int, int]]:
     subprocess.run([CLANG, f"--target={triple}", *options, str(source), "-o", str(runner)], check=True)
     image = IMAGES[f"interp-{target}.bin"]
     header = Header.unpack(image)
-    question = struct.pack("<III", header.size, header.decode, header.run) + image[SIZE:]
+    question = (
+        struct.pack("<III", header.size, header.entries["ebpf_decode"], header.entries["ebpf_run"]) + image[SIZE:]
+    )
     for case in CASES:
         question += struct.pack("<II", len(case.code) // 8, len(case.memory)) + case.code + case.memory
     answer = subprocess.run([*emulator, str(runner)], input=question, capture_output=True, check=True, timeout=100)

@@ -34,7 +34,8 @@ def test_there_is_one_for_each_target() -> None:
     for name, content in IMAGES.items():
         header, code = check_image(content, name.removesuffix(".bin"), LAYOUT)
         assert len(content) <= 50_000
-        assert 0 <= header.decode < header.run < len(code)
+        assert len(set(header.entries.values())) == len(header.entries)
+        assert all(0 <= offset < len(code) for offset in header.entries.values())
 
 
 def test_no_path_of_the_machine_that_built_it() -> None:

@@ -32,9 +32,9 @@ class Cpus:
     and the lock is entered itself, not through its condition, whose methods can be interrupted with the lock taken.
     """
 
-    def __init__(self, count: int, gate: Gate) -> None:
+    def __init__(self, count: int, gate: Gate | None = None) -> None:
         self.count = count
-        self._gate = gate
+        self._gate = gate or Gate()
         self._gate.owned, self._gate.claimed = 0, False
         self._lock = threading.Lock()
         self._free = threading.Condition(self._lock)

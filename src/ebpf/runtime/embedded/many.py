@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ebpf.abi.types import Cmd
-from ebpf.errors import EbpfError
+from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.base import ManyRuns, Packets
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.runs import packet_note
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.objects import ProgramObject
     from ebpf.runtime.embedded.state import State
     from ebpf.vm.engines import Engine
+    from ebpf.vm.machine import Kernel
 
 _LOOK = 0.05
 """Seconds between two looks of the caller at signals, while other threads work."""
@@ -29,13 +30,11 @@ _LOOK = 0.05
 def run_many(state: State, program: ProgramObject, engine: Engine, packets: Packets, threads: int) -> ManyRuns:
     """Run over all packets, each thread over its share of them, in their order.
 
-    Raises ValueError for more threads than virtual CPUs, and what a run raises; the first error ends all.
+    Raises NotSupportedError for more threads than virtual CPUs, and what a run raises; the first error ends all.
     """
-    if not 1 <= threads <= state.cpu_count:
-        raise ValueError(
-            f"threads is 1 to the number of virtual CPUs, {state.cpu_count}, got {threads}: "
-            f"make the runtime with cpus={threads}"
-        )
+    if threads > state.cpu_count:
+        what = f"running on {threads} threads with {state.cpu_count} virtual CPUs"
+        raise NotSupportedError(what, runtime="embedded", alternative=f"make the runtime with cpus={threads}")
     batch = PacketBatch(packets.offsets, packets.lengths, packets.data)
     work = _Work(state, program, engine, batch)
     shares = min(threads, len(packets)) or 1
@@ -48,11 +47,27 @@ def run_many(state: State, program: ProgramObject, engine: Engine, packets: Pack
     return ManyRuns(retvals, Packets(positions, lengths, memoryview(data)))
 
 
+class _Interruptible:
+    """The kernel as the runs of a batch see it: closed, too, once the batch is cancelled."""
+
+    def __init__(self, state: State, batch: PacketBatch) -> None:
+        self._state = state
+        self._batch = batch
+
+    @property
+    def closed(self) -> bool:
+        return self._batch.cancelled or self._state.closed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+
 class _Work:
     """A batch, the program that it goes through, and how its threads end."""
 
     def __init__(self, state: State, program: ProgramObject, engine: Engine, batch: PacketBatch) -> None:
         self._state = state
+        self._kernel = cast("Kernel", _Interruptible(state, batch))
         self._program = program
         self._engine = engine
         self._batch = batch
@@ -111,7 +126,7 @@ class _Work:
         if self._engine.code is None or form is None:
             return OneByOne()
         code, budget = self._engine.code(program), self._state.limits.budget
-        return PacketLane(program, self._state, form, cpu=cpu, budget=budget, code=code)
+        return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
     def _run_one(self, cpu: int, index: int) -> TestRun:
         request = TestRequest(data=bytes(self._batch.packet(index)), repeat=1, wants_data=True)
@@ -119,7 +134,7 @@ class _Work:
         try:
             return test_run(
                 self._program.program,
-                state,
+                self._kernel,
                 request,
                 on_cpu=cpu,
                 cpus=state.cpu_count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
@@ -9,6 +10,7 @@ from ebpf.abi.types import Cmd, ProgramType
 from ebpf.runtime.base import ManyRuns, Packets, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.functions import make_function
 from ebpf.runtime.embedded.many import run_many
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
@@ -106,7 +108,15 @@ class EmbeddedRunner(BpfRunner):
         super().__init__(runtime, program)
         self._kernel = runtime
         self._engine = choose_engine(engine, trusted=trusted)
-        self.engine, self.engine_reason = self._engine.name, self._engine.reason
+        self.engine_reason = self._engine.reason
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the program at the moment."""
+        if self._engine.now is None:
+            return self._engine.name
+        with self._program.handle.borrow() as fd:
+            return self._engine.now(self._kernel.state.handles.program(fd).program)
 
     def run(
         self,
@@ -144,6 +154,12 @@ class EmbeddedRunner(BpfRunner):
                 return run_many(state, state.handles.program(fd), self._engine, packets, threads)
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+
+    def function(self) -> Callable[[Buffer], int]:
+        """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
+        handle, state = self._program.handle, self._kernel.state
+        with handle.borrow() as fd:
+            return make_function(state, state.handles.program(fd), self._engine, self.run, closed=handle.closed_word())
 
 
 def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ebpf.vm.native import ENTRY, load_interpreter, native_code
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
@@ -41,20 +39,6 @@ class CompiledProgram:
             executable.close()
 
 
-class LaneCode:
-    """What a lane needs to run compiled code, which it keeps mapped."""
-
-    def __init__(self, program: Program, compiled: CompiledProgram) -> None:
-        self._code = native_code(program, load_interpreter())
-        self._compiled = compiled
-
-    def take(self) -> array[int]:
-        """As `NativeCode.take`."""
-        code = self._code.take()
-        code[ENTRY] = self._compiled.address
-        return code
-
-
 def compile_program(program: Program, *, tier: Tier, trusted: bool = False, target: Target | None = None) -> FlatCode:
     """Compile a program for this process, or for another target. Raises CompileError."""
     from ebpf.codegen.compiler import compile_ir, host_target
@@ -65,16 +49,3 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
     convention = "win64cc" if target.windows else ""
     text = ModuleCompiler(program, trusted=trusted, convention=convention).compile()
     return compile_ir(text, target=target, tier=tier, entries=[SYMBOL])
-
-
-def compiled(program: Program, *, trusted: bool) -> CompiledProgram:
-    """Return the native code of a program; compiled when it runs first."""
-    from ebpf.codegen.compiler import Tier
-
-    key = "jit, trusted" if trusted else "jit"
-    code: CompiledProgram | None = program.compiled.get(key)
-    if code is None:
-        # Two threads may both do it: the results are equal, and the last one stays.
-        flat = compile_program(program, tier=Tier.FULL, trusted=trusted)
-        code = program.compiled[key] = CompiledProgram(flat)
-    return code

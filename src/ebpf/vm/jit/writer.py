@@ -27,8 +27,9 @@ class Values:
 
     def copy(self) -> Values:
         """Return the same knowledge, to be changed on one of several ways on."""
-        tables = (self.registers, self.sums, self.proven, self.distances)
-        return Values(*(table.copy() for table in tables), fuel=self.fuel, spent=self.spent)  # type: ignore[arg-type]  # copies of the same
+        return Values(
+            self.registers.copy(), self.sums.copy(), self.proven.copy(), self.distances.copy(), self.fuel, self.spent
+        )
 
 
 class Writer:

@@ -11,7 +11,7 @@ import os
 from array import array
 from threading import Lock, get_ident
 
-_MOST_RUNS = 1 << 10
+_MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2
 """Runs beyond the limit share word `_CROWD`: it says when the first of them began, until all have ended."""
 
@@ -25,25 +25,39 @@ _crowd_lock = Lock()
 
 
 class Epoch:
-    """The time at which a run began, in `word` of WORDS; `leave` when it has ended. Dropping it does the same."""
+    """The time at which a run began, in a word of its own; `leave` when it has ended. Dropping it does the same.
 
-    __slots__ = ("word",)
+    With `begun` false it is for runs that native code begins and ends.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_word",)
+
+    def __init__(self, *, begun: bool = True) -> None:
         try:
-            self.word = word = _free.pop()
+            self._word = word = _free.pop()
         except IndexError:
-            self.word = _CROWD
+            self._word = _CROWD
             _change_crowd(1)
             return
         _owners[word] = get_ident()
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
-        WORDS[word] = WORDS[_NOW]
+        if begun:
+            WORDS[word] = WORDS[_NOW]
+
+    @property
+    def own(self) -> int:
+        """The word that native code may write to, 0 if there is none: then the epoch lasts until `leave`."""
+        return 0 if self._word == _CROWD else self._word
+
+    def pause(self) -> None:
+        """End the run that native code has begun, and not ended."""
+        if self.own:
+            WORDS[self._word] = 0
 
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
-        word, self.word = self.word, 0
+        word, self._word = self._word, 0
         if word == _CROWD:
             _change_crowd(-1)
         elif word:

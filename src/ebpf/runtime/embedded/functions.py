@@ -1,0 +1,73 @@
+"""Programs as functions that change a buffer in place: builtins made of native code, or Python where there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ebpf.vm.batch import PacketLane
+from ebpf.vm.forms import form_of
+from ebpf.vm.function import ProgramFunction, in_place, length_changed
+
+if TYPE_CHECKING:
+    from array import array
+
+    from typing_extensions import Buffer
+
+    from ebpf.runtime.base import RunResult
+    from ebpf.runtime.embedded.objects import ProgramObject
+    from ebpf.runtime.embedded.state import State
+    from ebpf.vm.engines import Engine
+
+
+class CopyingFunction:
+    """Runs a program over a copy of a buffer, which becomes what the program left. Threads may share it."""
+
+    def __init__(self, name: str, run: Callable[[Buffer], RunResult], reason: str) -> None:
+        self._name = name
+        self._run = run
+        self._reason = reason
+
+    def __call__(self, packet: Buffer, /) -> int:
+        """Run; return what the program returned."""
+        with in_place(packet) as view:
+            result = self._run(view)
+            if len(result.data) != len(view):
+                raise length_changed(len(result.data), len(view))
+            view[:] = result.data
+        return result.retval
+
+    def __repr__(self) -> str:
+        return f"<function of program {self._name!r}, not native: {self._reason}>"
+
+
+def make_function(
+    state: State,
+    program: ProgramObject,
+    engine: Engine,
+    run: Callable[[Buffer], RunResult],
+    *,
+    closed: array[int],
+) -> Callable[[Buffer], int]:
+    """Return the function of a program. `run` runs it over a copy; `closed` is 1 from when it may not run any more."""
+    name = program.name or "program"
+    form = form_of(program.program)
+    if form is None:
+        return CopyingFunction(name, run, f"programs of type {program.program.type.label} run over no packet")
+    if engine.code is None:
+        return CopyingFunction(name, run, f"the engine is {engine.name}")
+    from ebpf.codegen.builtin import obstacle
+
+    reason = obstacle()
+    if reason is not None:
+        return CopyingFunction(name, run, reason)
+    code = engine.code(program.program)
+    lane = PacketLane(program.program, state, form, cpu=0, budget=state.limits.budget, code=code)
+    function = ProgramFunction(
+        lane,
+        gate=state.gate.address,
+        closed=closed,
+        elsewhere=CopyingFunction(name, run, "called from native code"),
+        adopt=lambda body: state.cpus.adopt(program, body),
+    )
+    return function.builtin(name)

@@ -1,0 +1,138 @@
+"""run_many() on several threads: order, per-CPU counts, errors, and what ends it early."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from ebpf.abi.types import Cmd, MapType
+from ebpf.errors import ProgramFault, SystemCallError
+from ebpf.objects.packets import gather
+from ebpf.runtime.attrs import EnableStats, MapElem
+from ebpf.runtime.base import ProgramFacts
+from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.info import program_info
+from tests.unit.embedded.test_function import COUNTS, FOREVER
+from tests.unit.embedded_programs import Limits, created, kernel, load
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+FIRST_BYTES = "r2 = *(u32 *)(r1 + 0)\nr0 = *(u32 *)(r2 + 0)\nexit"
+THREADS = 4
+
+
+@contextmanager
+def program(text: str, **options: object) -> Iterator[tuple[EmbeddedRuntime, ProgramFacts, list[int]]]:
+    """A kernel with four CPUs and a program; the last member becomes the counts by CPU of its map when it ends."""
+    with kernel(cpus=THREADS, **options) as runtime:
+        map_ = created(runtime, MapType.PERCPU_ARRAY, 4, 8, 1)
+        facts = load(runtime, text, m=map_)
+        counts: list[int] = []
+        try:
+            yield runtime, facts, counts
+            if runtime.state.closed:
+                return
+            value = bytearray(8 * THREADS)
+            with map_.handle.borrow() as fd:
+                runtime.bpf(Cmd.MAP_LOOKUP_ELEM, MapElem(map_fd=fd, key=bytes(4), value=value))
+            counts.extend(memoryview(value).cast("Q"))
+        finally:
+            facts.handle.close()
+            map_.handle.close()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, THREADS])
+@pytest.mark.parametrize("count", [0, 1, 3, 500])
+def test_results_are_in_order(threads: int, count: int) -> None:
+    packets = [n.to_bytes(4, "little") + bytes(10 + n % 50) for n in range(count)]
+    with program(FIRST_BYTES) as (runtime, facts, _):
+        done = runtime.runner(facts).run_many(gather(packets), threads=threads)
+        assert list(done.retvals) == list(range(count))
+        assert [bytes(packet) for packet in done.packets] == packets
+
+
+def test_per_cpu_maps_count_by_thread() -> None:
+    with program(COUNTS) as (runtime, facts, counts):
+        runtime.runner(facts).run_many(gather([bytes(64)] * 400), threads=THREADS)
+    # A thread that is done gives its CPU to one that has not begun.
+    assert sum(counts) == 400
+    assert all(count % 100 == 0 for count in counts)
+
+
+def test_more_threads_than_packets_will_do() -> None:
+    with program(COUNTS) as (runtime, facts, counts):
+        runtime.runner(facts).run_many(gather([bytes(64)] * 2), threads=THREADS)
+    assert sum(counts) == 2
+
+
+def test_the_first_error_in_order_comes_out() -> None:
+    packets = [bytes(64)] * 1000
+    packets[700] = bytes(5)
+    with program(FIRST_BYTES) as (runtime, facts, _):
+        with pytest.raises(SystemCallError, match="at least 14 bytes") as caught:
+            runtime.runner(facts).run_many(gather(packets), threads=THREADS)
+        assert caught.value.__notes__ == ["packet 700 of the batch"]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("ebpf packets")]
+        assert runtime.state.cpus.busy == 0
+
+
+def test_statistics_count_all_packets() -> None:
+    with program(FIRST_BYTES) as (runtime, facts, _):
+        statistics = runtime.own(runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0)))
+        runtime.runner(facts).run_many(gather([bytes(64)] * 100), threads=2)
+        info = program_info(runtime, facts.handle)
+        statistics.close()
+    assert info.run_count == 100
+    assert info.run_time_ns > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_closing_the_kernel_ends_it(threads: int) -> None:
+    with program(FOREVER, limits=Limits(budget=1 << 50)) as (runtime, facts, _):
+        runner = runtime.runner(facts)
+        caught: list[str] = []
+
+        def work() -> None:
+            try:
+                runner.run_many(gather([bytes(64)] * 4), threads=threads)
+            except ProgramFault as fault:
+                caught.append(fault.kind)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(0.2)
+        runtime.close()
+        started = time.monotonic()
+        thread.join(10)
+        assert caught == ["closed"]
+        assert time.monotonic() - started < 2
+        with pytest.raises(SystemCallError, match="EBADF"):
+            runner.run_many(gather([bytes(64)]))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to send Ctrl-C to one process")
+def test_ctrl_c_ends_it(threads: int) -> None:
+    code = f"""
+import os, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ebpf.objects.packets import gather
+from tests.unit.embedded_programs import Limits, kernel, load
+with kernel(cpus=2, limits=Limits(budget=1 << 50)) as runtime:
+    facts = load(runtime, {FOREVER!r})
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    try:
+        runtime.runner(facts).run_many(gather([bytes(64)] * 4), threads={threads})
+    except KeyboardInterrupt:
+        print("stopped" if time.monotonic() - started < 3 else "late")
+    facts.handle.close()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "stopped\n", run.stderr
