@@ -4,15 +4,6 @@
 
 enum { CONTEXT_REGION = 1, PACKET_REGION = 2 };
 
-typedef u8 chunk __attribute__((vector_size(16), aligned(1)));
-
-static void copy(u8 *to, const u8 *from, u64 size) {
-  if (to == from) return;
-  u64 at = 0;
-  for (; at + sizeof(chunk) <= size; at += sizeof(chunk)) *(chunk *)(to + at) = *(const chunk *)(from + at);
-  for (; at < size; at++) to[at] = from[at];
-}
-
 static u32 room(u64 size, u64 bytes) { return size < bytes ? 0 : (u32)(size - bytes + 1); }
 
 static void set_region(struct region *region, u64 first, u8 *data, u64 readable, u64 writable) {
@@ -25,7 +16,7 @@ static void set_region(struct region *region, u64 first, u8 *data, u64 readable,
 }
 
 /* Give map `machine.size` of the program an address, as the host would; 0, or why the host has to do it. */
-static u64 answer(struct lane *lane, u64 why) {
+static u64 give_address(struct lane *lane, u64 why) {
   struct machine *m = &lane->machine;
   u64 index = m->size;
   if (m->code != lane->code || 2 * (m->live + 1) > m->mask + 1) return why;
@@ -47,12 +38,13 @@ static u64 answer(struct lane *lane, u64 why) {
 
 /* What compiled code asks in a lane: it gets addresses of maps, and goes to the interpreter with everything else. */
 ENTRY u64 ebpf_answer(struct machine *m, u64 why) {
-  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? answer((struct lane *)m, why) : why;
+  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? give_address((struct lane *)m, why) : why;
   return m->status;
 }
 
+/* Forget the region of an address; maps in native storage have none. */
 static void forget(struct machine *m, u64 address) {
-  if (address) zero((u64 *)(m->table + (address >> 32 & m->mask)), sizeof(struct region) / 8);
+  if (address && !(address & VALUE_ADDRESS)) zero((u64 *)(m->table + (address >> 32 & m->mask)), sizeof(struct region) / 8);
 }
 
 /* Make everything as it is before the first instruction. */
@@ -60,10 +52,11 @@ static void rewind(struct lane *lane) {
   struct machine *m = &lane->machine;
   if (lane->answered) {
     for (u64 i = 0; i < lane->maps; i++) {
-      if (lane->code->maps[i].map) continue; /* its address is the same in all runs */
-      forget(m, lane->code->maps[i].object);
-      forget(m, lane->code->maps[i].first_value);
-      lane->code->maps[i].object = lane->code->maps[i].first_value = 0;
+      struct map_ref *ref = lane->code->maps + i;
+      if (ref->map) continue;
+      forget(m, ref->object);
+      forget(m, ref->first_value);
+      ref->object = ref->first_value = 0;
     }
     lane->answered = 0;
   }
@@ -78,30 +71,25 @@ static void rewind(struct lane *lane) {
   m->depth = 0;
 }
 
-/* Enter an epoch, and a new one now and then: between two runs nothing of a map is held. It takes as long as a small
-   run does. */
+/* Say when the run began; while runs follow each other now and then only, because all processors have to see it before
+   anything is looked up, which takes as long as a small run. */
 static void enter_epoch(struct lane *lane) {
-  if (lane->runs++ % 16 || !lane->epoch) return;
-  u64 now = __atomic_load_n(lane->epochs, __ATOMIC_SEQ_CST);
-  __atomic_exchange_n(lane->epochs + lane->epoch, now, __ATOMIC_SEQ_CST);
+  if (*lane->epoch && lane->runs++ % 16) return;
+  __atomic_exchange_n(lane->epoch, __atomic_load_n(lane->now, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
 }
 
-/* Leave it, unless the host has to finish a run. */
-static u64 leave_epoch(struct lane *lane, u64 stop) {
-  if (stop && stop != STOP_SLICE && stop != STOP_REFUSED) return stop;
-  lane->runs = 0;
-  if (lane->epoch) __atomic_store_n(lane->epochs + lane->epoch, 0, __ATOMIC_RELEASE);
-  return stop;
+static void leave_epoch(struct lane *lane) {
+  __atomic_store_n(lane->epoch, 0, __ATOMIC_RELEASE);
 }
 
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
-  enter_epoch(lane);
   rewind(lane);
+  enter_epoch(lane);
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
-  while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !answer(lane, stop)) {
+  while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !give_address(lane, stop)) {
     m->action = RESUME;
     stop = ebpf_run(m);
   }
@@ -199,7 +187,7 @@ static u64 run_over(struct lane *lane, u8 *packet, u64 length) {
 }
 
 /* Run over the packets of the batch from `index` on; 0 when they are all done, or why the lane came back. */
-static u64 run_batch(struct lane *lane) {
+ENTRY u64 ebpf_batch(struct lane *lane) {
   struct batch *batch = &lane->batch;
   for (u64 work = 0; batch->index < batch->count; batch->index++) {
     if (work >= lane->slice) return STOP_SLICE;
@@ -219,7 +207,7 @@ static u64 run_batch(struct lane *lane) {
 }
 
 /* Run `times` times over what the host has put into the table of regions; 0, or why the lane came back. */
-static u64 repeat(struct lane *lane) {
+ENTRY u64 ebpf_repeat(struct lane *lane) {
   for (u64 work = 0; lane->times; lane->times--) {
     if (work >= lane->slice) return STOP_SLICE;
     u64 stop = run(lane);
@@ -228,7 +216,3 @@ static u64 repeat(struct lane *lane) {
   }
   return 0;
 }
-
-ENTRY u64 ebpf_batch(struct lane *lane) { return leave_epoch(lane, run_batch(lane)); }
-
-ENTRY u64 ebpf_repeat(struct lane *lane) { return leave_epoch(lane, repeat(lane)); }

@@ -1,10 +1,8 @@
 /* What compiled programs call through `machine.calls`. */
 #include "frames.h"
-#include "memory.h"
 
 /* Return the host's memory of `size` bytes at `address`, 0 where they are not accessible in that way. */
 ENTRY u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
-  if (address & VALUE_ADDRESS) return (u64)value_bytes(m, address, size, access);
   const struct region *region = m->table + (address >> 32 & m->mask);
   u64 inside = address - region->first;
   u64 index = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;

@@ -23,7 +23,7 @@ static u64 leave_to_host(struct machine *m) {
 }
 
 /* Return what a function on a map has returned, unless the host is needed. */
-static u64 unless_busy(struct machine *m, s64 result) {
+static u64 answer(struct machine *m, s64 result) {
   return result >= BUSY ? leave_to_host(m) : (u64)result;
 }
 
@@ -86,7 +86,7 @@ static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_PERCPU_HASH:
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
-      return unless_busy(m, ebpf_hash_update(map, key, value, flags, m->cpu, 0));
+      return answer(m, ebpf_hash_update(map, key, value, flags, m->cpu, 0));
     default:
       return leave_to_host(m);
   }
@@ -99,7 +99,7 @@ static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_PERCPU_HASH:
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
-      return unless_busy(m, ebpf_hash_delete(map, key, 0));
+      return answer(m, ebpf_hash_delete(map, key, 0));
     default:
       return leave_to_host(m);
   }
@@ -114,7 +114,7 @@ static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
   /* Another thread may write to the key meanwhile: it must not change between two looks at it. */
   u8 stable[LONGEST_KEY];
   if (map->key_size > LONGEST_KEY) return leave_to_host(m);
-  copy_bytes(stable, key, map->key_size);
+  copy(stable, key, map->key_size);
   return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
 }
 
@@ -122,10 +122,10 @@ static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
   u8 *value = promised(m, m->r[2], map->value_size, number == HELPER_PUSH ? READABLE : WRITABLE);
   if (!value || (map->type != MAP_QUEUE && map->type != MAP_STACK)) return leave_to_host(m);
   if (number != HELPER_PEEK && !(map->access & WRITABLE)) return leave_to_host(m);
-  if (number == HELPER_PUSH) return unless_busy(m, ebpf_queue_push(map, value, m->r[3]));
+  if (number == HELPER_PUSH) return answer(m, ebpf_queue_push(map, value, m->r[3]));
   s64 result = ebpf_queue_next(map, value, number == HELPER_POP);
   if (result == -E_NOENT) clear(value, map->value_size);
-  return unless_busy(m, result);
+  return answer(m, result);
 }
 
 /* A ring that is full may have to wait, which only the host can do. */
@@ -134,7 +134,7 @@ static u64 ring_output(struct machine *m, struct map *map) {
   const u8 *data = size < LARGEST_SIZE ? promised(m, m->r[2], size, READABLE) : 0;
   if (!data || map->type != MAP_RINGBUF) return leave_to_host(m);
   s64 result = write_record(map, data, size, m->r[4], &m->due);
-  return result == -E_AGAIN ? leave_to_host(m) : unless_busy(m, result);
+  return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
 }
 
 static u64 ring_query(struct machine *m, struct map *map) {

@@ -1,6 +1,7 @@
 /* A lane: where runs of one program follow each other without the host in between. Words of 64 bits, as in struct
    machine; src/ebpf/vm/lane.py has the same numbers. */
 #pragma once
+#include "bytes.h"
 #include "machine.h"
 
 /* Why a lane came back, beside enum stop. */
@@ -55,9 +56,9 @@ struct lane {
   u64 longest;
   u64 *fields;  /* of the internal context */
   u64 times;    /* to go, of a repeated run */
-  u64 *epochs;  /* of all runs of the process (map_elements.h) */
-  u64 epoch;    /* the lane's word of them; 0: the host has entered one for it */
-  u64 runs;     /* since the lane entered an epoch */
+  u64 *epoch;   /* when the run began, for maps in native storage; 0 between runs */
+  const u64 *now;
+  u64 runs;     /* that there have been, for `epoch` */
   struct batch batch;
 };
 

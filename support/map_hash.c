@@ -28,16 +28,16 @@ static void remove(struct map *map, u64 element) {
 /* Write the value of one CPU, or those of all, which then lie at multiples of the stride. */
 static void write_values(struct map *map, u64 element, const u8 *value, u64 cpu) {
   if (cpu != ALL_CPUS || !is_per_cpu(map)) {
-    copy_bytes(value_at(map, value_number(element, map->cpus, cpu)), value, map->value_size);
+    copy(value_at(map, value_number(element, map->cpus, cpu)), value, map->value_size);
     return;
   }
   for (u64 i = 0; i < map->cpus; i++)
-    copy_bytes(value_at(map, value_number(element, map->cpus, i)), value + i * map->stride, map->value_size);
+    copy(value_at(map, value_number(element, map->cpus, i)), value + i * map->stride, map->value_size);
 }
 
 /* Fill an element that nobody can see. A spin lock in its value starts free. */
 static void fill(struct map *map, u64 element, const u8 *key, const u8 *value, u64 cpu) {
-  copy_bytes(node_of(map, element)->key, key, map->key_size);
+  copy(node_of(map, element)->key, key, map->key_size);
   if (is_per_cpu(map)) clear(value_at(map, element * map->cpus), map->stride * map->cpus);
   write_values(map, element, value, cpu);
   if (map->lock_offset != NONE) clear(value_at(map, element) + map->lock_offset, 4);
@@ -104,10 +104,10 @@ ENTRY s64 ebpf_hash_update(struct map *map, const u8 *key, const u8 *value, u64 
 /* Copy the value out in the form of the system call; a spin lock in it reads as free. */
 static void export(const struct map *map, u64 element, u8 *value) {
   if (is_per_cpu(map)) {
-    copy_bytes(value, value_at(map, element * map->cpus), map->stride * map->cpus);
+    copy(value, value_at(map, element * map->cpus), map->stride * map->cpus);
     return;
   }
-  copy_bytes(value, value_at(map, element), map->value_size);
+  copy(value, value_at(map, element), map->value_size);
   if (map->lock_offset != NONE) clear(value + map->lock_offset, 4);
 }
 
@@ -146,7 +146,7 @@ ENTRY s64 ebpf_hash_next(struct map *map, const u8 *key, u8 *next) {
   if (!take_lock(&map->lock)) return BUSY;
   u64 element = key ? hash_element(map, key, map->key_size) : NONE;
   u64 slot = slot_from(map, element == NONE ? 0 : node_of(map, element)->slot + 1);
-  if (slot != NONE) copy_bytes(next, node_of(map, map->slots[slot])->key, map->key_size);
+  if (slot != NONE) copy(next, node_of(map, map->slots[slot])->key, map->key_size);
   free_lock(&map->lock);
   return slot == NONE ? -E_NOENT : 0;
 }
@@ -159,7 +159,7 @@ ENTRY s64 ebpf_hash_walk(struct map *map, u64 *at, u64 limit, u8 *keys, u8 *valu
   u64 slot = slot_from(map, *at);
   for (; slot != NONE && count < limit; count++, slot = slot_from(map, slot + 1)) {
     u64 element = map->slots[slot];
-    copy_bytes(keys + count * map->key_size, node_of(map, element)->key, map->key_size);
+    copy(keys + count * map->key_size, node_of(map, element)->key, map->key_size);
     if (values) export(map, element, values + count * size);
     if (elements) elements[count] = (u32)element;
   }

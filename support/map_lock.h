@@ -1,6 +1,7 @@
 /* The lock of a map, and copying. Whoever holds the lock is in native code and never waits for anything; so it is free
    again soon, unless the system has taken the processor away from the holder. */
 #pragma once
+#include "bytes.h"
 #include "map.h"
 
 enum { SPINS = 1 << 14 };
@@ -24,15 +25,6 @@ static inline void free_lock(u64 *lock) {
   __atomic_store_n(lock, 0, __ATOMIC_RELEASE);
 }
 
-/* Values are read and written by other threads meanwhile, so words are copied whole where both sides are aligned. */
-static inline void copy_bytes(u8 *to, const u8 *from, u64 size) {
-  for (; size >= 8; size -= 8, to += 8, from += 8) {
-    u64 word = load64(from);
-    __builtin_memcpy(to, &word, sizeof word);
-  }
-  for (u64 i = 0; i < size; i++) to[i] = from[i];
-}
-
 static inline void clear(u8 *at, u64 size) {
   for (u64 i = 0; i < size; i++) at[i] = 0;
 }
@@ -41,9 +33,9 @@ static inline void clear(u8 *at, u64 size) {
 static inline void copy_around_lock(const struct map *map, u8 *to, const u8 *from) {
   u64 at = map->lock_offset;
   if (at == NONE) {
-    copy_bytes(to, from, map->value_size);
+    copy(to, from, map->value_size);
     return;
   }
-  copy_bytes(to, from, at);
-  copy_bytes(to + at + 4, from + at + 4, map->value_size - at - 4);
+  copy(to, from, at);
+  copy(to + at + 4, from + at + 4, map->value_size - at - 4);
 }

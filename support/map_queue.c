@@ -11,9 +11,9 @@ ENTRY s64 ebpf_queue_push(struct map *map, const u8 *value, u64 flags) {
   if (!take_lock(&map->lock)) return BUSY;
   s64 result = 0;
   if (map->count < map->max_entries) {
-    copy_bytes(value_at(map, wrap(map, map->head + map->count++)), value, map->value_size);
+    copy(value_at(map, wrap(map, map->head + map->count++)), value, map->value_size);
   } else if (flags == F_EXIST) {
-    copy_bytes(value_at(map, map->head), value, map->value_size);
+    copy(value_at(map, map->head), value, map->value_size);
     map->head = wrap(map, map->head + 1);
   } else {
     result = -E_2BIG;
@@ -28,7 +28,7 @@ ENTRY s64 ebpf_queue_next(struct map *map, u8 *value, u64 take) {
   s64 result = -E_NOENT;
   if (map->count) {
     u64 newest = map->type == MAP_STACK;
-    copy_bytes(value, value_at(map, newest ? wrap(map, map->head + map->count - 1) : map->head), map->value_size);
+    copy(value, value_at(map, newest ? wrap(map, map->head + map->count - 1) : map->head), map->value_size);
     if (take) {
       map->count--;
       if (!newest) map->head = wrap(map, map->head + 1);

@@ -47,7 +47,7 @@ static s64 write_record(struct map *map, const u8 *data, u64 size, u64 flags, u6
   u64 position;
   s64 result = ebpf_ring_reserve(map, size, &position);
   if (result) return result;
-  copy_bytes(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
+  copy(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
   if (ebpf_ring_commit(map, position, size, flags)) *due = 1;
   return 0;
 }

@@ -79,6 +79,7 @@ static void *run_elsewhere(const struct python *py, const struct function *f, vo
 static void abandon(struct function *f) {
   struct machine *m = &f->lane->machine;
   while (m->depth) forget(m, m->numbers[--m->depth] << 32);
+  leave_epoch(f->lane);
   f->busy = IDLE;
 }
 
@@ -123,8 +124,9 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   }
   void *result;
   /* The buffer's owner may have run code of its own. From here to the end of the run nobody else does. */
-  u64 stop = open(f) ? leave_epoch(f->lane, run_over(f->lane, view.data, (u64)view.length)) : STOP_REFUSED;
+  u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
   if (!stop) {
+    leave_epoch(f->lane);
     result = wake(py, f) ? py->from_unsigned((u32)f->lane->machine.r[0]) : 0;
   } else if (stop != STOP_REFUSED) {
     result = go_on(py, f, stop, &view);

@@ -106,9 +106,7 @@ class OneByOne:
 class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
-    def __init__(
-        self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode
-    ) -> None:
+    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.form = form
@@ -169,8 +167,9 @@ class PacketLane(Lane):
         while True:
             words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
             stop = call(self.state.pointer)
-            self.wake_readers()
             if stop == EXIT or batch.cancelled:
+                self.epoch.pause()
+                self.wake_readers()
                 return
             if stop == BETWEEN_RUNS:
                 self.pause()

@@ -52,7 +52,8 @@ class ProgramFunction:
         words[_LANE], words[_GATE] = lane.words.buffer_info()[0], gate
         words[_CLOSED] = closed.buffer_info()[0]
         lane.words[SLICE] = FIRST_SLICE  # the GIL is kept
-        words[_ELSEWHERE], words[_GO_ON], words[_WAKE] = id(elsewhere), id(self._kept[2]), id(self._kept[3])
+        words[_ELSEWHERE], words[_GO_ON] = id(elsewhere), id(self._kept[2])
+        words[_WAKE] = id(self._kept[3])
 
     def builtin(self, name: str) -> Callable[[Buffer], int]:
         """Return the builtin, which keeps this alive."""

@@ -79,7 +79,7 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "executed", "state")
+    __slots__ = ("executed", "_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
@@ -252,8 +252,9 @@ class Machine(Execution):
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        code, at_reference = self._codes[self.run.program], CODE_WORDS + REFERENCE_WORDS * index
-        code[at_reference + REFERENCE_FIRST] = self.map_value_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(
+            index
+        )
         return at
 
     def _wake_readers(self) -> None:
@@ -265,10 +266,10 @@ class Machine(Execution):
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
-        self.epoch.leave()
-        self._wake_readers()
         debt = -self.state.words[FUEL] & M64 if self.state.words[FUEL] >> 63 else -self.state.words[FUEL]
         self.executed = self.run.budget - self._left + debt
+        self.epoch.leave()
+        self._wake_readers()
         self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

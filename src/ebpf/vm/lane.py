@@ -18,7 +18,7 @@ from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
-from ebpf.vm.maps.epochs import WORDS, Epoch
+from ebpf.vm.maps.epochs import CLOCK, Epoch
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region, object_region, value_region
 from ebpf.vm.native import (
     ANSWERED,
@@ -28,7 +28,6 @@ from ebpf.vm.native import (
     CPU,
     DUE,
     EPOCH,
-    EPOCHS,
     FIRST_VALUE_WORDS,
     FIRSTS,
     GIVEN,
@@ -37,6 +36,7 @@ from ebpf.vm.native import (
     LANE_PATIENCE,
     LANE_WORDS,
     MAPS,
+    NOW,
     REFERENCE_WORDS,
     REGIONS,
     SLICE,
@@ -45,7 +45,7 @@ from ebpf.vm.native import (
     Stop,
     load_interpreter,
 )
-from ebpf.vm.values import places_of
+from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
@@ -71,11 +71,14 @@ def lane_calls(name: str) -> tuple[Call, Call]:
 class LaneCode(Protocol):
     """What a lane runs."""
 
-    def take(self) -> array[int]:
+    def take(self, places: Places) -> array[int]:
         """Return a struct code for one lane."""
 
     def renew(self, code: array[int], instructions: int) -> None:
         """Take note of instructions that the lane has run, between two runs; better code may go on from here."""
+
+    def follow(self, code: array[int]) -> None:
+        """Keep a lane, whose runs hold the GIL, in the best code that there is from now on."""
 
 
 class Lane:
@@ -89,10 +92,10 @@ class Lane:
         self.cpu = cpu
         self.budget = budget
         self._owner = code
-        self.code = code.take()
-        self._references = self.code[CODE_WORDS:]
         self.places = places_of(program)
-        self.epoch = Epoch(begun=False)
+        self.code = code.take(self.places)
+        self._refs = self.code[CODE_WORDS:]
+        self.epoch = Epoch()
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
         self.firsts = [_first_value(map_) for map_ in program.maps]
@@ -110,26 +113,20 @@ class Lane:
         """Make the lane ready for its next run, whatever is left of the last one."""
         words, code = self.words, self.code
         self.state.clear()
-        code[CODE_WORDS:] = self._references
+        code[CODE_WORDS:] = self._refs
+        self.state.reach(self.places)
+        self.epoch.pause()
         words[LANE_CODE] = code.buffer_info()[0]
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = 0
         words[CPU] = self.cpu
-        words[EPOCHS], words[EPOCH] = WORDS.buffer_info()[0], self.epoch.own
-        self.epoch.pause()
-        self.state.reach(self.places)
+        words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
-
-    def wake_readers(self) -> None:
-        """Wake the readers of rings that native code has written to."""
-        if self.words[DUE]:
-            self.words[DUE] = 0
-            for ring in self.places.rings:
-                ring.wake_due()
 
     def pause(self) -> None:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
         run = Run(self.program, self.kernel)
         execution = Execution(run, None)
@@ -137,6 +134,13 @@ class Lane:
             execution.check_open()
         except Fault as fault:
             raise execution.report(fault, 0) from None
+
+    def wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        if self.words[DUE]:
+            self.words[DUE] = 0
+            for ring in self.places.rings:
+                ring.wake_due()
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
@@ -151,8 +155,9 @@ class Lane:
             memory = self._attach(context)
             words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
             stop = call(self.state.pointer)
-            self.wake_readers()
             if stop == EXIT:
+                self.epoch.pause()
+                self.wake_readers()
                 return words[0]
             if stop == BETWEEN_RUNS:
                 self.pause()
@@ -169,6 +174,7 @@ class Lane:
         self.clear()
         memory = AddressSpace()
         memory.mirror = self.state
+        memory.reach(self.places)
         self.words[ARGUMENT] = context.attach(memory)
         self.words[REGIONS] = len(memory.regions)
         return memory
@@ -183,13 +189,13 @@ class Lane:
         return checked(run, lambda: _Continuation(run, self).finish(stop))
 
     def known_maps(self) -> dict[int, Region]:
-        """Return the regions that native code has made for maps in Python storage, by number."""
+        """Return the regions that native code has made for maps, by number."""
         found = {}
         for index, (map_, view) in enumerate(zip(self.program.maps, self.firsts, strict=True)):
-            if map_.native is not None:
-                continue
             at = CODE_WORDS + REFERENCE_WORDS * index
             obj, value = self.code[at : at + 2]
+            if map_.native is not None:
+                continue
             if obj:
                 found[obj >> OFFSET_BITS] = object_region(map_, f"map {map_.name}")
             if value and view is not None:
@@ -208,6 +214,7 @@ class _Continuation(Machine):
         self._lane = lane
         self._image = load_interpreter()
         self._foreign = False
+        self.executed = 0
         self.state = lane.state
         self.start = words[ARGUMENT]
         self._left = lane.budget - words[GIVEN]

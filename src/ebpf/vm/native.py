@@ -34,10 +34,10 @@ CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
-REFERENCE_FIRST, REFERENCE_VALUES, REFERENCE_MAP = 1, 2, 3
-"""Words of struct map_ref after the map's own address; the last two are 0 of maps in Python storage."""
 NO_CALLER = (1 << 64) - 1
 """Where a function comes back to that the host entered."""
+REFERENCE_FIRST, REFERENCE_VALUES, REFERENCE_MAP = 1, 2, 3
+"""Words of struct map_ref after the map's own address; the last two are 0 of maps in Python storage."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
 OPAQUE = 6
@@ -47,7 +47,7 @@ OPAQUE = 6
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
     range(MACHINE_WORDS, MACHINE_WORDS + 13)
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCHS, EPOCH, RUNS = range(MACHINE_WORDS + 13, MACHINE_WORDS + 21)
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS = range(MACHINE_WORDS + 13, MACHINE_WORDS + 21)
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
     MACHINE_WORDS + 21, MACHINE_WORDS + 32
 )
@@ -238,23 +238,23 @@ class NativeCode:
                     code[at + REFERENCE_FIRST] = places.first(map_)
                 code[at + REFERENCE_VALUES], code[at + REFERENCE_MAP] = places.first(map_), map_.native.address
 
-    def take(self, places: Places | None = None) -> array[int]:
-        """Return a struct code and the addresses of maps, as far as they are known before one run.
-
-        `places` are the run's where they are not the program's own.
-        """
+    def take(self, places: Places) -> array[int]:
+        """Return a struct code and the addresses of maps, as far as they are known before one run."""
         try:
             code = self._spare.pop()
         except IndexError:
             code = array("Q", self._template)
         code[:] = self._template
         code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
-        if places is not None and places is not self._places:
+        if places is not self._places:
             self._refer(code, places)
         return code
 
     def renew(self, code: array[int], instructions: int) -> None:
         """Take note of instructions that were run: the interpreter does not get faster."""
+
+    def follow(self, code: array[int]) -> None:
+        """Keep a lane in the best code: it is there."""
 
     def give_back(self, code: array[int]) -> None:
         """Keep the structure for another run."""

@@ -104,7 +104,9 @@ class RunCommands:
 class EmbeddedRunner(BpfRunner):
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
-    def __init__(self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False) -> None:
+    def __init__(
+        self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False
+    ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
         self._engine = choose_engine(engine, trusted=trusted)

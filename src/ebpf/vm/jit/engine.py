@@ -31,6 +31,7 @@ from ebpf.vm.native import (
     native_code,
 )
 from ebpf.vm.program import Program
+from ebpf.vm.values import Places
 
 CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
 """Gives the native code of a program, None where the interpreter runs it."""
@@ -38,6 +39,7 @@ CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
 _ANSWERED = 0
 _EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
 _ENTER = int(Action.ENTER)
+
 
 class Machine(interpreter.Machine):
     """One run in native code that was compiled for its program."""
@@ -164,15 +166,23 @@ class LaneCode:
         self._code = native_code(program, load_interpreter())
         self._compiled: CompiledProgram | None = None
 
-    def take(self) -> array[int]:
+    def take(self, places: Places) -> array[int]:
         """As `NativeCode.take`."""
-        code = self._code.take()
+        code = self._code.take(places)
         self.renew(code, 0)
         return code
 
     def renew(self, code: array[int], instructions: int) -> None:
         """Let a lane that has run so many instructions go on in the best code that there is now."""
         self._tiers.count(instructions)
+        self.enter(code)
+
+    def follow(self, code: array[int]) -> None:
+        """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
+        self._tiers.follow(self, code)
+
+    def enter(self, code: array[int]) -> None:
+        """As `Follower.enter`."""
         self._compiled = self._code_for(self._program)
         if self._compiled is not None:
             code[ENTRY] = self._compiled.address

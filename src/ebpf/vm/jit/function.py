@@ -11,7 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpf.asm.opcodes import BPF_ALU, BPF_ALU64, BPF_JMP, BPF_JMP32, BPF_LDX, BPF_ST, BPF_STX, EXIT, GOTO, GOTOL, MAY_GOTO
+from ebpf.asm.opcodes import (
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_JMP,
+    BPF_JMP32,
+    BPF_LDX,
+    BPF_ST,
+    BPF_STX,
+    EXIT,
+    GOTO,
+    GOTOL,
+    MAY_GOTO,
+)
 from ebpf.vm import native
 from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.flow import jump_target

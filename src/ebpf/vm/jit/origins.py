@@ -193,5 +193,3 @@ def _arithmetic(slot: Slot, registers: Registers) -> Origin:
     if value.region is not Region.NONE and other.region is not Region.NONE:
         return NOTHING  # a distance between pointers
     return Origin(value.region if value.region is not Region.NONE else other.region)
-
-

@@ -10,8 +10,9 @@ import logging
 import os
 import threading
 import weakref
+from array import array
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpf.vm.jit.compiled import CompiledProgram, compile_program
 
@@ -33,6 +34,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release)
 
 
+class Follower(Protocol):
+    """Who wants to know when there is better code."""
+
+    def enter(self, code: array[int]) -> None:
+        """Make the best code that there is now what is entered through a struct code."""
+
+
 class Tiers:
     """The native code of one program, at each moment the best that there is. Threads may share it.
 
@@ -47,6 +55,13 @@ class Tiers:
         self._work = 0
         self._tier: str | None = None
         self._wanted = False
+        self._followers: weakref.WeakKeyDictionary[Follower, array[int]] = weakref.WeakKeyDictionary()
+
+    def follow(self, follower: Follower, code: array[int]) -> None:
+        """Tell a follower, while it lives, whenever there is better code; make the best now."""
+        self._followers[follower] = code
+        self._work = max(HOT.values())
+        self.count(0)
 
     def now(self) -> CompiledProgram:
         """Return native code, compiled here and now if there is none. Raises CompileError."""
@@ -73,6 +88,9 @@ class Tiers:
             log.warning("program %s is not compiled: %s", self._name, error)
             return  # and stay wanted: it would fail again
         self._wanted = False
+        for follower, code in list(self._followers.items()):
+            follower.enter(code)
+        self.count(0)
 
     @property
     def _name(self) -> str:

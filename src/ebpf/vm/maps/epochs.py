@@ -18,6 +18,11 @@ _NOW, _USED, _CROWD = 0, 1, 2
 WORDS = array("Q", bytes(8 * _MOST_RUNS))
 WORDS[_NOW], WORDS[_USED] = 1, _CROWD + 1
 
+_SCRATCH = array("Q", [0])
+"""Where native code may write whose epoch is the crowd's: that lasts until the last of it leaves."""
+CLOCK = WORDS.buffer_info()[0]
+"""Address of the time."""
+
 _free = list(range(_MOST_RUNS - 1, _CROWD, -1))
 _owners: dict[int, int] = {}
 _crowd = 0
@@ -25,14 +30,11 @@ _crowd_lock = Lock()
 
 
 class Epoch:
-    """The time at which a run began, in a word of its own; `leave` when it has ended. Dropping it does the same.
-
-    With `begun` false it is for runs that native code begins and ends.
-    """
+    """The time at which a run began; `leave` when it has ended. Dropping it does the same."""
 
     __slots__ = ("_word",)
 
-    def __init__(self, *, begun: bool = True) -> None:
+    def __init__(self) -> None:
         try:
             self._word = word = _free.pop()
         except IndexError:
@@ -42,18 +44,7 @@ class Epoch:
         _owners[word] = get_ident()
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
-        if begun:
-            WORDS[word] = WORDS[_NOW]
-
-    @property
-    def own(self) -> int:
-        """The word that native code may write to, 0 if there is none: then the epoch lasts until `leave`."""
-        return 0 if self._word == _CROWD else self._word
-
-    def pause(self) -> None:
-        """End the run that native code has begun, and not ended."""
-        if self.own:
-            WORDS[self._word] = 0
+        WORDS[word] = WORDS[_NOW]
 
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
@@ -63,6 +54,17 @@ class Epoch:
         elif word:
             WORDS[word] = 0
             _free.append(word)
+
+    @property
+    def address(self) -> int:
+        """Where native code notes, in turn, when each run of a lane begins."""
+        words, word = (_SCRATCH, 0) if self._word == _CROWD else (WORDS, self._word)
+        return words.buffer_info()[0] + 8 * word
+
+    def pause(self) -> None:
+        """No run is on: nothing waits for this epoch until native code begins one."""
+        if self._word != _CROWD:
+            WORDS[self._word] = 0
 
     def __del__(self) -> None:
         self.leave()
