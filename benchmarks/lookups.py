@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from benchmarks.engines import (
     INTERPRETER,
     JIT,
@@ -32,7 +30,7 @@ def run(effort: Effort) -> Section:
     section = Section("maps", wrong=wrong_notes(grid))
     section.tables = [_table(grid)]
     section.figures = [_figure(grid, name, base) for name in KINDS for base in (NATIVE_DESCRIPTOR, NATIVE)]
-    section.data = {name: {engine: asdict(cell) for engine, cell in row.items()} for name, row in grid.items()}
+    section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
     return section
 
 

@@ -1,4 +1,4 @@
-"""Interleaved measurement: one sample of each engine a round, and of many rounds the median."""
+"""Interleaved measurement: one sample of each engine a round, and medians of many rounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.subject import Outcome, Subject
 Start = Callable[[], Subject]
 """Makes a program ready to run. Raises Missing."""
 
-SAMPLE_NS = 25e6
+SAMPLE_NS = 22e6
 """How long one sample takes, at least about: long against the clock and a switch of threads."""
 _MOST = 1 << 31
 
@@ -26,22 +26,39 @@ class Effort:
     sample_ns: float = SAMPLE_NS
 
 
-THOROUGH = Effort(7)
+THOROUGH = Effort(11)
 QUICK = Effort(3, SAMPLE_NS / 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one engine did with one program: `ns` per run, or why there is no such number.
+    """What one engine did with one program: ns per run of each round, or why there is no such number.
 
-    `spread` is the distance of the quartiles of the samples over their median. `wrong` says how its outcome differs
-    from that of the first engine.
+    `wrong` says how its outcome differs from that of the first engine.
     """
 
-    ns: float | None = None
-    spread: float = 0.0
+    samples: tuple[float, ...] = ()
     missing: str = ""
     wrong: str = ""
+
+    @property
+    def ns(self) -> float | None:
+        """The median."""
+        return statistics.median(self.samples) if self.samples else None
+
+    def over(self, other: Cell) -> float | None:
+        """Return the median of the ratios of each round; None where one of both has no right result.
+
+        What slows a machine down for a while slows down both of a round, and is not in their ratio.
+        """
+        if not self.samples or not other.samples or self.wrong or other.wrong:
+            return None
+        ratio = statistics.median(mine / its for mine, its in zip(self.samples, other.samples, strict=True))
+        return ratio if ratio > 0 else None  # not above 0: a slope that the neighbours have turned around
+
+    def data(self) -> dict[str, object]:
+        """Return it for JSON."""
+        return {"ns": self.ns, "samples": self.samples, "missing": self.missing, "wrong": self.wrong}
 
 
 def measure(starts: Mapping[str, Start], effort: Effort) -> dict[str, Cell]:
@@ -54,7 +71,7 @@ def measure(starts: Mapping[str, Start], effort: Effort) -> dict[str, Cell]:
         # What only goes wrong after many runs goes wrong, too.
         wrong = _differences(subjects) | wrong
     for name, values in samples.items():
-        cells[name] = Cell(statistics.median(values), spread(values), wrong=wrong.get(name, ""))
+        cells[name] = Cell(tuple(values), wrong=wrong.get(name, ""))
     return cells
 
 
@@ -73,10 +90,11 @@ def _start(starts: Mapping[str, Start], cells: dict[str, Cell], opened: ExitStac
     for name, start in starts.items():
         try:
             subject = start()
+            opened.callback(subject.close)
+            subject.outcome()  # some engines refuse a program only when they run it
         except Missing as missing:
             cells[name] = Cell(missing=str(missing))
             continue
-        opened.callback(subject.close)
         subjects[name] = subject
     return subjects
 
@@ -103,12 +121,3 @@ def calibrate(subject: Subject, sample_ns: float) -> int:
             return max(1, int(repeat * sample_ns / elapsed))
         repeat *= 4
     return repeat
-
-
-def spread(values: list[float]) -> float:
-    """Return the distance of the quartiles over the median; 0 for fewer than two values."""
-    middle = statistics.median(values)
-    if len(values) < 2 or middle <= 0:
-        return 0.0
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return (high - low) / middle

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.errors import Missing
-from benchmarks.toolchain import HERE
+from benchmarks.toolchain import BUILD, HERE
 
 
 class Facts(NamedTuple):
@@ -25,7 +25,11 @@ class Facts(NamedTuple):
 def child(kind: str, path: Path, engine: str, *, repeat: int = 1, cache: Path | None = None) -> Facts:
     """Run child.py; `cache` is where its compiled code is kept. Raises Missing where the engine is not there."""
     command = [sys.executable, "-m", "benchmarks.child", kind, str(path), engine, str(repeat)]
-    environment = os.environ | ({} if cache is None else {"XDG_CACHE_HOME": str(cache)})
+    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(BUILD / "pycache")}
+    # As in an installation, where pip has compiled the modules: nobody's cold start compiles Python.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    if cache is not None:
+        environment["XDG_CACHE_HOME"] = str(cache)
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or [f"exit status {ran.returncode}"])[-1]

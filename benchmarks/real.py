@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def run(effort: Effort) -> Section:
     grid = {one.name: measure(_starts(one), effort) for one in REAL}
     section = Section("real", wrong=wrong_notes(grid))
     section.tables = [_table(grid)]
-    section.data = {name: {engine: asdict(cell) for engine, cell in row.items()} for name, row in grid.items()}
+    section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
     return section
 
 
@@ -112,6 +112,5 @@ def _table(grid: Grid) -> Table:
 def _cell(cell: Cell, kernel: Cell) -> str:
     if cell.wrong:
         return "WRONG"
-    if not cell.ns or not kernel.ns:
-        return number(cell.ns)
-    return f"{number(cell.ns)} ({number(cell.ns / kernel.ns)})"
+    over = cell.over(kernel)
+    return number(cell.ns) if over is None else f"{number(cell.ns)} ({number(over)})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from benchmarks.engines import (
     ENGINES,
@@ -45,7 +44,7 @@ def summarise(grid: Grid) -> Section:
     section.tables = [_times(grid, shown), _ratios(grid, shown), _means(grid, shown)]
     section.tables[0].notes = [f"{engine.name}: {engine.what}" for engine in shown] + missing_notes(grid, ENGINES)
     section.figures = _figures(grid)
-    section.data = {name: {engine: asdict(cell) for engine, cell in row.items()} for name, row in grid.items()}
+    section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
     section.wrong = wrong_notes(grid)
     section.picture = _picture(grid, shown)
     return section
@@ -109,13 +108,14 @@ def _picture(grid: Grid, shown: list[Engine]) -> str:
 
 
 def ratio(grid: Grid, names: Iterable[str], engine: Engine, base: Engine) -> float | None:
-    """Return the geometric mean of time over time; None where a row of either is missing or wrong."""
+    """Return the geometric mean of the ratios of programs; None where a row of either is missing or wrong."""
     ratios = []
     for name in names:
         mine, other = (grid.get(name, {}).get(one.name, Cell()) for one in (engine, base))
-        if mine.ns is None or other.ns is None or mine.wrong or other.wrong or min(mine.ns, other.ns) <= 0:
-            return None  # not above 0: a slope that the neighbours of this machine have turned around
-        ratios.append(mine.ns / other.ns)
+        one = mine.over(other)
+        if one is None:
+            return None
+        ratios.append(one)
     return geomean(ratios)
 
 

@@ -4,15 +4,6 @@
 
 enum { CONTEXT_REGION = 1, PACKET_REGION = 2 };
 
-typedef u8 chunk __attribute__((vector_size(16), aligned(1)));
-
-static void copy(u8 *to, const u8 *from, u64 size) {
-  if (to == from) return;
-  u64 at = 0;
-  for (; at + sizeof(chunk) <= size; at += sizeof(chunk)) *(chunk *)(to + at) = *(const chunk *)(from + at);
-  for (; at < size; at++) to[at] = from[at];
-}
-
 static u32 room(u64 size, u64 bytes) { return size < bytes ? 0 : (u32)(size - bytes + 1); }
 
 static void set_region(struct region *region, u64 first, u8 *data, u64 readable, u64 writable) {
@@ -25,7 +16,7 @@ static void set_region(struct region *region, u64 first, u8 *data, u64 readable,
 }
 
 /* Give map `machine.size` of the program an address, as the host would; 0, or why the host has to do it. */
-static u64 answer(struct lane *lane, u64 why) {
+static u64 give_address(struct lane *lane, u64 why) {
   struct machine *m = &lane->machine;
   u64 index = m->size;
   if (m->code != lane->code || 2 * (m->live + 1) > m->mask + 1) return why;
@@ -47,12 +38,13 @@ static u64 answer(struct lane *lane, u64 why) {
 
 /* What compiled code asks in a lane: it gets addresses of maps, and goes to the interpreter with everything else. */
 ENTRY u64 ebpf_answer(struct machine *m, u64 why) {
-  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? answer((struct lane *)m, why) : why;
+  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? give_address((struct lane *)m, why) : why;
   return m->status;
 }
 
+/* Forget the region of an address; maps in native storage have none. */
 static void forget(struct machine *m, u64 address) {
-  if (address) zero((u64 *)(m->table + (address >> 32 & m->mask)), sizeof(struct region) / 8);
+  if (address && !(address & VALUE_ADDRESS)) zero((u64 *)(m->table + (address >> 32 & m->mask)), sizeof(struct region) / 8);
 }
 
 /* Make everything as it is before the first instruction. */
@@ -60,9 +52,11 @@ static void rewind(struct lane *lane) {
   struct machine *m = &lane->machine;
   if (lane->answered) {
     for (u64 i = 0; i < lane->maps; i++) {
-      forget(m, lane->code->maps[i].object);
-      forget(m, lane->code->maps[i].first_value);
-      lane->code->maps[i].object = lane->code->maps[i].first_value = 0;
+      struct map_ref *ref = lane->code->maps + i;
+      if (ref->map) continue;
+      forget(m, ref->object);
+      forget(m, ref->first_value);
+      ref->object = ref->first_value = 0;
     }
     lane->answered = 0;
   }
@@ -77,13 +71,25 @@ static void rewind(struct lane *lane) {
   m->depth = 0;
 }
 
+/* Say when the run began; while runs follow each other now and then only, because all processors have to see it before
+   anything is looked up, which takes as long as a small run. */
+static void enter_epoch(struct lane *lane) {
+  if (*lane->epoch && lane->runs++ % 16) return;
+  __atomic_exchange_n(lane->epoch, __atomic_load_n(lane->now, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+}
+
+static void leave_epoch(struct lane *lane) {
+  __atomic_store_n(lane->epoch, 0, __ATOMIC_RELEASE);
+}
+
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
   rewind(lane);
+  enter_epoch(lane);
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
-  while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !answer(lane, stop)) {
+  while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !give_address(lane, stop)) {
     m->action = RESUME;
     stop = ebpf_run(m);
   }

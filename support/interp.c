@@ -1,6 +1,7 @@
 /* The interpreter: runs decoded code until it needs the host (enum stop). Checks every access; counts every
    instruction. Freestanding: no library, no globals, no thread-local state, small frames. */
 #include "frames.h"
+#include "memory.h"
 #include "operations.h"
 
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -29,6 +30,11 @@ static u64 leave(struct machine *m) {
   return frame->back;
 }
 
+/* Out of line, so that it costs the accesses to regions nothing. */
+static __attribute__((noinline)) u8 *locate(const struct machine *m, u64 address, u64 size, u64 access) {
+  return value_bytes(m, address, size, access);
+}
+
 #define DST r[op->dst]
 #define SRC r[op->src]
 #define STOP(why) do { stop = (why); goto out; } while (0)
@@ -41,16 +47,19 @@ static u64 leave(struct machine *m) {
 #define GO(distance) do { op += (distance); DISPATCH; } while (0)
 
 /* Find the host's memory for an access, or stop. */
-#define FIND(wanted, bytes, permission, why)                           \
+#define FIND(wanted, bytes, permission, needed, why)                   \
   u64 address = (wanted);                                              \
   const struct region *region = table + (address >> 32 & mask);        \
   u64 inside = address - region->first;                                \
+  u8 *host = region->data + inside;                                    \
   if (unlikely(inside >= region->permission[INDEX(bytes)])) {          \
-    m->address = address;                                              \
-    m->size = (bytes);                                                 \
-    STOP(why);                                                         \
-  }                                                                    \
-  u8 *host = region->data + inside
+    host = locate(m, address, bytes, needed);                     \
+    if (unlikely(!host)) {                                             \
+      m->address = address;                                            \
+      m->size = (bytes);                                               \
+      STOP(why);                                                       \
+    }                                                                  \
+  }
 
 /* The same for an atomic access. The host's own memory may be less aligned than the program's addresses. */
 #define FIND_ATOMIC(wanted, type, reads, writes)                                              \
@@ -59,9 +68,9 @@ static u64 leave(struct machine *m) {
   u64 inside = address - region->first;                                                       \
   type *host = (type *)(region->data + inside);                                               \
   if (unlikely((reads && inside >= region->read[INDEX(sizeof(type))]) ||                      \
-               (writes && inside >= region->write[INDEX(sizeof(type))]) ||                    \
-               ((address | (u64)host) & (sizeof(type) - 1))))                                 \
-    STOP(STOP_ATOMIC)
+               (writes && inside >= region->write[INDEX(sizeof(type))])))                     \
+    host = (type *)locate(m, address, sizeof(type), reads | writes << 1);                \
+  if (unlikely(!host || ((address | (u64)host) & (sizeof(type) - 1)))) STOP(STOP_ATOMIC)
 
 ENTRY u64 ebpf_run(struct machine *m) {
 #define X4(name) (s32)((const u8 *)&&do_##name - (const u8 *)&&start),
@@ -73,6 +82,8 @@ ENTRY u64 ebpf_run(struct machine *m) {
   const struct op *op = m->code->ops + m->at;
 
   if (m->action == ENTER) {
+    /* The host has entered the epoch of this run, which has to be seen before anything is looked up. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     stop = enter(m, NO_CALLER);
     if (stop) return stop;
   }
@@ -116,7 +127,7 @@ start:
 
 #define DO(name, type)                                                        \
   do_##name: {                                                                \
-    FIND(SRC + (u64)(s64)op->off, sizeof(type), read, STOP_READ);             \
+    FIND(SRC + (u64)(s64)op->off, sizeof(type), read, READABLE, STOP_READ);             \
     type value;                                                               \
     __builtin_memcpy(&value, host, sizeof value);                             \
     DST = (u64)(s64)value;                                                    \
@@ -127,7 +138,7 @@ start:
 
 #define STORE(type, number)                                                   \
   {                                                                           \
-    FIND(DST + (u64)(s64)op->off, sizeof(type), write, STOP_WRITE);           \
+    FIND(DST + (u64)(s64)op->off, sizeof(type), write, WRITABLE, STOP_WRITE);           \
     type value = (type)(number);                                              \
     __builtin_memcpy(host, &value, sizeof value);                             \
     NEXT;                                                                     \
@@ -207,8 +218,14 @@ start:
     op = m->code->ops + back;
     DISPATCH;
   }
-  do_HELPER: m->size = (u64)op->imm; STOP(STOP_HELPER);
-  do_HELPER_REGISTER: m->size = r[op->imm]; STOP(STOP_HELPER);
+  do_HELPER_REGISTER: m->size = r[op->imm]; goto helper;
+  do_HELPER: m->size = (u64)op->imm;
+  helper: {
+    u64 result = ebpf_helper(m, m->size);
+    if (unlikely(m->status)) { m->status = 0; STOP(STOP_HELPER); }
+    r[0] = result;
+    NEXT;
+  }
   do_TAIL_CALL: STOP(STOP_TAIL);
   do_STEP: STOP(STOP_STEP);
 

@@ -1,6 +1,7 @@
 /* A lane: where runs of one program follow each other without the host in between. Words of 64 bits, as in struct
    machine; src/ebpf/vm/lane.py has the same numbers. */
 #pragma once
+#include "bytes.h"
 #include "machine.h"
 
 /* Why a lane came back, beside enum stop. */
@@ -55,9 +56,12 @@ struct lane {
   u64 longest;
   u64 *fields;  /* of the internal context */
   u64 times;    /* to go, of a repeated run */
+  u64 *epoch;   /* when the run began, for maps in native storage; 0 between runs */
+  const u64 *now;
+  u64 runs;     /* that there have been, for `epoch` */
   struct batch batch;
 };
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 18 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 21 + sizeof(struct batch), "lane");

@@ -18,7 +18,7 @@ typedef __INT64_TYPE__ s64;
 #define ENTRY
 #endif
 
-enum { ABI_VERSION = 2 };
+enum { ABI_VERSION = 3 };
 struct machine;
 struct map;
 
@@ -37,7 +37,7 @@ struct op {
 struct map_ref {
   u64 object;      /* address that stands for the map */
   u64 first_value; /* address of the only element of an array */
-  u64 values;      /* address of element 0 of a map in native storage; 0 for other maps */
+  u64 values;      /* address of value 0 of a map in native storage; 0 for other maps */
   struct map *map; /* its native storage; 0 for other maps */
 };
 
@@ -57,17 +57,19 @@ struct region {
   u8 *data;
   u32 read[4];
   u32 write[4];
-  u64 unused[2];
+  u64 opaque; /* not 0: helpers may not use it as memory */
+  u64 unused;
 };
 
-/* The values of a map in native storage. Their addresses do not stand in the table of regions: bit 63 is set, bits 48 to
-   62 are the place in `machine.values`, and of the rest the bits from `shift` on are the number of the element, those
-   below the offset in it. So every element has bounds of its own, and the addresses of two never are close. */
+/* A map in native storage. Its addresses do not stand in the table of regions: bit 63 is set, bits 48 to 61 are the
+   place in `machine.values`. Bit 62 is set in the address that stands for the map itself. In the address of a value it
+   is not; of the rest the bits from `shift` on are the number of the value, those below the offset in it. So every value
+   has bounds of its own, and the addresses of two never are close. */
 struct values {
   u8 *data;
-  u64 stride; /* bytes from one element to the next */
-  u64 size;   /* bytes of an element that are accessible */
-  u64 count;  /* elements */
+  u64 stride; /* bytes from one value to the next */
+  u64 size;   /* bytes of a value that are accessible */
+  u64 count;  /* values that have addresses */
   u64 shift;
   u64 access; /* bit 0: readable, bit 1: writable */
   struct map *map;
@@ -75,7 +77,8 @@ struct values {
 };
 
 #define VALUE_ADDRESS (1ull << 63)
-enum { VALUE_PLACE_BITS = 15, VALUE_PLACE_SHIFT = 48, READABLE = 1, WRITABLE = 2 };
+#define MAP_ADDRESS (3ull << 62)
+enum { VALUE_PLACE_BITS = 14, VALUE_PLACE_SHIFT = 48, READABLE = 1, WRITABLE = 2 };
 
 struct frame {
   u64 back; /* operation to return to; NO_CALLER: the host called */
@@ -107,10 +110,12 @@ struct machine {
   struct values *values;
   u64 value_places;
   u64 cpu;
-  u64 status;                      /* compiled code: 0 after a call of `host` that went well */
+  u64 status;                      /* 0 after a call of `host` or of a native helper that went well */
   u64 (ENTRY *host)(struct machine *, u64 why); /* compiled code asks the host, as the interpreter does by coming back */
   const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
+  u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
+  u64 due; /* not 0: the reader of a ring waits to be woken, which only the host can do */
 };
 
 enum action { RESUME, ENTER, LEAVE };
@@ -140,5 +145,5 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (33 + 8 * MAX_FRAMES), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (35 + 8 * MAX_FRAMES), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

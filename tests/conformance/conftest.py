@@ -11,14 +11,30 @@ import pytest
 import ebpf.runtime
 from ebpf.runtime import Runtime
 from ebpf.vm.engines import VARIABLE
+from ebpf.vm.maps.storage import VARIABLE as STORAGE_VARIABLE
 from tests.conformance.exceptions import reason
 from tests.privilege import missing_bpf_privilege
 
 RUNTIMES = ("embedded", "embedded-reference", "linux")
 """The embedded runtime twice: with the engine that it chooses, and with the reference engine."""
+PYTHON_MAPS = "embedded-python-maps"
+"""The embedded runtime with maps in Python storage, for the cases that are about maps."""
+_ABOUT_MAPS = frozenset(
+    {
+        "test_array", "test_elements", "test_fine_points", "test_hash", "test_lpm", "test_map_semantics", "test_percpu",
+        "test_queue", "test_ring", "test_ring_memory", "test_threads",
+    }
+)  # fmt: skip
 
 
-@pytest.fixture(params=RUNTIMES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each case on every runtime."""
+    if "runtime" in metafunc.fixturenames:
+        about_maps = metafunc.module.__name__.rpartition(".")[2] in _ABOUT_MAPS
+        metafunc.parametrize("runtime", (*RUNTIMES, *[PYTHON_MAPS] * about_maps), indirect=True)
+
+
+@pytest.fixture
 def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Yield each runtime in turn; an embedded one is new for every case."""
     name: str = request.param
@@ -33,6 +49,7 @@ def runtime(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         yield ebpf.runtime.linux()
         return
     monkeypatch.setenv(VARIABLE, "reference" if name.endswith("reference") else "auto")
+    monkeypatch.setenv(STORAGE_VARIABLE, "python" if name == PYTHON_MAPS else "auto")
     embedded = ebpf.runtime.embedded()
     yield embedded
     embedded.close()

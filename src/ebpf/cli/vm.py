@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from pathlib import Path
 
 import click
 
-from ebpf.errors import NotSupportedError
+from ebpf.vm.engines import ENGINES
 
 
 @click.group()
@@ -16,19 +18,41 @@ def command() -> None:
 
 @command.command()
 @click.argument("memory", metavar="[MEMORY_HEX]", default="")
-@click.option("--engine", type=click.Choice(["auto", "reference", "interpreter"]), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
 @click.option("--program", metavar="HEX", help="The instructions, instead of reading them from standard input.")
-@click.option("--interpret", is_flag=True, help="Run without compilation, as all engines do.")
-@click.option("--jit", is_flag=True, help="Run compiled code (not there yet).")
-def conformance(memory: str, engine: str, program: str | None, interpret: bool, jit: bool) -> None:
+@click.option("--interpret", is_flag=True, help="Short for --engine interpreter.")
+@click.option("--jit", is_flag=True, help="Short for --engine jit.")
+@click.option(
+    "--suite",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run all *.data files of a directory instead.",
+)
+def conformance(memory: str, engine: str, program: str | None, interpret: bool, jit: bool, suite: Path | None) -> None:
     """Run instructions given in hexadecimal on standard input and print r0 in hexadecimal.
 
     With MEMORY_HEX, r1 is the address of that memory and r2 its length; else both are 0. Helpers 0 to 5 are those of
-    the public conformance protocol.
+    the public conformance protocol (bpf_conformance), whose test files --suite runs: it names those that did not
+    pass, and ends with status 1 when one failed.
     """
     from ebpf.vm.conformance import parse_hex, run_instructions
 
-    if jit:
-        raise NotSupportedError("compiled execution", runtime="embedded", alternative="use --engine interpreter")
+    engine = "jit" if jit else "interpreter" if interpret else engine
+    if suite is not None:
+        sys.exit(_run_suite(suite, engine))
     text = sys.stdin.read() if program is None else program
     click.echo(f"{run_instructions(parse_hex(text), parse_hex(memory), engine=engine):x}")
+
+
+def _run_suite(directory: Path, engine: str) -> int:
+    from ebpf.vm.engines import choose_engine
+    from ebpf.vm.suite import run_suite
+
+    counts: Counter[str] = Counter()
+    for verdict in run_suite(directory, engine=engine):
+        counts[verdict.state] += 1
+        if verdict.state != "passed":
+            click.echo(f"{verdict.state} {verdict.name}: {verdict.reason}")
+    states = ", ".join(f"{counts[state]} {state}" for state in ("passed", "failed", "skipped"))
+    click.echo(f"{states}, engine {choose_engine(engine).name}")
+    return 1 if counts["failed"] else 0

@@ -9,9 +9,30 @@ from dataclasses import dataclass
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
 ENTRIES = (
-    "ebpf_decode", "ebpf_run", "ebpf_answer", "ebpf_batch", "ebpf_repeat", "ebpf_function", "ebpf_python",
-    "ebpf_open_frame", "ebpf_close_frame", "ebpf_find",
-)  # fmt: skip
+    "ebpf_decode",
+    "ebpf_run",
+    "ebpf_answer",
+    "ebpf_batch",
+    "ebpf_repeat",
+    "ebpf_function",
+    "ebpf_python",
+    "ebpf_open_frame",
+    "ebpf_close_frame",
+    "ebpf_find",
+    "ebpf_helper",
+    "ebpf_take_lock",
+    "ebpf_hash_update",
+    "ebpf_hash_delete",
+    "ebpf_hash_read",
+    "ebpf_hash_find",
+    "ebpf_hash_next",
+    "ebpf_hash_walk",
+    "ebpf_hash_clear",
+    "ebpf_queue_push",
+    "ebpf_queue_next",
+    "ebpf_ring_reserve",
+    "ebpf_ring_commit",
+)
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 32
 _FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")

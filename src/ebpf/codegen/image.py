@@ -30,8 +30,8 @@ Call: TypeAlias = Callable[[ctypes.c_void_p], int]
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots, operations, count)` takes addresses. `run(machine)` and
-    `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots,
+    operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:
@@ -48,6 +48,15 @@ class Image:
         # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
         address = self.addresses[name]
         return ctypes.PYFUNCTYPE(ctypes.c_uint64)(address), ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+
+    def bind(self, name: str, arguments: str) -> Callable[..., int]:
+        """Return a function that keeps the GIL and returns a signed number.
+
+        `arguments` has a letter for each: `p` an address (bytes, ctypes object, number or None), `w` a word.
+        """
+        kinds = {"p": ctypes.c_void_p, "w": ctypes.c_uint64}
+        prototype = ctypes.PYFUNCTYPE(ctypes.c_int64, *(kinds[letter] for letter in arguments))
+        return prototype(self.addresses[name])
 
 
 def pointer(address: int) -> ctypes.c_void_p:
@@ -97,6 +106,15 @@ def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Heade
     if header.layout != layout:
         raise ImageError(f"{name}.bin is of another version: layout {header.layout}, expected {layout}")
     return header, code
+
+
+def read_support() -> bytes:
+    """Return the bitcode of what compiled programs take into themselves (support/inline.c). Raises ImageError."""
+    try:
+        with open(os.path.join(_IMAGES, "support.bc"), "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError(f"support.bc is missing from this installation: {error}") from None
 
 
 def load_image(name: str, layout: tuple[int, ...]) -> Image:

@@ -9,7 +9,7 @@ from ebpf.vm.alu import M32
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
-from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, lane_calls
+from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
 from ebpf.vm.machine import Kernel
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
@@ -35,7 +35,6 @@ from ebpf.vm.native import (
     START,
     STARTS,
     WRITABLE,
-    Code,
 )
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
@@ -107,7 +106,7 @@ class OneByOne:
 class PacketLane(Lane):
     """A lane whose runs have packets of their own."""
 
-    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: Code) -> None:
+    def __init__(self, program: Program, kernel: Kernel, form: Form, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.form = form
@@ -169,9 +168,11 @@ class PacketLane(Lane):
             words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
             stop = call(self.state.pointer)
             if stop == EXIT or batch.cancelled:
+                self.epoch.pause()
+                self.wake_readers()
                 return
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held

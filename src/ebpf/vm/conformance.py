@@ -39,8 +39,12 @@ def parse_hex(text: str) -> bytes:
         raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`: {error}") from None
 
 
-def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto") -> int:
+def run_instructions(
+    code: bytes, memory: bytes | bytearray = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto"
+) -> int:
     """Run little-endian code with r1 = address and r2 = length of `memory` (both 0 without); return r0.
+
+    A bytearray is the memory itself: what the code stores is in it afterwards.
 
     Raises:
         NotSupportedError: the engine can't run here.
@@ -50,7 +54,7 @@ def run_instructions(code: bytes, memory: bytes = b"", *, budget: int = DEFAULT_
     chosen = choose_engine(engine)
     # No helper of the protocol asks the kernel for anything.
     run = Run(program_of(code), cast("Kernel", None), budget=budget)
-    address = run.memory.add(bytearray(memory), "memory") if memory else 0
+    address = run.memory.add(memory if isinstance(memory, bytearray) else bytearray(memory), "memory") if memory else 0
     return chosen.execute(run, address, len(memory), helper=_call_helper)
 
 

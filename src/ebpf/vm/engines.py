@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
+from ebpf.vm.program import NATIVE
 
 if TYPE_CHECKING:
-    from ebpf.vm.native import Code
+    from ebpf.vm.lane import LaneCode
     from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
@@ -22,7 +23,7 @@ log = logging.getLogger("ebpf")
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter", "jit")
+ENGINES = ("auto", "reference", "interpreter", "jit", NATIVE)
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -33,17 +34,22 @@ __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 class Engine:
     """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
 
-    `code` returns a program's native code, for runs that follow each other in it (`ebpf.vm.lane`); None: there is none.
+    `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
+    names the engine that a program runs on at the moment, where that changes.
     """
 
     name: str
     reason: str
     execute: Execute
-    code: Callable[[Program], Code] | None = None
+    code: Callable[[Program], LaneCode] | None = None
+    now: Callable[[Program], str] | None = None
 
 
-def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Program | None = None) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
+
+    `trusted` programs run without checks where they are compiled. "auto" always checks. "native" is for programs that
+    came with an image, and what "auto" is for them.
 
     Raises:
         NotSupportedError: there is no such engine, or it can't run here.
@@ -52,18 +58,36 @@ def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     if wanted == "auto":
         wanted = os.environ.get(VARIABLE) or "auto"
         asked = f"asked for by {VARIABLE}"
-    if wanted == "reference":
-        return _reference(asked)
+    if wanted in ("auto", NATIVE) and program is not None and NATIVE in program.compiled:
+        return _native(program)
+    if wanted == NATIVE:
+        raise NotSupportedError(
+            "engine 'native' for a program that did not come with a native image",
+            runtime="embedded",
+            alternative="make one with `ebpf gen native` and load it with Collection.load_native()",
+        )
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
+    if wanted == "reference":
+        return _reference(asked)
     obstacle = _obstacle()
-    if obstacle is None and wanted == "jit":
-        return _jit(asked, trusted=trusted)
-    if obstacle is None:
-        return _interpreter("the fastest that there is" if wanted == "auto" else asked)
     if wanted == "auto":
+        return _fastest(obstacle)
+    if obstacle is not None:
+        raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"{obstacle}; use 'reference'")
+    if wanted == "interpreter":
+        return _interpreter(asked)
+    missing = _missing_compiler()
+    if missing is not None:
+        raise NotSupportedError("engine 'jit'", runtime="embedded", alternative=f"{missing}, or use 'interpreter'")
+    return _jit(asked, trusted=trusted)
+
+
+def _fastest(obstacle: str | None) -> Engine:
+    if obstacle is not None:
         return _reference(obstacle)
-    raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"{obstacle}; use 'reference'")
+    missing = _missing_compiler()
+    return _interpreter(missing) if missing is not None else _tiered()
 
 
 def _reference(reason: str) -> Engine:
@@ -80,11 +104,32 @@ def _interpreter(reason: str) -> Engine:
 
 
 def _jit(reason: str, *, trusted: bool) -> Engine:
-    from ebpf.vm.jit import engine
-    from ebpf.vm.jit.compiled import LaneCode, compiled
+    from ebpf.vm.jit.engine import Compiled
 
-    execute = engine.execute_trusted if trusted else engine.execute
-    return Engine("jit", reason, execute, lambda program: LaneCode(program, compiled(program, trusted=trusted)))
+    engine = Compiled(trusted=trusted, patient=True)
+    return Engine("jit", reason, engine.execute, engine.lane_code)
+
+
+def _tiered() -> Engine:
+    from ebpf.vm.jit.engine import Compiled
+
+    engine = Compiled(trusted=False, patient=False)
+    reason = "the fastest that there is: interpreted at first, compiled when it has run for some time"
+    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now)
+
+
+@cache
+def _missing_compiler() -> str | None:
+    from ebpf.codegen.compiler import available
+
+    return available()
+
+
+def _native(program: Program) -> Engine:
+    from ebpf.vm.jit.native import AttachedCode, LaneCode, execute
+
+    code: AttachedCode = program.compiled[NATIVE]
+    return Engine(NATIVE, f"code of the image {code.image}", execute, LaneCode)
 
 
 @cache

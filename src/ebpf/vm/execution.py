@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeAlias
 
 from ebpf.errors import ProgramFault
 from ebpf.vm.fault import Fault
 from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.maps.epochs import Epoch
 from ebpf.vm.program import Program
+from ebpf.vm.values import places_of
 
 STACK_SIZE = 512
 MAX_FRAMES = 8
@@ -22,17 +25,20 @@ HelperCall: TypeAlias = Callable[[Run, int, tuple[int, int, int, int, int]], int
 class Execution:
     """One run in an engine. `start` is the context that the program was given in r1."""
 
-    __slots__ = ("helper", "memory", "run", "start")
+    __slots__ = ("epoch", "helper", "memory", "run", "start")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
-        if helper is None:
-            from ebpf.vm.helpers import call_helper
-
-            helper = call_helper
+        self.epoch = Epoch()
         self.run = run
-        self.helper = helper
+        self.helper = helper or _kernel_helpers()
         self.memory = run.memory
+        self.memory.reach(places_of(run.program))
         self.start = 0
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the helpers are not the kernel's."""
+        return self.helper is not _kernel_helpers()
 
     def map_address(self, index: int) -> int:
         """Return the address that stands for a map of the program."""
@@ -65,6 +71,7 @@ class Execution:
         target = run.kernel.program_of(self.memory.object_at(prog_array), index)
         if target is not None:
             run.tail_calls += 1
+            self.memory.reach(places_of(target))
         return target
 
     def check_open(self) -> None:
@@ -95,6 +102,13 @@ def check_open_between_runs(program: Program, kernel: Kernel) -> None:
         execution.check_open()
     except Fault as fault:
         raise execution.report(fault, 0) from None
+
+
+@cache
+def _kernel_helpers() -> HelperCall:
+    from ebpf.vm.helpers import call_helper
+
+    return call_helper
 
 
 def out_of_budget() -> Fault:

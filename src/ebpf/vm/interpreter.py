@@ -28,17 +28,21 @@ from ebpf.vm.memory import OFFSET_BITS
 from ebpf.vm.native import (
     ACTION,
     ADDRESS,
+    ASK,
     AT,
     CHANGES,
     CODE,
     CODE_WORDS,
+    CPU,
     DEPTH,
+    DUE,
     FRAME_POINTER,
     FUEL,
     LIVE,
     NEXT,
     NUMBERS,
     PATIENCE,
+    REFERENCE_FIRST,
     REFERENCE_WORDS,
     SIZE,
     Action,
@@ -75,13 +79,15 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("_changes", "_codes", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("executed", "_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)
         self._image = load_interpreter()
         self.state = _spare.pop() if _spare else NativeState()
         self._left = run.budget
+        self.executed = 0
+        """Instructions of the run, once it is over."""
         self._changes = 0
         self._stacks: list[int] = []  # numbers of the regions of open frames, the outermost first
         self._codes: dict[Program, array[int]] = {}
@@ -95,6 +101,9 @@ class Machine(Execution):
         for number, region in self.memory.regions.items():
             self.state.enter(number, region, self.memory.next_number)
         self.state.point(self.memory.context, self.memory.packet)
+        self.state.reach(self.memory.native)
+        words[CPU] = run.cpu
+        self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
 
@@ -102,7 +111,7 @@ class Machine(Execution):
         """Make a program the one that runs."""
         code = self._codes.get(program)
         if code is None:
-            code = self._codes[program] = native_code(program, self._image).take()
+            code = self._codes[program] = native_code(program, self._image).take(self.memory.native)
             self._programs[code.buffer_info()[0]] = program
         self.run.program = program
         self.state.words[CODE] = code.buffer_info()[0]
@@ -137,6 +146,7 @@ class Machine(Execution):
                 if why == _HELPER:
                     arguments = (words[1], words[2], words[3], words[4], words[5])
                     words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+                    words[ASK] = self._foreign or bool(self.run.locks)
                     at += 1
                 else:
                     at = _ANSWERS[why](self, at)
@@ -187,6 +197,7 @@ class Machine(Execution):
         debt = -words[FUEL] & M64
         if self._left < max(debt, 1):
             raise out_of_budget()
+        self._wake_readers()
         self.check_open()
         words[FUEL] = self._take_fuel(SLICE + debt) - debt
         return at
@@ -241,11 +252,24 @@ class Machine(Execution):
 
     def _find_map_value(self, at: int) -> int:
         index = self.state.words[SIZE]
-        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + 1] = self.map_value_address(index)
+        self._codes[self.run.program][CODE_WORDS + REFERENCE_WORDS * index + REFERENCE_FIRST] = self.map_value_address(
+            index
+        )
         return at
+
+    def _wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        if self.state.words[DUE]:
+            self.state.words[DUE] = 0
+            for ring in self.memory.native.rings:
+                ring.wake_due()
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""
+        debt = -self.state.words[FUEL] & M64 if self.state.words[FUEL] >> 63 else -self.state.words[FUEL]
+        self.executed = self.run.budget - self._left + debt
+        self.epoch.leave()
+        self._wake_readers()
         self.catch_up()
         self.memory.mirror = None
         for number in self.memory.regions.keys() & self._stacks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
@@ -18,12 +18,16 @@ from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.maps.epochs import CLOCK, Epoch
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region, object_region, value_region
 from ebpf.vm.native import (
     ANSWERED,
     ARGUMENT,
     BUDGET,
     CODE_WORDS,
+    CPU,
+    DUE,
+    EPOCH,
     FIRST_VALUE_WORDS,
     FIRSTS,
     GIVEN,
@@ -32,15 +36,16 @@ from ebpf.vm.native import (
     LANE_PATIENCE,
     LANE_WORDS,
     MAPS,
+    NOW,
     REFERENCE_WORDS,
     REGIONS,
     SLICE,
     TIMES,
-    Code,
     NativeState,
     Stop,
     load_interpreter,
 )
+from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
@@ -63,10 +68,23 @@ def lane_calls(name: str) -> tuple[Call, Call]:
     return load_interpreter().calls(name)
 
 
+class LaneCode(Protocol):
+    """What a lane runs."""
+
+    def take(self, places: Places) -> array[int]:
+        """Return a struct code for one lane."""
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that the lane has run, between two runs; better code may go on from here."""
+
+    def follow(self, code: array[int]) -> None:
+        """Keep a lane, whose runs hold the GIL, in the best code that there is from now on."""
+
+
 class Lane:
     """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
 
-    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: Code) -> None:
+    def __init__(self, program: Program, kernel: Kernel, *, cpu: int, budget: int, code: LaneCode) -> None:
         from ebpf.codegen.image import address_of
 
         self.program = program
@@ -74,7 +92,10 @@ class Lane:
         self.cpu = cpu
         self.budget = budget
         self._owner = code
-        self.code = code.take()
+        self.places = places_of(program)
+        self.code = code.take(self.places)
+        self._refs = self.code[CODE_WORDS:]
+        self.epoch = Epoch()
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
         self.firsts = [_first_value(map_) for map_ in program.maps]
@@ -92,16 +113,29 @@ class Lane:
         """Make the lane ready for its next run, whatever is left of the last one."""
         words, code = self.words, self.code
         self.state.clear()
-        code[CODE_WORDS:] = array("Q", bytes(8 * (len(code) - CODE_WORDS)))
+        code[CODE_WORDS:] = self._refs
+        self.state.reach(self.places)
+        self.epoch.pause()
         words[LANE_CODE] = code.buffer_info()[0]
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = 0
+        words[CPU] = self.cpu
+        words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 
-    def check_open(self) -> None:
-        """Raise ProgramFault when the kernel has been closed between two runs."""
+    def pause(self) -> None:
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        self.wake_readers()
+        self._owner.renew(self.code, self.words[SLICE])
         check_open_between_runs(self.program, self.kernel)
+
+    def wake_readers(self) -> None:
+        """Wake the readers of rings that native code has written to."""
+        if self.words[DUE]:
+            self.words[DUE] = 0
+            for ring in self.places.rings:
+                ring.wake_due()
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
@@ -117,9 +151,11 @@ class Lane:
             words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
             stop = call(self.state.pointer)
             if stop == EXIT:
+                self.epoch.pause()
+                self.wake_readers()
                 return words[0]
             if stop == BETWEEN_RUNS:
-                self.check_open()
+                self.pause()
                 call = released
                 continue
             call = held
@@ -133,6 +169,7 @@ class Lane:
         self.clear()
         memory = AddressSpace()
         memory.mirror = self.state
+        memory.reach(self.places)
         self.words[ARGUMENT] = context.attach(memory)
         self.words[REGIONS] = len(memory.regions)
         return memory
@@ -152,6 +189,8 @@ class Lane:
         for index, (map_, view) in enumerate(zip(self.program.maps, self.firsts, strict=True)):
             at = CODE_WORDS + REFERENCE_WORDS * index
             obj, value = self.code[at : at + 2]
+            if map_.native is not None:
+                continue
             if obj:
                 found[obj >> OFFSET_BITS] = object_region(map_, f"map {map_.name}")
             if value and view is not None:
@@ -169,6 +208,8 @@ class _Continuation(Machine):
         words = lane.words
         self._lane = lane
         self._image = load_interpreter()
+        self._foreign = False
+        self.executed = 0
         self.state = lane.state
         self.start = words[ARGUMENT]
         self._left = lane.budget - words[GIVEN]

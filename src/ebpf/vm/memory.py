@@ -2,6 +2,7 @@
 
 An address is `region number << 32 | offset`. It never is an address of the host, so that a program can neither
 learn nor forge one, and pointer arithmetic that leaves a region meets no other. Byte order is little-endian.
+Values of maps in native storage are no regions: they have addresses of their own (ebpf.vm.values).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
+from ebpf.vm.maps.base import Map
+from ebpf.vm.values import NO_PLACES, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-    from ebpf.vm.maps import Map
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -51,6 +52,8 @@ class Region:
     object: Any = field(default=None, repr=False)
     map: Map | None = field(default=None, repr=False)
     """Whose element it is: locks and constant strings live in map values only."""
+    opaque: bool = False
+    """Helpers can't use it as memory."""
 
     @property
     def permissions(self) -> str:
@@ -80,6 +83,9 @@ class Mirror(Protocol):
     def point(self, context: int, packet: int) -> None:
         """Take note of the numbers of the regions that are context and packet; 0: there is none."""
 
+    def reach(self, places: Places) -> None:
+        """Take note of the maps whose values the run can reach."""
+
 
 class AddressSpace:
     """What one run can reach. Never shared by threads; keeps everything in it alive until it goes itself.
@@ -91,7 +97,7 @@ class AddressSpace:
     `context` and `packet` are the numbers of the regions that are the program's context and its packet, 0 without one.
     """
 
-    __slots__ = ("_numbers", "_taken", "context", "mirror", "next_number", "packet", "places", "regions")
+    __slots__ = ("_numbers", "_taken", "context", "mirror", "native", "next_number", "packet", "places", "regions")
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
@@ -100,12 +106,18 @@ class AddressSpace:
         self.next_number = 1
         self.places = PLACES
         self.context = self.packet = 0
+        self.native = NO_PLACES
         self.mirror: Mirror | None = None
 
-    def add(self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True) -> int:
-        """Make `data` a region and return its first address; a read-only buffer makes a read-only region."""
+    def add(
+        self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True, opaque: bool = False
+    ) -> int:
+        """Make `data` a region and return its first address; a read-only buffer makes a read-only region.
+
+        Helpers can't use an `opaque` one as memory.
+        """
         view = memoryview(data).cast("B")
-        region = Region(name, view, 0, len(view), readable, writable and not view.readonly)
+        region = Region(name, view, 0, len(view), readable, writable and not view.readonly, opaque=opaque)
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
@@ -179,8 +191,22 @@ class AddressSpace:
         if self.mirror is not None:
             self.mirror.enter(address >> OFFSET_BITS, region, self.next_number)
 
+    def reach(self, places: Places) -> None:
+        """Make the values of these maps accessible."""
+        if self.native is places:
+            return
+        self.native = places if self.native is NO_PLACES else self.native.including(places.maps)
+        if self.mirror is not None:
+            self.mirror.reach(self.native)
+
     def value(self, view: memoryview, map_: Map) -> int:
-        """Return the address of a map's element; the same view object has the same address during this run."""
+        """Return the address of a map's element.
+
+        It is the same during this run; of maps in Python storage as long as it is the same view object.
+        """
+        storage = map_.native
+        if storage is not None:
+            return self._including(map_).first(map_) + (storage.number_of(view) << storage.shift)
         number = self._numbers.get(id(view))
         if number is not None:
             return number << OFFSET_BITS
@@ -188,35 +214,59 @@ class AddressSpace:
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
+        if isinstance(obj, Map) and obj.native is not None:
+            return self._including(obj).address(obj)
         number = self._numbers.get(id(obj))
         if number is not None:
             return number << OFFSET_BITS
         return self._enter(object_region(obj, name))
 
+    def _including(self, map_: Map) -> Places:
+        if map_ not in self.native:
+            self.reach(self.native.including((map_,)))
+        return self.native
+
     def object_at(self, address: int) -> Any:
         """Return the kernel object that `address` stands for."""
+        map_ = self.native.map_at(address)
+        if map_ is not None:
+            return map_
         region = self.regions.get(address >> OFFSET_BITS)
         if region is None or region.object is None or region.data or address & OFFSET_MASK:
             raise Fault("memory", f"{address:#x} is not the address of a kernel object", address=address)
         return region.object
 
+    def find(self, address: int) -> tuple[Region | None, int]:
+        """Return region and offset of `address`, whatever the offset; a map's value in native storage is one, too."""
+        region = self.regions.get(address >> OFFSET_BITS)
+        if region is not None:
+            return region, address & OFFSET_MASK
+        value = self.native.find(address)
+        if value is None:
+            return None, 0
+        map_, view = value.map, value.storage.view(value.number)
+        name = f"value of {map_.name}"
+        readable, writable = map_.program_readable, map_.program_writable
+        return Region(name, view, 0, len(view), readable, writable, view, map_), value.offset
+
     def region(self, address: int) -> Region:
         """Return the region of `address`, whatever the offset."""
-        region = self.regions.get(address >> OFFSET_BITS)
+        return self._existing(address)[0]
+
+    def _existing(self, address: int) -> tuple[Region, int]:
+        region, offset = self.find(address)
         if region is None:
             raise Fault("memory", f"no region at {address:#x}{_hint(address)}", address=address)
-        return region
+        return region, offset
 
     def remaining(self, address: int) -> int:
         """Return how many bytes from `address` on are accessible, 0 if none (no fault)."""
-        region = self.regions.get(address >> OFFSET_BITS)
-        offset = address & OFFSET_MASK
+        region, offset = self.find(address)
         return region.end - offset if region is not None and region.start <= offset < region.end else 0
 
     def view(self, address: int, size: int, *, write: bool = False) -> memoryview:
         """Return the live bytes of a range; `write` asks for permission to write them."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
+        region, offset = self._existing(address)
         allowed = region.writable if write else region.readable
         if not allowed or size < 0 or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=write)
@@ -224,40 +274,38 @@ class AddressSpace:
 
     def load(self, address: int, size: int) -> int:
         """Read an unsigned integer of 1, 2, 4 or 8 bytes."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
-        if not region.readable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.readable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=False)
         value: int = UNSIGNED[size].unpack_from(region.data, offset)[0]
         return value
 
     def store(self, address: int, size: int, value: int) -> None:
         """Write the low 1, 2, 4 or 8 bytes of an unsigned integer."""
-        region = self.region(address)
-        offset = address & OFFSET_MASK
-        if not region.writable or offset < region.start or offset + size > region.end:
+        region, offset = self.find(address)
+        if region is None or not region.writable or offset < region.start or offset + size > region.end:
             raise self.denied(address, size, write=True)
         UNSIGNED[size].pack_into(region.data, offset, value & (1 << 8 * size) - 1)
 
     def denied(self, address: int, size: int, *, write: bool) -> Fault:
         """Return the fault that says why a range is not accessible."""
-        region = self.regions.get(address >> OFFSET_BITS)
+        region, offset = self.find(address)
         what = f"{'write' if write else 'read'} of {size} bytes at {address:#x}"
         if region is None:
             return Fault("memory", f"{what}: no region there{_hint(address)}", address=address)
-        offset = address & OFFSET_MASK
         if offset < region.start or offset + size > region.end:
             inside = f"{region.name} has offsets {region.start}..{region.end}, the access {offset}..{offset + size}"
             return Fault("memory", f"{what}: {inside}", address=address)
         return Fault("memory", f"{what}: {region.name} is {region.permissions}", address=address)
 
     def describe(self) -> list[str]:
-        """Return one line per region: first and last accessible address, permissions, name."""
-        return [
+        """Return one line per region and map in native storage: first and last address, permissions, name."""
+        regions = [
             f"{(number << OFFSET_BITS) + region.start:#x}-{(number << OFFSET_BITS) + region.end:#x} "
             f"{region.permissions} {region.name}"
             for number, region in sorted(self.regions.items())
         ]
+        return regions + self.native.describe()
 
 
 def _hint(address: int) -> str:

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from enum import IntEnum
 from functools import cache
 from struct import Struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from ebpf.abi.types import MapType
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
+from ebpf.vm.maps.storage import MAP_WORDS, VALUES_WORDS
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.program import Program
+from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 # Words of struct machine; the first eleven are the registers.
 FRAME_POINTER = 10
@@ -25,27 +28,32 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 )
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
-MACHINE_WORDS = FRAMES + FRAME_WORDS * MAX_FRAMES
+ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
+MACHINE_WORDS = DUE + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
 REFERENCE_WORDS = 4
 NO_CALLER = (1 << 64) - 1
 """Where a function comes back to that the host entered."""
+REFERENCE_FIRST, REFERENCE_VALUES, REFERENCE_MAP = 1, 2, 3
+"""Words of struct map_ref after the map's own address; the last two are 0 of maps in Python storage."""
 OPERATION_WORDS = 2
 REGION_WORDS = 8
+OPAQUE = 6
+"""Word of struct region that keeps helpers away from it."""
 
 # struct lane behind its machine, struct batch at its end (support/lane.h).
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
     range(MACHINE_WORDS, MACHINE_WORDS + 13)
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES = range(MACHINE_WORDS + 13, MACHINE_WORDS + 18)
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS = range(MACHINE_WORDS + 13, MACHINE_WORDS + 21)
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
-    MACHINE_WORDS + 18, MACHINE_WORDS + 29
+    MACHINE_WORDS + 21, MACHINE_WORDS + 32
 )
-LANE_WORDS = MACHINE_WORDS + 29
+LANE_WORDS = MACHINE_WORDS + 32
 FIRST_VALUE_WORDS = 3
-FUNCTION_WORDS = 6
+FUNCTION_WORDS = 7
 GATE_WORDS = 4
 
 LAYOUT = (
@@ -60,6 +68,8 @@ LAYOUT = (
     8 * LANE_WORDS,
     8 * FUNCTION_WORDS,
     8 * GATE_WORDS,
+    8 * VALUES_WORDS,
+    8 * MAP_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -155,6 +165,7 @@ class NativeState:
             words[LIVE] += 1
         start, size = region.start, region.end - region.start
         table[at] = (number << OFFSET_BITS) + start
+        table[at + OPAQUE] = region.opaque
         if not size:
             return
         room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
@@ -169,6 +180,10 @@ class NativeState:
     def point(self, context: int, packet: int) -> None:
         """Say where in the table context and packet are."""
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
+
+    def reach(self, places: Places) -> None:
+        """Say where the values of maps are. The caller keeps `places`."""
+        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps) + 1
 
     def _place(self, number: int) -> int:
         return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE
@@ -194,17 +209,10 @@ class NativeState:
         return self.words[MASK] == PLACES - 1
 
 
-class Code(Protocol):
-    """A program's native code, as runs take it."""
-
-    def take(self) -> array[int]:
-        """Return a struct code for one run, or for runs that follow each other."""
-
-
 class NativeCode:
     """A program's operations, shared by its runs, and what each run has of its own."""
 
-    __slots__ = ("_operations", "_spare", "_template")
+    __slots__ = ("_operations", "_places", "_program", "_spare", "_template")
 
     def __init__(self, program: Program, image: Image) -> None:
         slots = program.xlated
@@ -215,17 +223,38 @@ class NativeCode:
         image.decode(code.buffer_info()[0], operations, count)
         self._template = array("Q", [operations, count, 0, image.addresses["ebpf_run"]])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
+        self._program = program
+        self._places = places_of(program)
+        self._refer(self._template, self._places)
         self._spare: list[array[int]] = []
 
-    def take(self) -> array[int]:
-        """Return a struct code and the addresses of maps, none of them known, for one run."""
+    def _refer(self, code: array[int], places: Places) -> None:
+        """Say where maps in native storage and their values are."""
+        for index, map_ in enumerate(self._program.maps):
+            if map_.native is not None:
+                at = CODE_WORDS + REFERENCE_WORDS * index
+                code[at] = places.address(map_)
+                if map_.type is MapType.ARRAY:
+                    code[at + REFERENCE_FIRST] = places.first(map_)
+                code[at + REFERENCE_VALUES], code[at + REFERENCE_MAP] = places.first(map_), map_.native.address
+
+    def take(self, places: Places) -> array[int]:
+        """Return a struct code and the addresses of maps, as far as they are known before one run."""
         try:
             code = self._spare.pop()
         except IndexError:
             code = array("Q", self._template)
         code[:] = self._template
         code[2] = code.buffer_info()[0] + 8 * CODE_WORDS
+        if places is not self._places:
+            self._refer(code, places)
         return code
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Take note of instructions that were run: the interpreter does not get faster."""
+
+    def follow(self, code: array[int]) -> None:
+        """Keep a lane in the best code: it is there."""
 
     def give_back(self, code: array[int]) -> None:
         """Keep the structure for another run."""

@@ -137,6 +137,7 @@ class Machine(Execution):
         """Give up the frames that a fault left open."""
         for stack in (self.registers[10], *(frame.saved[-1] for frame in self.frames)):
             self.memory.discard(stack)
+        self.epoch.leave()
 
 
 def _code_of(program: Program) -> list[Step]:

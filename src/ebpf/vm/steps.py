@@ -257,8 +257,9 @@ def _load(slots: tuple[Slot, ...], at: int) -> Step:
         region = m.regions.get(address >> OFFSET_BITS)
         at = address & OFFSET_MASK
         if region is None or at < region.start or at + size > region.end or not region.readable:
-            raise m.memory.denied(address, size, write=False)
-        r[dst] = unpack(region.data, at)[0]
+            r[dst] = m.memory.load(address, size)  # a value of a native map, or a fault
+        else:
+            r[dst] = unpack(region.data, at)[0]
         return after
 
     def load_signed(r: Registers, m: Machine) -> int:
@@ -282,8 +283,9 @@ def _store(slots: tuple[Slot, ...], at: int) -> Step:
         region = m.regions.get(address >> OFFSET_BITS)
         at = address & OFFSET_MASK
         if region is None or at < region.start or at + size > region.end or not region.writable:
-            raise m.memory.denied(address, size, write=True)
-        pack(region.data, at, value)
+            m.memory.store(address, size, value)  # to a value of a native map, or a fault
+        else:
+            pack(region.data, at, value)
         return after
 
     def store_register(r: Registers, m: Machine) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import document, speed
 from benchmarks.engines import INTERPRETER, JIT, NATIVE, UBPF_INTERPRETER
-from benchmarks.measure import Cell, spread
+from benchmarks.measure import Cell
 from benchmarks.programs import BENCHMARKS, G8
 from benchmarks.section import Figure, Section, figures_table
 from benchmarks.table import Table, geomean, number
@@ -32,9 +32,14 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
-def test_spread_is_the_quartiles_over_the_median() -> None:
-    assert spread([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2 / 3)
-    assert spread([7.0]) == 0
+def test_a_ratio_of_cells_is_the_median_of_their_rounds() -> None:
+    slow, fast = Cell((20.0, 400.0, 60.0)), Cell((10.0, 100.0, 20.0))
+
+    assert slow.ns == 60.0
+    assert slow.over(fast) == pytest.approx(3.0)
+    assert slow.over(Cell(missing="not there")) is None
+    assert Cell((20.0,), wrong="r0 1").over(Cell((10.0,))) is None
+    assert Cell((-1.0,)).over(Cell((10.0,))) is None
 
 
 def test_a_table_as_text_and_as_markdown() -> None:
@@ -64,9 +69,9 @@ def test_a_figure_that_was_not_measured_says_why() -> None:
 def grid() -> dict[str, dict[str, Cell]]:
     """Native 10 ns, the interpreter 100 ns, uBPF's 400 ns; no JIT."""
     row = {
-        NATIVE.name: Cell(10.0),
-        INTERPRETER.name: Cell(100.0),
-        UBPF_INTERPRETER.name: Cell(400.0),
+        NATIVE.name: Cell((10.0,)),
+        INTERPRETER.name: Cell((100.0,)),
+        UBPF_INTERPRETER.name: Cell((400.0,)),
         JIT.name: Cell(missing="not built"),
     }
     return {benchmark.name: dict(row) for benchmark in BENCHMARKS}
@@ -88,14 +93,14 @@ def test_ratios_and_figures_of_a_run() -> None:
 
 def test_a_ratio_is_the_geometric_mean_of_ratios() -> None:
     cells = grid()
-    cells[G8[0]][INTERPRETER.name] = Cell(100.0 * 2**8)
+    cells[G8[0]][INTERPRETER.name] = Cell((100.0 * 2**8,))
 
     assert speed.ratio(cells, G8, INTERPRETER, NATIVE) == pytest.approx(20.0)
 
 
 def test_a_wrong_result_is_shown_and_counts_for_nothing() -> None:
     cells = grid()
-    cells[G8[0]][INTERPRETER.name] = Cell(1.0, wrong="r0 1; expected r0 2")
+    cells[G8[0]][INTERPRETER.name] = Cell((1.0,), wrong="r0 1; expected r0 2")
 
     section = speed.summarise(cells)
 

@@ -17,6 +17,7 @@ from ebpf.runtime.attrs import MapCreate, MapElem, ProgLoad, ProgTestRun
 from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.vm.encoding import KNOWN
+from ebpf.vm.maps.storage import VARIABLE
 from ebpf.vm.memory import MAX_REGIONS
 from tests.isa.case import EXIT, slot
 from tests.testrun.case import encode
@@ -256,6 +257,13 @@ def test_a_walk_takes_memory_for_what_it_meets(kernel: Kernel) -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.fixture
+def python_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep maps in Python storage, where each value that is looked up becomes a region."""
+    monkeypatch.setenv(VARIABLE, "python")
+
+
+@pytest.mark.usefixtures("python_maps")  # before the kernel is made
 def test_a_run_has_a_limited_number_of_regions(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_REGIONS >= 1 << 20
     monkeypatch.setattr("ebpf.vm.memory.MAX_REGIONS", 50)

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from ebpf.cli.vm import command
 from ebpf.errors import AsmError, NotSupportedError, ProgramFault
 from ebpf.vm.conformance import parse_hex, run_instructions
-from ebpf.vm.engines import choose_engine
+from ebpf.vm.engines import ENGINES, choose_engine
 from tests.isa.case import EXIT, slot
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -61,8 +61,20 @@ def test_options_of_other_plugins() -> None:
     assert invoke("00", "--interpret", program=ANSWER) == "2a\n"
     for name in ("auto", "reference", choose_engine().name):
         assert invoke("--engine", name, program=ANSWER) == "2a\n"
-    with pytest.raises(NotSupportedError, match="--engine interpreter"):
-        invoke("--jit", program=ANSWER)
+
+
+def test_compiled_execution_is_never_replaced() -> None:
+    if "jit" in ENGINES:
+        assert invoke("--jit", program=ANSWER) == "2a\n"
+    else:
+        with pytest.raises(NotSupportedError, match="engine 'jit'"):
+            invoke("--jit", program=ANSWER)
+
+
+def test_bytearray_is_the_memory_itself() -> None:
+    memory = bytearray(8)
+    run_instructions(slot(0x7A, 1, 0, 0, 5) + EXIT, memory)
+    assert memory == b"\5" + bytes(7)
 
 
 @pytest.mark.parametrize(

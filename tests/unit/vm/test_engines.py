@@ -21,7 +21,7 @@ from ebpf.vm import interpreter, reference
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault
 from ebpf.vm.machine import Kernel, Run
-from ebpf.vm.maps import Map, MapShape, create_map
+from ebpf.vm.maps import ArrayMap, Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -275,7 +275,7 @@ def test_numbers_of_regions_are_not_used_twice() -> None:
 
 
 def test_table_of_regions_grows() -> None:
-    values = create_map(MapShape(MapType.ARRAY, 4, 8, 1000, name="many"))
+    values = ArrayMap(MapShape(MapType.ARRAY, 4, 8, 1000, name="many"))  # in native storage values are no regions
     request = LoadRequest(
         type=ProgramType.SYSCALL,
         insns=Instructions.from_asm(

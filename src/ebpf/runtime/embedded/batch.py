@@ -142,17 +142,13 @@ class BatchCommands:
         start = int.from_bytes(take(attr.in_batch, 4, "in_batch"), "little") if given(attr.in_batch) else 0
         if start >= _MAX_BUCKETS:
             raise Rejected(ENOENT, f"position {start} lies behind the last bucket")
-        elements, following = map_.cursor_walk(start, wanted)
-        copied = 0
-        for element in elements:
-            value = map_.read(element.key)
-            if isinstance(value, int):
-                continue
-            put(attr.keys, element.key, "keys", at=copied * map_.key_size)
-            put(attr.values, value, "values", at=copied * map_.system_value_size)
-            copied += 1
-            if delete:
-                map_.delete(element.key)
+        keys, values, following = map_.walk(start, wanted)
+        copied = len(keys) // map_.key_size
+        put(attr.keys, keys, "keys")
+        put(attr.values, values, "values")
+        if delete:
+            for at in range(copied):
+                map_.delete(_part(memoryview(keys), at, map_.key_size, "keys"))
         put(attr.out_batch, (following or 0).to_bytes(4, "little"), "out_batch")
         attr.count = copied
         if following is None:

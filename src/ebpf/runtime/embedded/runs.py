@@ -80,7 +80,7 @@ class RunCommands:
                 on_cpu=cpu,
                 cpus=state.cpu_count,
                 budget=state.limits.budget,
-                engine=engine or choose_engine(),
+                engine=engine or choose_engine(program=program.program),
             )
 
         result = state.cpus.run(program, on, cpu=wanted)
@@ -109,8 +109,18 @@ class EmbeddedRunner(BpfRunner):
     ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
-        self._engine = choose_engine(engine, trusted=trusted)
-        self.engine, self.engine_reason = self._engine.name, self._engine.reason
+        with program.handle.borrow() as fd:
+            loaded = runtime.state.handles.program(fd).program
+        self._engine = choose_engine(engine, trusted=trusted, program=loaded)
+        self.engine_reason = self._engine.reason
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the program at the moment."""
+        if self._engine.now is None:
+            return self._engine.name
+        with self._program.handle.borrow() as fd:
+            return self._engine.now(self._kernel.state.handles.program(fd).program)
 
     def run(
         self,

@@ -90,7 +90,7 @@ class SkbContext:
         self._memory = memory
         self._packet = 0
         self.redirect = None
-        self.address = memory.add(self.fields, "context")
+        self.address = memory.add(self.fields, "context", opaque=True)
         memory.point(context=self.address)
         self.move()
         return self.address

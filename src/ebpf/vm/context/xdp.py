@@ -52,7 +52,7 @@ class XdpContext:
         self._memory = memory
         self._packet = 0
         self.redirect = None
-        self.address = memory.add(self.fields, "context", writable=False)
+        self.address = memory.add(self.fields, "context", writable=False, opaque=True)
         memory.point(context=self.address)
         self.move()
         return self.address

@@ -121,7 +121,7 @@ def _record(run: Run, raw: Raw, index: int) -> int:
 def _lock(run: Run, raw: Raw, index: int) -> int:
     address = raw[index]
     map_ = run.memory.region(address).map
-    if map_ is None or map_.lock_offset is None or address & ((1 << OFFSET_BITS) - 1) != map_.lock_offset:
+    if map_ is None or map_.lock_offset is None or run.memory.find(address)[1] != map_.lock_offset:
         raise wrong(index, "the struct bpf_spin_lock of a map value", address)
     return address
 

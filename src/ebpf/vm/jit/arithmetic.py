@@ -38,7 +38,9 @@ def arithmetic(writer: Writer, slot: Slot) -> bool:
     elif operation in _SHIFTS:
         result = writer.value(f"{_SHIFTS[operation]} i{bits} {a}, {_shift_count(writer, slot, bits)}")
     elif operation in (_DIV, _MOD):
-        result = _division(writer, a, _operand(writer, slot, bits), bits, modulo=operation == _MOD, signed=slot.off == 1)
+        result = _division(
+            writer, a, _operand(writer, slot, bits), bits, modulo=operation == _MOD, signed=slot.off == 1
+        )
     else:
         return False
     writer.write(slot.dst, result, bits)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ebpf.vm.native import ENTRY, load_interpreter, native_code
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
@@ -41,40 +39,40 @@ class CompiledProgram:
             executable.close()
 
 
-class LaneCode:
-    """What a lane needs to run compiled code, which it keeps mapped."""
+def cached_code(program: Program, *, tier: Tier, trusted: bool) -> FlatCode:
+    """Return a program's code for this process, from the cache on disk where it is there. Raises CompileError."""
+    from ebpf.codegen.cache import ObjectCache
 
-    def __init__(self, program: Program, compiled: CompiledProgram) -> None:
-        self._code = native_code(program, load_interpreter())
-        self._compiled = compiled
+    cache, key = ObjectCache(), _key(program, tier=tier, trusted=trusted)
+    code = cache.get(key)
+    if code is None:
+        code = compile_program(program, tier=tier, trusted=trusted)
+        cache.put(key, code)
+    return code
 
-    def take(self) -> array[int]:
-        """As `NativeCode.take`."""
-        code = self._code.take()
-        code[ENTRY] = self._compiled.address
-        return code
+
+def _key(program: Program, *, tier: Tier, trusted: bool) -> bytes:
+    """Return what a program's code depends on: instructions, context, maps, this host and this library."""
+    from ebpf.codegen.cache import cache_key
+    from ebpf.codegen.fingerprint import host_fingerprint, source_fingerprint
+    from ebpf.codegen.image import read_support
+    from ebpf.vm.jit.maps import describe
+
+    facts = (int(program.type), program.attach_type, program.functions, tier.value, trusted)
+    maps = "\n".join(describe(map_) for map_ in program.maps)
+    compilers = source_fingerprint("vm", "vm.jit", "vm.maps", "codegen")
+    return cache_key(program.xlated, repr(facts).encode(), maps.encode(), read_support(), compilers, host_fingerprint())
 
 
 def compile_program(program: Program, *, tier: Tier, trusted: bool = False, target: Target | None = None) -> FlatCode:
     """Compile a program for this process, or for another target. Raises CompileError."""
     from ebpf.codegen.compiler import compile_ir, host_target
+    from ebpf.codegen.image import read_support
     from ebpf.vm.jit.module import ENTRY as SYMBOL
     from ebpf.vm.jit.module import ModuleCompiler
 
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
-    text = ModuleCompiler(program, trusted=trusted, convention=convention).compile()
-    return compile_ir(text, target=target, tier=tier, entries=[SYMBOL])
-
-
-def compiled(program: Program, *, trusted: bool) -> CompiledProgram:
-    """Return the native code of a program; compiled when it runs first."""
-    from ebpf.codegen.compiler import Tier
-
-    key = "jit, trusted" if trusted else "jit"
-    code: CompiledProgram | None = program.compiled.get(key)
-    if code is None:
-        # Two threads may both do it: the results are equal, and the last one stays.
-        flat = compile_program(program, tier=Tier.FULL, trusted=trusted)
-        code = program.compiled[key] = CompiledProgram(flat)
-    return code
+    module = ModuleCompiler(program, trusted=trusted, convention=convention)
+    support = read_support() if module.has_lookups else None
+    return compile_ir(module.compile(), target=target, tier=tier, entries=[SYMBOL], support=support)

@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 import time
+from array import array
+from collections.abc import Callable
+from typing import TypeAlias
+
 from ebpf.vm import interpreter
 from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
-from ebpf.vm.jit.compiled import CompiledProgram, compiled
+from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.control import REPLACED
 from ebpf.vm.jit.host import Host
+from ebpf.vm.jit.tiers import Tiers, tiers_of
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (
     ACTION,
+    ASK,
     AT,
     CHANGES,
     DEPTH,
+    ENTRY,
     FUEL,
     NUMBERS,
     SIZE,
     STATUS,
     Action,
     Stop,
+    load_interpreter,
+    native_code,
 )
 from ebpf.vm.program import Program
+from ebpf.vm.values import Places
+
+CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
+"""Gives the native code of a program, None where the interpreter runs it."""
 
 _ANSWERED = 0
 _EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
 _ENTER = int(Action.ENTER)
 
+
 class Machine(interpreter.Machine):
     """One run in native code that was compiled for its program."""
 
-    __slots__ = ("_trusted",)
+    __slots__ = ("_code_for",)
 
-    def __init__(self, run: Run, helper: HelperCall | None, *, trusted: bool) -> None:
-        self._trusted = trusted
+    def __init__(self, run: Run, helper: HelperCall | None, code_for: CodeFor) -> None:
+        self._code_for = code_for
         super().__init__(run, helper)
-
-    def code_for(self, program: Program) -> CompiledProgram:
-        """Return a program's native code."""
-        return compiled(program, trusted=self._trusted)
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
         words = self.state.words
-        code = self.code_for(self.run.program)
+        code = self._code_for(self.run.program)
+        if code is None:
+            return super().loop(slot)
         with Host(self) as host:
             words[AT], words[ACTION] = slot, _ENTER
             stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
@@ -81,6 +93,7 @@ class Machine(interpreter.Machine):
         if why == Stop.HELPER:
             arguments = (words[1], words[2], words[3], words[4], words[5])
             words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+            words[ASK] = self._foreign or bool(self.run.locks)
         elif why == Stop.TAIL:
             return self._replace()
         elif why == Stop.MAP:
@@ -91,8 +104,8 @@ class Machine(interpreter.Machine):
 
     def _pause(self, at: int) -> None:
         """Let signals be handled and other threads run, which native code that holds the GIL does not."""
-        code = self.code_for(self.run.program)
-        if not code.is_long:
+        code = self._code_for(self.run.program)
+        if code is not None and not code.is_long:
             code.is_long = True
             time.sleep(0)
         self._refuel(at)
@@ -102,6 +115,7 @@ class Machine(interpreter.Machine):
         words, program = self.state.words, self.run.program
         target = self.tail_target(words[1], words[2], words[3] & M32)
         if target is None:
+            words[SIZE] = 0
             return _ANSWERED
         depth = words[DEPTH] - 1
         if words[NUMBERS + depth]:
@@ -111,19 +125,69 @@ class Machine(interpreter.Machine):
         self._switch(target)
         words[0] = self.loop(0)
         self._switch(program)
+        words[SIZE] = REPLACED
         return REPLACED
 
 
-def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
-    """Run the program of `run` with `arguments` in r1 and up, compiled, every access checked; return r0.
+class Compiled:
+    """Programs in native code, checked or `trusted`; `patient` ones wait for the compiler before the first run."""
 
-    As `interpreter.execute`. Raises CompileError, too.
-    """
-    return interpreter.run_in(Machine(run, helper, trusted=False), arguments)
+    def __init__(self, *, trusted: bool, patient: bool) -> None:
+        self._trusted = trusted
+        self._patient = patient
+
+    def code_for(self, program: Program) -> CompiledProgram | None:
+        """Return a program's native code; None where the interpreter has to run it so far. Raises CompileError."""
+        tiers = tiers_of(program, trusted=self._trusted)
+        return tiers.now() if self._patient else tiers.code
+
+    def now(self, program: Program) -> str:
+        """Return the name of the engine that runs a program at the moment."""
+        return "interpreter" if tiers_of(program, trusted=self._trusted).code is None else "jit"
+
+    def execute(self, run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
+        """Run the program of `run` with `arguments` in r1 and up; return r0. As `interpreter.execute`.
+
+        Raises CompileError, too.
+        """
+        program, machine = run.program, Machine(run, helper, self.code_for)
+        try:
+            return interpreter.run_in(machine, arguments)
+        finally:
+            tiers_of(program, trusted=self._trusted).count(machine.executed)
+
+    def lane_code(self, program: Program) -> LaneCode:
+        """Return what a lane runs. Raises CompileError."""
+        return LaneCode(program, self.code_for, tiers_of(program, trusted=self._trusted))
 
 
-def execute_trusted(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
-    """As `execute`, without checks: the program must be known not to leave its regions."""
-    return interpreter.run_in(Machine(run, helper, trusted=True), arguments)
+class LaneCode:
+    """What a lane runs: native code, which it keeps mapped, or the interpreter."""
 
+    def __init__(self, program: Program, code_for: CodeFor, tiers: Tiers) -> None:
+        self._program = program
+        self._code_for = code_for
+        self._tiers = tiers
+        self._code = native_code(program, load_interpreter())
+        self._compiled: CompiledProgram | None = None
 
+    def take(self, places: Places) -> array[int]:
+        """As `NativeCode.take`."""
+        code = self._code.take(places)
+        self.renew(code, 0)
+        return code
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Let a lane that has run so many instructions go on in the best code that there is now."""
+        self._tiers.count(instructions)
+        self.enter(code)
+
+    def follow(self, code: array[int]) -> None:
+        """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
+        self._tiers.follow(self, code)
+
+    def enter(self, code: array[int]) -> None:
+        """As `Follower.enter`."""
+        self._compiled = self._code_for(self._program)
+        if self._compiled is not None:
+            code[ENTRY] = self._compiled.address

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ebpf.asm.opcodes import BPF_ALU, BPF_ALU64, BPF_JMP, BPF_JMP32, BPF_LDX, BPF_ST, BPF_STX, CALL, CALLX, EXIT, LDIMM64
+from ebpf.asm.opcodes import (
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_JMP,
+    BPF_JMP32,
+    BPF_LDX,
+    BPF_ST,
+    BPF_STX,
+    CALL,
+    CALLX,
+    EXIT,
+    LDIMM64,
+)
 from ebpf.vm.jit.blocks import Block, Function, calls_function
 from ebpf.vm.program import Slot
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ebpf.vm.jit.origins import Region
 
 RARE = ", !prof !0"
 """The first of two ways is taken almost always."""
+
+
+Place: TypeAlias = tuple[Region, int]
+"""A region, and which one of its kind."""
 
 
 @dataclass(slots=True)
@@ -20,15 +27,16 @@ class Values:
 
     registers: dict[int, str] = field(default_factory=dict)
     sums: dict[str, tuple[str, int]] = field(default_factory=dict)
-    proven: dict[tuple[str, str, bool], tuple[int, int]] = field(default_factory=dict)
-    distances: dict[tuple[str, str], str] = field(default_factory=dict)
+    proven: dict[tuple[str, Place, bool], tuple[int, int]] = field(default_factory=dict)
+    distances: dict[tuple[str, Place], str] = field(default_factory=dict)
     fuel: str = ""
     spent: int = 0
 
     def copy(self) -> Values:
         """Return the same knowledge, to be changed on one of several ways on."""
-        tables = (self.registers, self.sums, self.proven, self.distances)
-        return Values(*(table.copy() for table in tables), fuel=self.fuel, spent=self.spent)  # type: ignore[arg-type]  # copies of the same
+        return Values(
+            self.registers.copy(), self.sums.copy(), self.proven.copy(), self.distances.copy(), self.fuel, self.spent
+        )
 
 
 class Writer:

@@ -8,6 +8,7 @@ from typing import Any
 from ebpf.abi.linux.errno import EINVAL
 from ebpf.abi.types import MapFlag
 from ebpf.vm.maps.base import LOCK, MAX_VIEWS, PAGE_SIZE, Map, MapShape, round_up
+from ebpf.vm.maps.storage import zeroed
 
 
 class ArrayMap(Map):
@@ -21,7 +22,7 @@ class ArrayMap(Map):
         self.stride = round_up(shape.value_size, 8)
         size = self.stride * shape.max_entries
         self.mapped_size = round_up(size, PAGE_SIZE)
-        self.storage = memoryview(bytearray(self.mapped_size if shape.flags & MapFlag.MMAPABLE else size))
+        self.storage = zeroed(self.mapped_size if shape.flags & MapFlag.MMAPABLE else size)
         self._views: dict[int, memoryview] = {}
 
     @classmethod

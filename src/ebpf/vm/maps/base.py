@@ -9,10 +9,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
+
+if TYPE_CHECKING:
+    from ebpf.vm.maps.storage import NativeStorage
 
 NOEXIST = int(UpdateFlag.NOEXIST)
 EXIST = int(UpdateFlag.EXIST)
@@ -82,9 +85,16 @@ class Map:
         self.charge: Callable[[int], bool] = _grant
         """Asks the kernel for bytes (negative: gives back); False makes the element call fail with ENOMEM."""
         self.lock = threading.RLock()
+        self.native: NativeStorage | None = None
+        """Where the elements are; None: in objects of Python."""
 
     def __repr__(self) -> str:
         return f"<{self.type.label} {self.name!r} id={self.id}>"
+
+    @property
+    def storage_kind(self) -> str:
+        """Where the elements are: "native" or "python"."""
+        return "python" if self.native is None else "native"
 
     @property
     def program_writable(self) -> bool:

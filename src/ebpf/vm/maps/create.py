@@ -24,6 +24,7 @@ from ebpf.vm.maps.progarray import ProgramArrayMap
 from ebpf.vm.maps.queue import QueueMap, StackMap
 from ebpf.vm.maps.redirect import CpuMap, DevMap, DevMapHash, XskMap
 from ebpf.vm.maps.ring import RingBufferMap
+from ebpf.vm.maps.storage import native_storage
 
 NR_CPUS = 256
 """The kernel's build-time limit of CPUs, which bounds a CPUMAP."""
@@ -187,9 +188,18 @@ def check_template(template: MapShape) -> int:
 
 
 def create_map(shape: MapShape, *, cpus: int = 1, seed: int = 0, template: MapShape | None = None) -> Map:
-    """Make a map of a checked shape; `template` is the shape of the maps inside a map of maps."""
+    """Make a map of a checked shape; `template` is the shape of the maps inside a map of maps.
+
+    It is in native storage where its type and this process have that, and EBPF_MAP_STORAGE does not forbid it.
+    """
     kind = KINDS[shape.type]
     if template is not None:
         assert issubclass(kind.make, ArrayOfMapsMap | HashOfMapsMap)
         return kind.make(shape, template=template, cpus=cpus, seed=seed)
+    if native_storage():
+        from ebpf.vm.maps.native import native_kind
+
+        native = native_kind(shape, cpus=cpus)
+        if native is not None:
+            return native(shape, cpus=cpus, seed=seed)
     return kind.make(shape, cpus=cpus, seed=seed)

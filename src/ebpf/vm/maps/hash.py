@@ -101,17 +101,24 @@ class HashMap(Map):
             for key in list(self._table):
                 self.remove(key)
 
-    def cursor_walk(self, start: int, limit: int) -> tuple[list[Element], int | None]:
-        """Return up to `limit` elements from slot `start` on, and the slot to go on from (None: that was the end)."""
-        found: list[Element] = []
+    def walk(self, start: int, limit: int) -> tuple[bytes, bytes, int | None]:
+        """Copy up to `limit` elements from slot `start` on: their keys, their values in the form of the system call.
+
+        Also returned is the slot to go on from (None: that was the end).
+        """
+        keys: list[bytes] = []
+        values: list[bytes] = []
         with self.lock:
             at = self.slot_from(start)
-            while at is not None and len(found) < limit:
+            while at is not None and len(keys) < limit:
                 element = self._slots[at]
                 assert element is not None
-                found.append(element)
+                value = self.read(element.key)
+                assert not isinstance(value, int)
+                keys.append(element.key)
+                values.append(value)
                 at = self.slot_from(at + 1)
-        return found, at
+        return b"".join(keys), b"".join(values), at
 
     # Slots and values; the caller holds the lock.
 

@@ -11,6 +11,7 @@ from typing import Any
 from ebpf.abi.linux.errno import EINVAL, ENOENT
 from ebpf.vm.maps.base import EXIST, MAX_VIEWS, Map, MapShape, round_up
 from ebpf.vm.maps.hash import Element, HashMap
+from ebpf.vm.maps.storage import zeroed
 
 
 class _Values(Map):
@@ -30,13 +31,13 @@ class _Values(Map):
 
 
 class PercpuArrayMap(_Values):
-    """An array with one block of values per CPU."""
+    """An array; the values of an element lie together, that of CPU 0 first."""
 
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
         super().__init__(shape, cpus=cpus, seed=seed)
         self.stride = round_up(shape.value_size, 8)
-        self._storage = [memoryview(bytearray(self.stride * shape.max_entries)) for _ in range(cpus)]
-        self._views: list[dict[int, memoryview]] = [{} for _ in range(cpus)]
+        self.storage = zeroed(self.stride * shape.max_entries * cpus)
+        self._views: dict[int, memoryview] = {}
 
     @classmethod
     def cost(cls, shape: MapShape, *, cpus: int) -> int:
@@ -44,13 +45,13 @@ class PercpuArrayMap(_Values):
 
     def view(self, index: int, cpu: int) -> memoryview | None:
         """Return the live value of that CPU at `index`, the same view every time."""
-        views = self._views[cpu]
-        view = views.get(index)
+        number = index * self.cpus + cpu
+        view = self._views.get(number)
         if view is None and 0 <= index < self.max_entries:
-            start = index * self.stride
-            if len(views) >= MAX_VIEWS:
-                views.clear()
-            view = views.setdefault(index, self._storage[cpu][start : start + self.value_size])
+            start = number * self.stride
+            if len(self._views) >= MAX_VIEWS:
+                self._views.clear()
+            view = self._views.setdefault(number, self.storage[start : start + self.value_size])
         return view
 
     def lookup(self, key: bytes, cpu: int = 0) -> memoryview | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from ebpf.abi.linux.errno import EAGAIN, EINVAL, ENOTSUPP
 from ebpf.vm.maps.base import PAGE_SIZE, Map, MapShape, round_up
+from ebpf.vm.maps.storage import zeroed
 
 HEADER_SIZE = 8
 BUSY = 1 << 31
@@ -53,7 +54,7 @@ class RingBufferMap(Map):
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
         super().__init__(shape, cpus=cpus, seed=seed)
         self.size = shape.max_entries
-        self.data = memoryview(bytearray(2 * self.size))
+        self.data = zeroed(2 * self.size)
         self.on_full: Callable[[RingBufferMap], bool] = _drop
         """Asked when a record does not fit, without the lock: True means to try again."""
         self.listeners: list[Callable[[], None]] = []
@@ -118,7 +119,8 @@ class RingBufferMap(Map):
     def query(self, what: int) -> int:
         """Answer bpf_ringbuf_query: 0 unread bytes, 1 size, 2 consumer position, 3 producer position."""
         with self.lock:
-            answers = (self._producer - self._consumer, self.size, self._consumer, self._producer)
+            consumer, producer = self.consumer(), self.producer()
+        answers = (producer - consumer, self.size, consumer, producer)
         return answers[what] if what < len(answers) else 0
 
     # Consumer side.
@@ -134,16 +136,17 @@ class RingBufferMap(Map):
     def set_consumer(self, position: int) -> None:
         """Free everything before `position`."""
         with self.lock:
-            self._consumer = position
+            self._move_consumer(position)
             self.space.notify_all()
 
     def ready(self) -> bool:
         """Whether the next record is there and complete."""
         with self.lock:
-            if self._consumer == self._producer:
-                return False
-            at = self._consumer % self.size
-            return not self.data[at + 3] & 0x80
+            consumer = self.consumer()
+            return consumer != self.producer() and not self.data[consumer % self.size + 3] & 0x80
+
+    def _move_consumer(self, position: int) -> None:
+        self._consumer = position
 
     def update(self, key: bytes, value: bytes, flags: int = 0, cpu: int = 0) -> int:
         return -ENOTSUPP

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from ebpf.abi.linux.errno import EEXIST
 from ebpf.abi.types import MapFlag, MapType
-from ebpf.vm.maps import LruHashMap, LruPercpuHashMap, MapShape
+from ebpf.codegen.image import address_of
+from ebpf.vm.maps import LruHashMap, LruPercpuHashMap, MapShape, create_map
+
+pytestmark = pytest.mark.usefixtures("storage")
 
 
 def key(number: int) -> bytes:
@@ -16,7 +19,9 @@ def key(number: int) -> bytes:
 
 
 def make(entries: int, *, cpus: int = 1, flags: int = 0) -> LruHashMap:
-    return LruHashMap(MapShape(MapType.LRU_HASH, 4, 8, entries, flags), cpus=cpus)
+    map_ = create_map(MapShape(MapType.LRU_HASH, 4, 8, entries, flags), cpus=cpus)
+    assert isinstance(map_, LruHashMap)
+    return map_
 
 
 def alive(map_: LruHashMap) -> set[int]:
@@ -77,12 +82,14 @@ def test_each_cpu_evicts_its_own() -> None:
 
 
 def test_per_cpu_values() -> None:
-    map_ = LruPercpuHashMap(MapShape(MapType.LRU_PERCPU_HASH, 4, 8, 2), cpus=3)
+    map_ = create_map(MapShape(MapType.LRU_PERCPU_HASH, 4, 8, 2), cpus=3)
+    assert isinstance(map_, LruPercpuHashMap)
     map_.update(key(0), b"11111111", cpu=1)
     assert map_.read(key(0)) == bytes(8) + b"11111111" + bytes(8)
-    view = map_.lookup(key(0), 1)
+    view, again = map_.lookup(key(0), 1), map_.lookup(key(0), 1)
     assert view is not None
-    assert view is map_.lookup(key(0), 1)
+    assert again is not None
+    assert address_of(view) == address_of(again)
     assert view.tobytes() == b"11111111"
 
 

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from ebpf.abi.linux.errno import EAGAIN, EINVAL
 from ebpf.abi.types import MapType
-from ebpf.vm.maps import MapShape, RingBufferMap
+from ebpf.vm.maps import MapShape, RingBufferMap, create_map
 from ebpf.vm.maps.ring import BUSY, DISCARD
+
+pytestmark = pytest.mark.usefixtures("storage")
 
 
 def make(size: int = 4096) -> RingBufferMap:
-    return RingBufferMap(MapShape(MapType.RINGBUF, 0, 0, size))
+    ring = create_map(MapShape(MapType.RINGBUF, 0, 0, size))
+    assert isinstance(ring, RingBufferMap)
+    return ring
 
 
 def consume(ring: RingBufferMap) -> list[bytes]:

@@ -1,0 +1,105 @@
+"""Epochs: since when the runs of this process have been running (support/map_elements.h).
+
+Runs find elements of native maps without a lock. What was deleted or replaced is used again only when every run has
+ended that began before. One clock serves all maps of the process: word 0 is the time, word 1 the number of words in
+use, and each further word the time at which a run began, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from threading import Lock, get_ident
+
+_MOST_RUNS = 1 << 12
+_NOW, _USED, _CROWD = 0, 1, 2
+"""Runs beyond the limit share word `_CROWD`: it says when the first of them began, until all have ended."""
+
+WORDS = array("Q", bytes(8 * _MOST_RUNS))
+WORDS[_NOW], WORDS[_USED] = 1, _CROWD + 1
+
+_SCRATCH = array("Q", [0])
+"""Where native code may write whose epoch is the crowd's: that lasts until the last of it leaves."""
+CLOCK = WORDS.buffer_info()[0]
+"""Address of the time."""
+
+_free = list(range(_MOST_RUNS - 1, _CROWD, -1))
+_owners: dict[int, int] = {}
+_crowd = 0
+_crowd_lock = Lock()
+
+
+class Epoch:
+    """The time at which a run began; `leave` when it has ended. Dropping it does the same."""
+
+    __slots__ = ("_word",)
+
+    def __init__(self) -> None:
+        try:
+            self._word = word = _free.pop()
+        except IndexError:
+            self._word = _CROWD
+            _change_crowd(1)
+            return
+        _owners[word] = get_ident()
+        if word >= WORDS[_USED]:
+            WORDS[_USED] = word + 1
+        WORDS[word] = WORDS[_NOW]
+
+    def leave(self) -> None:
+        """Let what was deleted since then be used again. Further calls do nothing."""
+        word, self._word = self._word, 0
+        if word == _CROWD:
+            _change_crowd(-1)
+        elif word:
+            WORDS[word] = 0
+            _free.append(word)
+
+    @property
+    def address(self) -> int:
+        """Where native code notes, in turn, when each run of a lane begins."""
+        words, word = (_SCRATCH, 0) if self._word == _CROWD else (WORDS, self._word)
+        return words.buffer_info()[0] + 8 * word
+
+    def pause(self) -> None:
+        """No run is on: nothing waits for this epoch until native code begins one."""
+        if self._word != _CROWD:
+            WORDS[self._word] = 0
+
+    def __del__(self) -> None:
+        self.leave()
+
+
+def older_runs() -> bool:
+    """Whether there are runs of other threads that began before those of this one, if it has any.
+
+    They alone are waited for: then no two threads wait for each other.
+    """
+    running = [(WORDS[word], word, owner) for word, owner in list(_owners.items())]
+    oldest = min((run for run in running if run[0]), default=None)
+    return oldest is not None and oldest[2] != get_ident()
+
+
+def _change_crowd(change: int) -> None:
+    global _crowd
+    with _crowd_lock:
+        if not _crowd:
+            WORDS[_CROWD] = WORDS[_NOW]
+        _crowd += change
+        if not _crowd:
+            WORDS[_CROWD] = 0
+
+
+def _forget_other_threads() -> None:
+    # In the child of a fork their runs go on nowhere.
+    global _crowd, _crowd_lock
+    me = get_ident()
+    for word, owner in _owners.items():
+        if owner != me:
+            WORDS[word] = 0
+    _crowd, _crowd_lock = 0, Lock()
+    WORDS[_CROWD] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)

@@ -1,0 +1,122 @@
+"""The public conformance suite's test files (`*.data` of bpf_conformance): what they say, and whether it holds.
+
+A line with `--` begins a section, `#` a comment. `asm` (or `raw`: one number of 64 bits an instruction) is the
+program, `mem` the memory in r1, `result` what r0 must be, `error` says that the program must be refused or fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebpf.errors import AsmError, NotSupportedError, ProgramFault
+from ebpf.vm.alu import M64
+from ebpf.vm.conformance import parse_hex, run_instructions
+from ebpf.vm.machine import DEFAULT_BUDGET
+from ebpf.vm.suiteasm import assemble_suite
+
+_SECTIONS = ("asm", "result", "mem", "raw", "no register offset", " c", "error")
+"""What a line with `--` may name; the first that it contains counts. The fifth and sixth are ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteCase:
+    """A test file: `code` run with `memory` gives `result`, or goes wrong where `fails` says so."""
+
+    name: str
+    code: bytes
+    memory: bytes
+    result: int
+    fails: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of a test file: `state` is "passed", "failed" or "skipped", `reason` why it did not pass."""
+
+    name: str
+    state: str
+    reason: str = ""
+
+
+def parse_case(name: str, text: str) -> SuiteCase:
+    """Read a test file.
+
+    Raises:
+        NotSupportedError: it has a section that is not known here (maps).
+        AsmError: it is no test file, or its program can't be assembled.
+    """
+    sections = _sections(text)
+    if not sections.get("result") and "error" not in sections:
+        raise AsmError("the file has neither a result nor an error")
+    code = _raw(sections["raw"]) if sections.get("raw") else assemble_suite("\n".join(sections.get("asm", ())))
+    if not code:
+        raise AsmError("the file has no instructions")
+    return SuiteCase(
+        name=name,
+        code=code,
+        memory=parse_hex(" ".join(sections.get("mem", ()))),
+        result=_number((sections.get("result") or ["0"])[-1]),
+        fails="error" in sections,
+    )
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []  # what stands before the first section
+    for line in text.splitlines():
+        content = line.partition("#")[0].rstrip()
+        if "--" in content:
+            name = next((name for name in _SECTIONS if name in content), None)
+            if name is None:
+                raise NotSupportedError(f"section {content!r} of a test file", alternative="leave the file out")
+            lines = found.setdefault(name, [])
+        elif content:
+            lines.append(content)
+    return found
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text, 16 if "0x" in text else 10) & M64
+    except ValueError:
+        raise AsmError(f"expected a number of 64 bits, found {text.strip()!r}") from None
+
+
+def _raw(lines: list[str]) -> bytes:
+    return b"".join(_number(word).to_bytes(8, "little") for line in lines for word in line.split())
+
+
+def run_case(case: SuiteCase, *, engine: str = "auto", budget: int = DEFAULT_BUDGET) -> Verdict:
+    """Run one test on an engine. Raises NotSupportedError when there is no such engine here."""
+    try:
+        found = run_instructions(case.code, case.memory, budget=budget, engine=engine)
+    except (AsmError, ProgramFault) as error:
+        return Verdict(case.name, "passed") if case.fails else Verdict(case.name, "failed", str(error))
+    if case.fails:
+        return Verdict(case.name, "failed", f"expected an error, r0 is {found:#x}")
+    if found != case.result:
+        return Verdict(case.name, "failed", f"expected {case.result:#x}, r0 is {found:#x}")
+    return Verdict(case.name, "passed")
+
+
+def run_suite(directory: Path, *, engine: str = "auto") -> Iterator[Verdict]:
+    """Run every test file of a directory in the order of their names; files with sections unknown here are skipped.
+
+    Raises:
+        NotSupportedError: there is no such engine here.
+        FileNotFoundError: the directory has no test files.
+    """
+    paths = sorted(directory.glob("*.data"))
+    if not paths:
+        raise FileNotFoundError(f"no *.data files in {directory}")
+    for path in paths:
+        try:
+            case = parse_case(path.stem, path.read_text(encoding="utf-8"))
+        except NotSupportedError as error:
+            yield Verdict(path.stem, "skipped", str(error))
+        except AsmError as error:
+            yield Verdict(path.stem, "failed", str(error))
+        else:
+            yield run_case(case, engine=engine)

@@ -1,0 +1,191 @@
+/* Helpers on maps in native storage: the good path alone. Whatever is unusual is left to the host, which does it, or
+   says what is wrong with it (src/ebpf/vm/helpers). */
+#include "memory.h"
+
+enum {
+  HELPER_LOOKUP = 1,
+  HELPER_UPDATE = 2,
+  HELPER_DELETE = 3,
+  HELPER_PROCESSOR = 8,
+  HELPER_NUMA_NODE = 42,
+  HELPER_PUSH = 87,
+  HELPER_POP = 88,
+  HELPER_PEEK = 89,
+  HELPER_RING_OUTPUT = 130,
+  HELPER_RING_QUERY = 134,
+  HELPER_LOOKUP_PERCPU = 195
+};
+enum { LONGEST_KEY = 64, LARGEST_SIZE = 1 << 29 };
+
+static u64 leave_to_host(struct machine *m) {
+  m->status = 1;
+  return 0;
+}
+
+/* Return what a function on a map has returned, unless the host is needed. */
+static u64 answer(struct machine *m, s64 result) {
+  return result >= BUSY ? leave_to_host(m) : (u64)result;
+}
+
+/* The address of a value of the map that register 1 stands for. */
+static u64 value_address(const struct machine *m, const struct map *map, u64 element, u64 cpu) {
+  return (m->r[1] ^ MAP_ADDRESS ^ VALUE_ADDRESS) + (value_number(element, map->cpus, cpu) << map->shift);
+}
+
+static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
+  u64 element;
+  switch (map->type) {
+    case MAP_ARRAY:
+    case MAP_PERCPU_ARRAY:
+      element = array_element(map->max_entries, key);
+      break;
+    case MAP_HASH:
+    case MAP_PERCPU_HASH:
+    case MAP_LRU_HASH:
+    case MAP_LRU_PERCPU_HASH:
+      element = hash_element(map, key, map->key_size);
+      if (element != NONE && map->parts && !note_lookup(map, element)) return leave_to_host(m);
+      break;
+    default:
+      return leave_to_host(m);
+  }
+  return element == NONE ? 0 : value_address(m, map, element, cpu);
+}
+
+static u64 lookup_percpu(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
+  switch (map->type) {
+    case MAP_PERCPU_ARRAY:
+    case MAP_PERCPU_HASH:
+    case MAP_LRU_PERCPU_HASH:
+      return cpu < map->cpus ? lookup(m, map, key, cpu) : 0;
+    default:
+      return leave_to_host(m);
+  }
+}
+
+/* Write an element of an array (array_map_update_elem). */
+static u64 update_array(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 cpu) {
+  if (flags > F_EXIST) return (u64)-E_INVAL;
+  u64 element = array_element(map->max_entries, key);
+  if (element == NONE) return (u64)-E_2BIG;
+  if (flags & F_NOEXIST) return (u64)-E_EXIST;
+  copy_around_lock(map, value_at(map, value_number(element, map->cpus, cpu)), value);
+  return 0;
+}
+
+static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
+  const u8 *value = promised(m, m->r[3], map->value_size, READABLE);
+  u64 flags = m->r[4];
+  if (!value || !(map->access & WRITABLE)) return leave_to_host(m);
+  switch (map->type) {
+    case MAP_ARRAY:
+    case MAP_PERCPU_ARRAY:
+      if (flags & F_LOCK) return leave_to_host(m);
+      return update_array(map, key, value, flags, m->cpu);
+    case MAP_HASH:
+    case MAP_PERCPU_HASH:
+    case MAP_LRU_HASH:
+    case MAP_LRU_PERCPU_HASH:
+      return answer(m, ebpf_hash_update(map, key, value, flags, m->cpu, 0));
+    default:
+      return leave_to_host(m);
+  }
+}
+
+static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
+  if (!(map->access & WRITABLE) || map->accounted) return leave_to_host(m);
+  switch (map->type) {
+    case MAP_HASH:
+    case MAP_PERCPU_HASH:
+    case MAP_LRU_HASH:
+    case MAP_LRU_PERCPU_HASH:
+      return answer(m, ebpf_hash_delete(map, key, 0));
+    default:
+      return leave_to_host(m);
+  }
+}
+
+/* The helpers whose second argument is a key. */
+static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
+  const u8 *key = promised(m, m->r[2], map->key_size, READABLE);
+  if (!key) return leave_to_host(m);
+  if (number == HELPER_LOOKUP) return lookup(m, map, key, m->cpu);
+  if (number == HELPER_LOOKUP_PERCPU) return lookup_percpu(m, map, key, (u32)m->r[3]);
+  /* Another thread may write to the key meanwhile: it must not change between two looks at it. */
+  u8 stable[LONGEST_KEY];
+  if (map->key_size > LONGEST_KEY) return leave_to_host(m);
+  copy(stable, key, map->key_size);
+  return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
+}
+
+static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
+  u8 *value = promised(m, m->r[2], map->value_size, number == HELPER_PUSH ? READABLE : WRITABLE);
+  if (!value || (map->type != MAP_QUEUE && map->type != MAP_STACK)) return leave_to_host(m);
+  if (number != HELPER_PEEK && !(map->access & WRITABLE)) return leave_to_host(m);
+  if (number == HELPER_PUSH) return answer(m, ebpf_queue_push(map, value, m->r[3]));
+  s64 result = ebpf_queue_next(map, value, number == HELPER_POP);
+  if (result == -E_NOENT) clear(value, map->value_size);
+  return answer(m, result);
+}
+
+/* A ring that is full may have to wait, which only the host can do. */
+static u64 ring_output(struct machine *m, struct map *map) {
+  u64 size = m->r[3];
+  const u8 *data = size < LARGEST_SIZE ? promised(m, m->r[2], size, READABLE) : 0;
+  if (!data || map->type != MAP_RINGBUF) return leave_to_host(m);
+  s64 result = write_record(map, data, size, m->r[4], &m->due);
+  return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
+}
+
+static u64 ring_query(struct machine *m, struct map *map) {
+  if (map->type != MAP_RINGBUF) return leave_to_host(m);
+  u64 consumer = __atomic_load_n(&map->head, __ATOMIC_ACQUIRE), producer = __atomic_load_n(&map->count, __ATOMIC_ACQUIRE);
+  switch (m->r[2]) {
+    case 0: return producer - consumer;
+    case 1: return map->max_entries;
+    case 2: return consumer;
+    case 3: return producer;
+    default: return 0;
+  }
+}
+
+static u64 call_with_map(struct machine *m, u64 number) {
+  const struct values *of = map_at(m, m->r[1]);
+  if (!of) return leave_to_host(m);
+  switch (number) {
+    case HELPER_PUSH:
+    case HELPER_POP:
+    case HELPER_PEEK:
+      return call_with_value(m, number, of->map);
+    case HELPER_RING_OUTPUT:
+      return ring_output(m, of->map);
+    case HELPER_RING_QUERY:
+      return ring_query(m, of->map);
+    default:
+      return call_with_key(m, number, of->map);
+  }
+}
+
+/* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
+   nothing has happened, and the host has to be asked. */
+ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
+  if (m->ask) return leave_to_host(m);
+  switch (number) {
+    case HELPER_LOOKUP:
+    case HELPER_UPDATE:
+    case HELPER_DELETE:
+    case HELPER_PUSH:
+    case HELPER_POP:
+    case HELPER_PEEK:
+    case HELPER_LOOKUP_PERCPU:
+    case HELPER_RING_OUTPUT:
+    case HELPER_RING_QUERY:
+      return call_with_map(m, number);
+    case HELPER_PROCESSOR:
+      return m->cpu;
+    case HELPER_NUMA_NODE:
+      return 0;
+    default:
+      return leave_to_host(m);
+  }
+}

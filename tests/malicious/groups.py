@@ -1,0 +1,38 @@
+"""The whole corpus: name of a group → its programs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.malicious import (
+    arguments,
+    arithmetic,
+    atomics,
+    context,
+    frames,
+    freed,
+    jumps,
+    locks,
+    loops,
+    packet,
+    pointers,
+    ring,
+    stack,
+    tailcalls,
+)
+from tests.malicious.case import Case
+
+_MODULES = (
+    pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
+    jumps,
+)  # fmt: skip
+
+
+def _named(name: str, cases: list[Case]) -> list[Case]:
+    return [replace(case, group=name) for case in cases]
+
+
+GROUPS: dict[str, list[Case]] = {
+    name: _named(name, module.CASES) for module in _MODULES for name in [module.__name__.rpartition(".")[2]]
+}
+CASES = [case for cases in GROUPS.values() for case in cases]
