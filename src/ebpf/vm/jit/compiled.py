@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from ebpf.vm.jit.state import ENTRY
@@ -44,16 +42,11 @@ class CompiledProgram:
 def compile_program(program: Program, *, tier: Tier, trusted: bool = False, target: Target | None = None) -> FlatCode:
     """Compile a program for this process, or for another target. Raises CompileError."""
     from ebpf.codegen.compiler import compile_ir, host_target
+    from ebpf.codegen.image import read_support
     from ebpf.vm.jit.module import ModuleCompiler
 
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
     module = ModuleCompiler(program, trusted=trusted, convention=convention)
-    support = inline_library() if module.has_lookups else None
+    support = read_support() if module.has_lookups else None
     return compile_ir(module.compile(), target=target, tier=tier, entries=[ENTRY], support=support)
-
-
-@cache
-def inline_library() -> bytes:
-    """Return the bitcode of what becomes part of compiled programs."""
-    return resources.files("ebpf.codegen").joinpath("images", "support.bc").read_bytes()

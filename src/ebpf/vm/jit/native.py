@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ebpf.codegen.flat import FlatCode
 from ebpf.codegen.header import ENTRIES
+from ebpf.codegen.image import read_support
 from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
 from ebpf.vm import interpreter, native
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.jit import state
-from ebpf.vm.jit.compiled import CompiledProgram, inline_library
+from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import storage
@@ -33,7 +34,7 @@ def interface(target: str) -> Interface:
 
 def _structures() -> bytes:
     """Return a hash of the layouts of support/*.h as Python knows them, and of the C that is inlined into programs."""
-    found = hashlib.sha256(inline_library())
+    found = hashlib.sha256(read_support())
     for module in (native, storage, state):
         numbers = {name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
         # What is larger is an address of this process.
