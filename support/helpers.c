@@ -133,7 +133,7 @@ static u64 ring_output(struct machine *m, struct map *map) {
   u64 size = m->r[3];
   const u8 *data = size < LARGEST_SIZE ? promised(m, m->r[2], size, READABLE) : 0;
   if (!data || map->type != MAP_RINGBUF) return leave_to_host(m);
-  s64 result = ebpf_ring_output(map, data, size, m->r[4]);
+  s64 result = write_record(map, data, size, m->r[4], &m->due);
   return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
 }
 

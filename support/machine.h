@@ -115,6 +115,7 @@ struct machine {
   const u64 *calls;                /* addresses of the support library's functions */
   struct frame frames[MAX_FRAMES];
   u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
+  u64 due; /* not 0: the reader of a ring waits to be woken, which only the host can do */
 };
 
 enum action { RESUME, ENTER, LEAVE };
@@ -144,5 +145,5 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (34 + 8 * MAX_FRAMES), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (35 + 8 * MAX_FRAMES), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

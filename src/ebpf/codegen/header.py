@@ -32,7 +32,6 @@ ENTRIES = (
     "ebpf_queue_next",
     "ebpf_ring_reserve",
     "ebpf_ring_commit",
-    "ebpf_ring_output",
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 32

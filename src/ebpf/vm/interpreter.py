@@ -35,6 +35,7 @@ from ebpf.vm.native import (
     CODE_WORDS,
     CPU,
     DEPTH,
+    DUE,
     FRAME_POINTER,
     FUEL,
     LIVE,
@@ -258,8 +259,10 @@ class Machine(Execution):
 
     def _wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
-        for ring in self.memory.native.rings:
-            ring.wake_due()
+        if self.state.words[DUE]:
+            self.state.words[DUE] = 0
+            for ring in self.memory.native.rings:
+                ring.wake_due()
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""

@@ -26,6 +26,7 @@ from ebpf.vm.native import (
     BUDGET,
     CODE_WORDS,
     CPU,
+    DUE,
     EPOCH,
     FIRST_VALUE_WORDS,
     FIRSTS,
@@ -136,8 +137,10 @@ class Lane:
 
     def wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
-        for ring in self.places.rings:
-            ring.wake_due()
+        if self.words[DUE]:
+            self.words[DUE] = 0
+            for ring in self.places.rings:
+                ring.wake_due()
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
