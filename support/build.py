@@ -1,4 +1,4 @@
-"""Builds the images in src/ebpf/codegen/images: `make support`, or `python support/build.py [--check]`.
+"""Builds the images and the bitcode in src/ebpf/codegen/images: `make support`, or `python support/build.py [--check]`.
 
 clang makes an ELF object for each target, which becomes one flat blob (ebpf.codegen.flat). An image depends on clang's
 version and on nothing else of the machine that builds it; `--check` builds without writing and fails where a committed
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
 CLANG = "clang-19"
+ASSEMBLER = "llvm-as-19"
 VERSION = "19.1."
 """What `clang-19 --version` has to name; another one makes other code."""
 FLAGS = (
@@ -74,6 +76,25 @@ def build(target: Target) -> bytes:
     return image
 
 
+def build_bitcode() -> bytes:
+    """Return what compiled programs inline as bitcode without anything of the processor that it was built for."""
+    flags = ("--target=x86_64-linux-gnu", "-march=x86-64", "-mtune=generic", "-fno-strict-aliasing")
+    command = [CLANG, *FLAGS, *flags, "-S", "-emit-llvm", "-o", "-", "inline.c"]
+    text = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True).stdout
+    text = _ATTRIBUTE.sub("", text)
+    # Flags and identifiers of the module name the compiler, and differ from those of the modules it is linked with.
+    text = re.sub(r"^(source_filename|target (triple|datalayout)|!llvm\.).*\n", "", text, flags=re.MULTILINE)
+    assemble = [ASSEMBLER, "-", "-o", "-"]
+    return subprocess.run(assemble, input=text.encode(), check=True, capture_output=True).stdout
+
+
+_ATTRIBUTE = re.compile(
+    r' "(?:target-cpu|target-features|tune-cpu|min-legal-vector-width|stack-protector-buffer-size|no-trapping-math'
+    r'|frame-pointer|probe-stack|no-builtins)"(?:="[^"]*")?| uwtable(?:\([a-z]+\))?'
+)
+"""Attributes of functions that are the processor's or the platform's."""
+
+
 def compiler_version() -> str:
     """Return the version of the compiler, "" where there is none."""
     try:
@@ -93,8 +114,9 @@ def main() -> int:
         print(f"{CLANG} {VERSION}x is needed, found {version or 'none'}", file=sys.stderr)
         return 1
     differ = 0
-    for target in TARGETS:
-        image, path = build(target), IMAGES / f"interp-{target.name}.bin"
+    made = {f"interp-{target.name}.bin": build(target) for target in TARGETS} | {"support.bc": build_bitcode()}
+    for name, image in made.items():
+        path = IMAGES / name
         same = path.exists() and path.read_bytes() == image
         differ += not same
         if not check:

@@ -183,7 +183,7 @@ class NativeState:
 
     def reach(self, places: Places) -> None:
         """Say where the values of maps are. The caller keeps `places`."""
-        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps)
+        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps) + 1
 
     def _place(self, number: int) -> int:
         return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE

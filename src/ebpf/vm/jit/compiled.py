@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
 from typing import TYPE_CHECKING
 
 from ebpf.vm.program import Program
@@ -47,5 +49,12 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
 
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
-    text = ModuleCompiler(program, trusted=trusted, convention=convention).compile()
-    return compile_ir(text, target=target, tier=tier, entries=[SYMBOL])
+    module = ModuleCompiler(program, trusted=trusted, convention=convention)
+    support = inline_library() if module.has_lookups else None
+    return compile_ir(module.compile(), target=target, tier=tier, entries=[SYMBOL], support=support)
+
+
+@cache
+def inline_library() -> bytes:
+    """Return the bitcode of what becomes part of compiled programs."""
+    return resources.files("ebpf.codegen").joinpath("images", "support.bc").read_bytes()

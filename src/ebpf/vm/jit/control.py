@@ -10,6 +10,7 @@ from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL,
 from ebpf.codegen.header import ENTRIES
 from ebpf.vm import native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
+from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, WORD, member
@@ -90,6 +91,8 @@ def constant(compiler: FunctionCompiler, at: int) -> bool:
 def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: Stop) -> str:
     """Write the load of an address that the host gives when it is asked first."""
     writer = compiler.writer
+    if compiler.module.program.maps[index].native is not None:
+        return compiler.map_word(index, word)
     code = writer.value(f"load ptr, ptr {compiler.machine(native.CODE)}")
     maps = writer.value(f"load ptr, ptr {compiler.pointer(code, CODE_MAPS)}")
     place = compiler.pointer(maps, index * MAP_REFERENCE_SIZE + word * WORD)
@@ -132,6 +135,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"{host} = load ptr, ptr {host_place}",
         f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {int(why)})",
         f"{answer} = load i64, ptr {status}",
+        f"store i64 0, ptr {status}",
         f"switch i64 {answer}, label %{compiler.leave_to_interpreter(at)} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
         f"{answered}:",
     ]
@@ -273,11 +277,37 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
 
 
 def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
+    """Write the call of a helper: of the support library's, and where that leaves it to the host, of the host's."""
     writer = compiler.writer
+    known = compiler.origins.lookups.get(at)
+    if known is not None:
+        maps.lookup(compiler, at, *known)
+        return
     writer.lines += compiler.store_registers(compiler.liveness.before[at] & ARGUMENTS)
+    here, done, ask, go_on = (writer.name(), writer.label("done"), writer.label("ask"), writer.label("go"))
+    writer.lines += library_call(compiler, here, "ebpf_helper", f"i64 {number}")
+    status = compiler.machine(native.STATUS)
+    left = writer.value(f"icmp eq i64 {writer.value(f'load i64, ptr {status}')}, 0")
+    fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
+    writer.line(f"br i1 {left}, label %{done}, label %{ask}")
+    rare = writer.lines
+    writer.lines = []
+    writer.begin(ask)
     writer.lines += _ask(compiler, at, Stop.HELPER, size=number)
-    _refill(compiler)
-    writer.write(0, writer.value(f"load i64, ptr {compiler.machine(0)}"))
+    left_fuel = writer.value(f"load i64, ptr {compiler.machine(native.FUEL)}")
+    answer = writer.value(f"load i64, ptr {compiler.machine(0)}")
+    asked = writer.label("asked")
+    writer.line(f"br label %{asked}")
+    writer.begin(asked)
+    writer.line(f"br label %{go_on}")
+    writer.lines, later = rare, writer.lines
+    writer.begin(done)
+    writer.line(f"br label %{go_on}")
+    writer.lines += later
+    writer.begin(go_on)
+    writer.values.fuel = writer.value(f"phi i64 [ {fuel}, %{done} ], [ {left_fuel}, %{asked} ]")
+    writer.values.spent = -1
+    writer.write(0, writer.value(f"phi i64 [ {here}, %{done} ], [ {answer}, %{asked} ]"))
     compiler.moved()
 
 
@@ -286,7 +316,7 @@ def _tail_call(compiler: FunctionCompiler, at: int) -> None:
     writer = compiler.writer
     writer.lines += compiler.store_registers(ALL)
     writer.lines += _ask(compiler, at, Stop.TAIL, size="0")
-    replaced = writer.value(f"load i64, ptr {compiler.machine(native.STATUS)}")
+    replaced = writer.value(f"load i64, ptr {compiler.machine(native.SIZE)}")
     went = writer.value(f"icmp eq i64 {replaced}, {REPLACED}")
     done, go_on = writer.label("done"), writer.label("go")
     writer.line(f"br i1 {went}, label %{done}, label %{go_on}")

@@ -112,6 +112,7 @@ class Machine(interpreter.Machine):
         words, program = self.state.words, self.run.program
         target = self.tail_target(words[1], words[2], words[3] & M32)
         if target is None:
+            words[SIZE] = 0
             return _ANSWERED
         depth = words[DEPTH] - 1
         if words[NUMBERS + depth]:
@@ -121,6 +122,7 @@ class Machine(interpreter.Machine):
         self._switch(target)
         words[0] = self.loop(0)
         self._switch(program)
+        words[SIZE] = REPLACED
         return REPLACED
 
 

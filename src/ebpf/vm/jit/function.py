@@ -27,18 +27,19 @@ from ebpf.asm.opcodes import (
 from ebpf.vm import native
 from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.flow import jump_target
-from ebpf.vm.jit import control
+from ebpf.vm.jit import control, maps
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.memory import memory
-from ebpf.vm.jit.origins import Region
+from ebpf.vm.jit.origins import Origin, Region
 from ebpf.vm.jit.state import REGION_DATA, REGION_READ, REGION_WRITE, member
 from ebpf.vm.jit.writer import RARE, Values, Writer
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.module import ModuleCompiler
+    from ebpf.vm.maps import Map
 
 RESULT = "{ i64, i64, i64 }"
 _WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
@@ -70,6 +71,7 @@ class FunctionCompiler:
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
         self._needs: dict[str, None] = {}
+        self._maps: set[int] = set()
         self._ends: dict[int, Values | None] = {}
         self._regions: set[Region] = set()
         self._may_call = False
@@ -89,10 +91,45 @@ class FunctionCompiler:
         """Return a pointer to a word of the machine."""
         return self.pointer("%m", member(word))
 
-    def region(self, region: Region) -> Bounds:
-        """Return where a region is now."""
+    def map_word(self, index: int, word: int) -> str:
+        """Return a word of the reference to a map in native storage."""
+        self._maps.add(index)
+        return f"%map{index}.{word}"
+
+    def map_pointer(self, index: int) -> str:
+        """Return where the structure of a map in native storage is."""
+        return self.map_word(index, native.REFERENCE_MAP)
+
+    def map_values(self, index: int) -> str:
+        """Return where the values of a map in native storage are."""
+        self._maps.add(index)
+        return f"%map{index}.values"
+
+    def keep_element(self, at: int, address: str, host: str) -> None:
+        """Remember what the look-up at `at` has found."""
+        self.writer.line(f"store i64 {address}, ptr %element{at}.first")
+        self.writer.line(f"store ptr {host}, ptr %element{at}.data")
+        self._forget((Region.ELEMENT, at))
+
+    def value_map(self, origin: Origin) -> Map | None:
+        """Return the map whose value an origin is, where the code knows where that is; else None."""
+        if origin.region is Region.ELEMENT:
+            return self.module.program.maps[self.origins.lookups[origin.which][0]]
+        if origin.region is not Region.DATA:
+            return None
+        map_ = self.module.program.maps[origin.which]
+        return None if map_.native is None else map_
+
+    def region(self, origin: Origin) -> Bounds:
+        """Return where the region of an origin is now."""
+        region = origin.region
         if region is Region.STACK:
             return Bounds("%stack.first", "%stack")
+        if region is Region.DATA:
+            return Bounds(self.map_word(origin.which, native.REFERENCE_FIRST), self.map_values(origin.which))
+        if region is Region.ELEMENT:
+            first = self.writer.value(f"load i64, ptr %element{origin.which}.first")
+            return Bounds(first, self.writer.value(f"load ptr, ptr %element{origin.which}.data"))
         self._regions.add(region)
         name = region.value
         if not self.module.moves_packet or region is Region.CONTEXT:
@@ -100,10 +137,11 @@ class FunctionCompiler:
         first = self.writer.value(f"load i64, ptr %{name}.first.v")
         return Bounds(first, self.writer.value(f"load ptr, ptr %{name}.data.v"))
 
-    def room(self, region: Region, span: int, *, write: bool) -> str:
+    def room(self, origin: Origin, span: int, *, write: bool) -> str:
         """Return below which distance from the region's start an access of `span` bytes has to begin."""
-        if region is Region.STACK:
-            return str(max(STACK_SIZE - span + 1, 0))
+        region, map_ = origin.region, self.value_map(origin)
+        if region is Region.STACK or map_ is not None:
+            return str(max((STACK_SIZE if map_ is None else map_.value_size) - span + 1, 0))
         name = f"%{region.value}.{'write' if write else 'read'}"
         if self.module.moves_packet and region is Region.PACKET:
             size = self.writer.value(f"load i64, ptr {name}.v")
@@ -167,10 +205,12 @@ class FunctionCompiler:
 
     def forget_packet(self) -> None:
         """Take note that the packet may have moved."""
+        self._forget((Region.PACKET, 0))
+
+    def _forget(self, place: tuple[Region, int]) -> None:
         values = self.writer.values
-        packet = Region.PACKET.value
-        values.proven = {key: known for key, known in values.proven.items() if key[1] != packet}
-        values.distances = {key: known for key, known in values.distances.items() if key[1] != packet}
+        values.proven = {key: known for key, known in values.proven.items() if key[1] != place}
+        values.distances = {key: known for key, known in values.distances.items() if key[1] != place}
 
     # The function as a whole.
 
@@ -255,6 +295,12 @@ class FunctionCompiler:
         for register in range(10):
             if self.liveness.entry >> register & 1 or 1 <= register <= 5:
                 yield from self._argument(register)
+        for at in self.origins.lookups.keys() & self.liveness.before.keys():
+            yield f"%element{at}.first = alloca i64"
+            yield f"%element{at}.data = alloca ptr"
+            yield f"store i64 {maps.NOWHERE}, ptr %element{at}.first"
+            yield f"store ptr null, ptr %element{at}.data"
+        yield from maps.pointers(sorted(self._maps))
         yield from self._bounds()
         yield from self._needs
 

@@ -37,11 +37,15 @@ from ebpf.vm.program import Slot
 from ebpf.vm.steps import SIZES
 
 if TYPE_CHECKING:
+    from ebpf.vm.jit.writer import Place
+    from ebpf.vm.maps import Map
     from ebpf.vm.jit.function import FunctionCompiler
 
 _WINDOW = 64
 """How many instructions ahead are looked at for accesses that can share a check."""
-_TAGS = {Region.STACK: "!2", Region.PACKET: "!3", Region.CONTEXT: "!4"}
+_TAGS = {
+    Region.STACK: "!2", Region.PACKET: "!3", Region.CONTEXT: "!4", Region.DATA: "!5", Region.ELEMENT: "!5",
+}  # fmt: skip
 _ANY_MEMORY = "!1"
 _CHANGES = {0x00: "add", 0x40: "or", 0x50: "and", 0xA0: "xor", 0xE0: "xchg"}
 
@@ -146,7 +150,10 @@ def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin)
     if proven is not None:
         return proven
     if origin.region in (Region.STACK, Region.PACKET) or (origin.region is Region.CONTEXT and compiler.has_context):
-        return _bounded(compiler, at, access, origin.region)
+        return _bounded(compiler, at, access, origin)
+    map_ = compiler.value_map(origin)
+    if map_ is not None and _allows(map_, access):
+        return _bounded(compiler, at, access, origin)
     writer = compiler.writer
     address = writer.add(writer.read(access.base), access.offset)
     flags = access.reads + 2 * access.writes
@@ -165,34 +172,43 @@ def _proven(compiler: FunctionCompiler, access: Access, origin: Origin) -> str |
         return compiler.pointer("%stack", STACK_SIZE + offset)
     inside = 0 <= offset <= compiler.context_size - access.size
     if origin.region is Region.CONTEXT and inside and not access.writes:
-        return compiler.pointer(compiler.region(Region.CONTEXT).data, offset)
+        return compiler.pointer(compiler.region(origin).data, offset)
+    map_ = compiler.value_map(origin)
+    if map_ is not None and 0 <= offset <= map_.value_size - access.size and _allows(map_, access):
+        return compiler.pointer(compiler.map_values(origin.which), offset)
     return None
 
 
-def _bounded(compiler: FunctionCompiler, at: int, access: Access, region: Region) -> str:
+def _allows(map_: Map, access: Access) -> bool:
+    """Tell whether programs may do that to values of a map."""
+    return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
+
+
+def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin) -> str:
     """Compare an access with the bounds of its region, if an earlier comparison does not cover it."""
     writer, values = compiler.writer, compiler.writer.values
+    place = origin.region, origin.which
     base = writer.read(access.base)
     root, start = values.sums.get(base, (base, 0))
     start += access.offset
-    bounds = compiler.region(region)
-    distance = values.distances.get((root, region.value))
+    bounds = compiler.region(origin)
+    distance = values.distances.get((root, place))
     if distance is None:
-        distance = values.distances[root, region.value] = writer.value(f"sub i64 {root}, {bounds.first}")
+        distance = values.distances[root, place] = writer.value(f"sub i64 {root}, {bounds.first}")
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
     for write in ways:
-        known = values.proven.get((root, region.value, write))
+        known = values.proven.get((root, place, write))
         if compiler.trusted or (known is not None and known[0] <= start and start + access.size <= known[1]):
             continue
-        low, high = _extent(compiler, at, root, region, write=write)
-        values.proven[root, region.value, write] = (low, high)
+        low, high = _extent(compiler, at, root, place, write=write)
+        values.proven[root, place, write] = (low, high)
         lowest = distance if not low else writer.value(f"add i64 {distance}, {low}")
-        room = compiler.room(region, high - low, write=write)
+        room = compiler.room(origin, high - low, write=write)
         compiler.require(at, writer.value(f"icmp ult i64 {lowest}, {room}"))
     return compiler.pointer(writer.value(f"getelementptr i8, ptr {bounds.data}, i64 {distance}"), start)
 
 
-def _extent(compiler: FunctionCompiler, at: int, root: str, region: Region, *, write: bool) -> tuple[int, int]:
+def _extent(compiler: FunctionCompiler, at: int, root: str, place: Place, *, write: bool) -> tuple[int, int]:
     """Return the bytes around `root` that the accesses from here to the end of the block touch."""
     sums = compiler.writer.values.sums
     bases: dict[int, int] = {}
@@ -205,7 +221,8 @@ def _extent(compiler: FunctionCompiler, at: int, root: str, region: Region, *, w
         slot = compiler.slots[ahead]
         access = access_of(slot)
         if access is not None and access.base in bases and (access.writes if write else access.reads):
-            if compiler.origins.at.get(ahead, NOTHING).region is region:
+            other = compiler.origins.at.get(ahead, NOTHING)
+            if (other.region, other.which) == place:
                 start = bases[access.base] + access.offset
                 ends += [start, start + access.size]
         if slot.opcode in (CALL, CALLX):

@@ -10,6 +10,7 @@ from ebpf.abi.linux.prototypes import PROTOTYPES
 from ebpf.abi.types import ProgramType
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, CALLX, LDIMM64
 from ebpf.vm import native
+from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import find_functions
 from ebpf.vm.jit.function import RESULT, FunctionCompiler
 from ebpf.vm.jit.liveness import find_liveness
@@ -32,10 +33,12 @@ declare i64 @llvm.bswap.i64(i64)
 !2 = !{!"stack", !1}
 !3 = !{!"packet", !1}
 !4 = !{!"context", !1}
+!5 = !{!"value", !1}
 !10 = !{!1, !1, i64 0}
 !20 = !{!2, !2, i64 0}
 !30 = !{!3, !3, i64 0}
 !40 = !{!4, !4, i64 0}
+!50 = !{!5, !5, i64 0}
 """
 
 
@@ -54,7 +57,14 @@ class ModuleCompiler:
         self.context_size = 0 if layout is None else layout.internal_size
         fields = () if layout is None else layout.fields
         pointers = frozenset(field.internal_offset for field in fields if field.kind in POINTER_KINDS)
-        self.origins = Origins(self.slots, self.functions, has_context=self.has_context, packet_fields=pointers)
+        self.origins = Origins(
+            self.slots,
+            self.functions,
+            has_context=self.has_context,
+            packet_fields=pointers,
+            key_sizes=maps.key_sizes(program),
+        )
+        self.has_lookups = bool(self.origins.lookups)
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
         self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
 
@@ -71,6 +81,8 @@ class ModuleCompiler:
     def compile(self) -> str:
         """Return the module's text."""
         lines = [_DECLARATIONS]
+        if self.has_lookups:
+            lines.append(maps.DECLARATION)
         for function in self.functions.values():
             lines += FunctionCompiler(self, function).compile()
         lines += self._entry()
@@ -88,6 +100,12 @@ class ModuleCompiler:
         yield "%frame.offset = mul i64 %depth, " + str(FRAME_SIZE)
         yield f"%frames = getelementptr i8, ptr %m, i64 {member(native.FRAMES)}"
         yield "%frame = getelementptr i8, ptr %frames, i64 %frame.offset"
+        if self.has_lookups:  # they would not be the helper that the host has in mind
+            yield f"%ask.p = getelementptr i8, ptr %m, i64 {member(native.ASK)}"
+            yield "%ask = load i64, ptr %ask.p"
+            yield "%kernel = icmp eq i64 %ask, 0"
+            yield "br i1 %kernel, label %helpers, label %unknown, !prof !0"
+            yield "helpers:"
         yield "%nested = icmp eq i64 %depth, 0"
         yield "br i1 %nested, label %choose, label %save, !prof !0"
         yield "save:"
