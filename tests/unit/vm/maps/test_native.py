@@ -150,7 +150,7 @@ def test_permissions(flag: MapFlag, access: str, engine: str) -> None:
 
 def test_forged_addresses_lead_nowhere(engine: str) -> None:
     map_ = make(MapType.ARRAY)
-    for high in (0x80010000, 0x8000FFFF, 0xC0000000, 0xFFFFFFFF):
+    for high in (0x80000000, 0x80020000, 0x8001FFFF, 0xC0000000, 0xFFFFFFFF):
         text = f"r1 = map_fd[1] ll\nr2 = {high:#x}\nr2 <<= 32\nr0 = *(u8 *)(r2 + 0)\nexit"
         with pytest.raises(ProgramFault) as caught:
             run(load(text, map_), engine)
