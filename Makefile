@@ -5,7 +5,7 @@
 # make fuzz-engines  run random programs on every engine and in the kernel, and compare; shows a small program that differs
 # make faults  seed faults into a copy of the embedded kernel; each must make its tests fail
 # make bench   compare with peers and limits
-# make support  rebuild the native images of the support library with the pinned clang
+# make support  rebuild the native images and the bitcode of the support library with the pinned clang
 # make wheel   build the wheel into dist/
 # make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
 PYTHON ?= python3

@@ -6,6 +6,7 @@ import time
 from array import array
 from collections.abc import Callable
 from typing import TypeAlias
+
 from ebpf.vm import interpreter
 from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
@@ -17,6 +18,7 @@ from ebpf.vm.jit.tiers import Tiers, tiers_of
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (
     ACTION,
+    ASK,
     AT,
     CHANGES,
     DEPTH,
@@ -91,6 +93,7 @@ class Machine(interpreter.Machine):
         if why == Stop.HELPER:
             arguments = (words[1], words[2], words[3], words[4], words[5])
             words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+            words[ASK] = self._foreign or bool(self.run.locks)
         elif why == Stop.TAIL:
             return self._replace()
         elif why == Stop.MAP:

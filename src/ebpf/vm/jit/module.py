@@ -82,7 +82,7 @@ class ModuleCompiler:
         """Return the module's text."""
         lines = [_DECLARATIONS]
         if self.has_lookups:
-            lines.append(maps.DECLARATION)
+            lines.append(maps.DECLARATIONS)
         for function in self.functions.values():
             lines += FunctionCompiler(self, function).compile()
         lines += self._entry()

@@ -75,7 +75,8 @@ TEXTS = {
     "from its middle": RESERVE + "r1 = r0\nr1 += 8\n" + SUBMIT + END,
     "what is none": "r1 = r10\nr1 += -8\n" + SUBMIT + END,
     "with time passing": RESERVE + "r6 = r0\ncall bpf_ktime_get_ns\n*(u64 *)(r6 + 0) = r0\nr1 = r6\n" + SUBMIT + END,
-    "in a function": "call f\nif r0 == 0 goto out\nr1 = r0\n" + SUBMIT + END + "\nf: " + RESERVE.replace("out", "no") + "no: exit",
+    "in a function": "call f\nif r0 == 0 goto out\nr1 = r0\n" + SUBMIT + END + "\nf: " + RESERVE.replace("out", "no")
+    + "no: exit",
     "too large": RESERVE.replace("r2 = 16", "r2 = 5000") + END,
     "full": RESERVE.replace("r2 = 16", "r2 = 4000")
     + "r6 = r0\n" + RESERVE.replace("goto out", "goto full") + "full: r1 = r6\n" + SUBMIT + END,
