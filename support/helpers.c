@@ -97,13 +97,13 @@ static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
 }
 
 static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
-  if (!(map->access & WRITABLE) || map->accounted) return leave_to_host(m);
+  if (!(map->access & WRITABLE)) return leave_to_host(m);
   switch (map->type) {
     case MAP_HASH:
     case MAP_PERCPU_HASH:
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
-      return answer(m, ebpf_hash_delete(map, key, 0));
+      return answer(m, delete(map, key, 0, map->accounted));
     default:
       return leave_to_host(m);
   }
