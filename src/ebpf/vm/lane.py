@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from ebpf.vm.program import Program
 
 EXIT = int(Stop.EXIT)
-BETWEEN_RUNS, REFUSED = 32, 33
-"""enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code."""
+BETWEEN_RUNS, REFUSED, LEFT = 32, 33, 34
+"""enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code; the run has
+ended, and left what it had reserved."""
 
 
 def _first_value(map_: Map) -> memoryview | None:
@@ -224,7 +225,7 @@ class _Continuation(Machine):
         """Return r0."""
         before, self.run.call = self.run.call, self.call
         try:
-            return self.go_on(stop)
+            return self.go_on(EXIT if stop == LEFT else stop)
         except Unwind as unwind:
             return unwind.value
         finally:
