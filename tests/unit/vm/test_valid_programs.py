@@ -15,7 +15,7 @@ from tests.stage.run import Outcome, comparable, play
 from tests.valid.draft import FAULTY, VALID, Plan
 from tests.valid.program import script_of
 
-FAULTS = {"memory", "alignment", "helper", "call", "budget"}
+FAULTS = {"memory", "alignment", "helper", "budget"}
 PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
