@@ -12,7 +12,7 @@ from itertools import product
 from benchmarks.errors import Missing
 from benchmarks.measure import Effort
 from benchmarks.packets import frame
-from benchmarks.peers import RBPF, UBPF, Peer, PeerSubject
+from benchmarks.peers import CRANELIFT, RBPF, UBPF, Peer, PeerSubject
 from benchmarks.section import Figure, Section
 from benchmarks.synthetic import SHAPES, Shape, synthetic
 from benchmarks.table import Table, number
@@ -29,7 +29,7 @@ BARS_MS = {
 """For 1,000 instructions."""
 GROWTH = 12.0
 """What the light tier takes for 10,000 instructions, in times of its own for 1,000."""
-_PEERS = {"uBPF jit": UBPF, "rbpf jit": RBPF}
+_PEERS = {"uBPF jit": (UBPF, "jit"), "rbpf jit": (RBPF, "jit"), "cranelift": (CRANELIFT, "cranelift")}
 
 Times = dict[str, dict[str, float]]
 """Compiler → program → ms."""
@@ -65,7 +65,7 @@ def run(effort: Effort) -> Section:
 def _compilers() -> dict[str, Callable[[int, Shape], float]]:
     """Return, by name, what compiles a program of a length and shape and says how many ms that took."""
     ours: dict[str, Callable[[int, Shape], float]] = {f"jit, {tier} tier": partial(_ours, tier) for tier in TIERS}
-    return ours | {name: partial(_peer, peer) for name, peer in _PEERS.items()}
+    return ours | {name: partial(_peer, *peer) for name, peer in _PEERS.items()}
 
 
 def _ours(tier: str, length: int, shape: Shape) -> float:
@@ -75,9 +75,9 @@ def _ours(tier: str, length: int, shape: Shape) -> float:
     return (time.thread_time_ns() - start) / 1e6
 
 
-def _peer(peer: Peer, length: int, shape: Shape) -> float:
+def _peer(peer: Peer, engine: str, length: int, shape: Shape) -> float:
     bytecode = synthetic(length, shape, context="user").encode("little")
-    with closing(PeerSubject(peer, "jit", bytecode, frame())) as subject:
+    with closing(PeerSubject(peer, engine, bytecode, frame())) as subject:
         return subject.compile_ns / 1e6
 
 
@@ -91,7 +91,9 @@ def _table(times: Times, missing: dict[str, str]) -> Table:
     for name, row in times.items():
         table.rows.append((name, *(number(row.get(program)) for program in programs)))
     table.notes = [f"{name}: not available: {why}" for name, why in missing.items()]
-    table.notes.append("the peers' JITs translate instruction by instruction, without checks; loading is in their time")
+    table.notes.append(
+        "uBPF's and rbpf's JIT translate instruction by instruction, without checks; loading is in their time"
+    )
     return table
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from benchmarks.loaded import in_kernel, on_engine
 from benchmarks.measure import Start
 from benchmarks.native import NativeSubject
-from benchmarks.peers import RBPF, UBPF, Peer, PeerSubject
+from benchmarks.peers import CRANELIFT, RBPF, UBPF, Peer, PeerSubject
 from benchmarks.programs import Benchmark
 from benchmarks.subject import Subject
 from benchmarks.toolchain import compile_native
@@ -46,9 +46,12 @@ UBPF_JIT = Engine("uBPF jit", "unchecked", partial(_peer, peer=UBPF, engine="jit
 UBPF_INTERPRETER = Engine("uBPF interp", "every access checked", partial(_peer, peer=UBPF, engine="interpreter"))
 RBPF_JIT = Engine("rbpf jit", "unchecked", partial(_peer, peer=RBPF, engine="jit"))
 RBPF_INTERPRETER = Engine("rbpf interp", "every access checked", partial(_peer, peer=RBPF, engine="interpreter"))
+RBPF_CRANELIFT = Engine(
+    "cranelift", "rbpf's compiler: every access checked", partial(_peer, peer=CRANELIFT, engine="cranelift")
+)
 
 OURS = (UNCHECKED, JIT, INTERPRETER, REFERENCE)
-PEERS = (UBPF_JIT, UBPF_INTERPRETER, RBPF_JIT, RBPF_INTERPRETER)
+PEERS = (UBPF_JIT, UBPF_INTERPRETER, RBPF_JIT, RBPF_CRANELIFT, RBPF_INTERPRETER)
 ENGINES = (NATIVE, NATIVE_TUNED, KERNEL, *OURS, *PEERS)
 
 

@@ -90,10 +90,11 @@ def _start(starts: Mapping[str, Start], cells: dict[str, Cell], opened: ExitStac
     for name, start in starts.items():
         try:
             subject = start()
+            opened.callback(subject.close)
+            subject.outcome()  # some engines refuse a program only when they run it
         except Missing as missing:
             cells[name] = Cell(missing=str(missing))
             continue
-        opened.callback(subject.close)
         subjects[name] = subject
     return subjects
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -14,18 +16,24 @@ from benchmarks.errors import Missing
 from benchmarks.subject import Outcome
 from benchmarks.toolchain import BUILD, HERE
 
-_TARGET = BUILD / "peers"
-
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A project of peers/. `needs` are the commands that building it takes."""
+    """A project of peers/. `needs` are the commands that building it takes, `features` those of the project."""
 
     name: str
     needs: tuple[str, ...]
+    features: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> Path:
+        """Where building puts the program."""
+        return BUILD / "-".join(("peers", *self.features)) / "release" / f"peer-{self.name}"
 
 
 RBPF = Peer("rbpf", ("cargo",))
+CRANELIFT = Peer("rbpf", ("cargo",), ("cranelift",))
+"""Apart from RBPF, which has to be there where Cranelift can't be built."""
 UBPF = Peer("ubpf", ("cargo", "cmake", "cc"))
 """Its crate binds the vendored C through libclang, too, which is found by the build alone."""
 
@@ -78,7 +86,11 @@ class PeerSubject:
             return line
         lines = self.process.communicate()[1].strip().splitlines()
         said = [line for line in lines if line and not line.startswith(("thread", "note:"))]
-        raise Missing(f"it refuses the program: {' '.join(said) or f'exit status {self.process.returncode}'}")
+        raise Missing(f"it does not run the program: {' '.join(said) or _status(self.process.returncode)}")
+
+
+def _status(code: int) -> str:
+    return f"it ends with {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
 @cache
@@ -87,13 +99,15 @@ def build(peer: Peer) -> Path:
     missing = [command for command in peer.needs if shutil.which(command) is None]
     if missing:
         raise Missing(f"building {peer.name} takes {' and '.join(missing)}, not installed")
-    command = ["cargo", "build", "--release", "--locked", "--quiet"]
-    environment = os.environ | {"CARGO_TARGET_DIR": str(_TARGET)}
+    command = ["cargo", "build", "--release", "--locked", "--quiet", f"--features={','.join(peer.features)}"]
+    environment = os.environ | {"CARGO_TARGET_DIR": str(peer.program.parents[1])}
+    if not peer.program.exists():
+        print(f"building {' with '.join((peer.name, *peer.features))}, once", file=sys.stderr, flush=True)
     project = HERE / "peers" / peer.name
     built = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if built.returncode:
         raise Missing(f"cargo can't build {peer.name}: {_first_error(built.stderr)}")
-    return _TARGET / "release" / f"peer-{peer.name}"
+    return peer.program
 
 
 def _first_error(output: str) -> str:

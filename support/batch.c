@@ -71,18 +71,35 @@ static void rewind(struct lane *lane) {
   m->depth = 0;
 }
 
+/* Say when the run began; while runs follow each other now and then only, because all processors have to see it before
+   anything is looked up, which takes as long as a small run. */
+static void enter_epoch(struct lane *lane) {
+  if (*lane->epoch && lane->runs++ % 16) return;
+  __atomic_exchange_n(lane->epoch, __atomic_load_n(lane->now, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+}
+
+static void leave_epoch(struct lane *lane) {
+  __atomic_store_n(lane->epoch, 0, __ATOMIC_RELEASE);
+}
+
+static u64 has_records(const struct machine *m) {
+  u64 numbers = 0;
+  for (int i = 0; i < MAX_RECORDS; i++) numbers |= m->records[i].number;
+  return numbers;
+}
+
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
   rewind(lane);
-  *lane->epoch = __atomic_load_n(lane->now, __ATOMIC_RELAXED);
+  enter_epoch(lane);
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
   while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !give_address(lane, stop)) {
     m->action = RESUME;
     stop = ebpf_run(m);
   }
-  return stop;
+  return !stop && has_records(m) ? STOP_LEFT : stop;
 }
 
 /* Instructions that the last run took, and what stands for the work around it. */

@@ -1,4 +1,5 @@
-//! rbpf, a user-space eBPF machine in Rust: its interpreter, which checks every access, and its JIT, which does not.
+//! rbpf, a user-space eBPF machine in Rust: its interpreter, which checks every access, its JIT, which does not, and its
+//! compiler through Cranelift (with the feature "cranelift"), which does.
 
 use harness::{arguments, clock::Clock, fail, maps, serve, Memory};
 
@@ -29,6 +30,17 @@ fn main() {
             serve(&mut memory, started, |memory| unsafe {
                 machine
                     .execute_program_jit(endless(memory))
+                    .unwrap_or_else(|error| fail(&error.to_string()))
+            });
+        }
+        #[cfg(feature = "cranelift")]
+        "cranelift" => {
+            machine
+                .cranelift_compile()
+                .unwrap_or_else(|error| fail(&error.to_string()));
+            serve(&mut memory, started, |memory| {
+                machine
+                    .execute_program_cranelift(endless(memory))
                     .unwrap_or_else(|error| fail(&error.to_string()))
             });
         }

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 
-HASH_ELEMENT = "ebpf_hash_element"
-DECLARATION = f"declare i64 @{HASH_ELEMENT}(ptr, ptr, i64)"
+ARRAY_ELEMENT, HASH_ELEMENT = "ebpf_array_element", "ebpf_hash_element"
+DECLARATIONS = f"declare i64 @{ARRAY_ELEMENT}(i64, ptr)\ndeclare i64 @{HASH_ELEMENT}(ptr, ptr, i64)"
 NOWHERE = 1 << 62
 """What stands for the address of an element that was not found: far from every address."""
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
@@ -56,13 +56,11 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
     assert kept is not None  # or the look-up would not be compiled
     bytes_of_key = compiler.pointer("%stack", STACK_SIZE + key)
     if map_.type in _ARRAYS:
-        short = writer.value(f"load i32, ptr {bytes_of_key}, align 1, !tbaa !20")
-        element = writer.value(f"zext i32 {short} to i64")
-        found = writer.value(f"icmp ult i64 {element}, {map_.max_entries}")
+        element = writer.value(f"call i64 @{ARRAY_ELEMENT}(i64 {map_.max_entries}, ptr {bytes_of_key})")
     else:
         arguments = f"ptr {compiler.map_pointer(index)}, ptr {bytes_of_key}, i64 {map_.key_size}"
         element = writer.value(f"call i64 @{HASH_ELEMENT}({arguments})")
-        found = writer.value(f"icmp ne i64 {element}, -1")
+    found = writer.value(f"icmp ne i64 {element}, -1")
     if map_.per_cpu:
         first = writer.value(f"mul i64 {element}, {map_.cpus}")
         cpu = writer.value(f"load i64, ptr {compiler.machine(native.CPU)}")

@@ -14,7 +14,7 @@ from array import array
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from ebpf.vm.jit.compiled import CompiledProgram, compile_program
+from ebpf.vm.jit.compiled import CompiledProgram, cached_code
 
 if TYPE_CHECKING:
     from ebpf.codegen.compiler import Tier
@@ -105,7 +105,7 @@ class Tiers:
         if program is None:
             return
         with _compiling:
-            self.code = CompiledProgram(compile_program(program, tier=Tier(tier), trusted=self._trusted))
+            self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
         self._tier = tier
 
 
