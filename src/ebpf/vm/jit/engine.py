@@ -79,7 +79,13 @@ class Machine(interpreter.Machine):
     def answer(self) -> None:
         """Answer what compiled code asks. STATUS says how; it stays as it is where an exception is raised."""
         words = self.state.words
-        words[STATUS] = self._answer(words[ACTION], words[AT])
+        status, at = words[STATUS], words[AT]
+        try:
+            words[STATUS] = self._answer(words[ACTION], at)
+        except BaseException:
+            # Code that was called back meanwhile has left its own status and place there.
+            words[STATUS], words[AT] = status, at
+            raise
 
     def _answer(self, why: int, at: int) -> int:
         words = self.state.words
