@@ -59,7 +59,8 @@ class Machine(interpreter.Machine):
         if code is None:
             return super().loop(slot)
         with Host(self) as host:
-            words[AT], words[ACTION] = slot, _ENTER
+            # A callback begins while its caller waits for an answer: that one's status is none of its own.
+            words[AT], words[ACTION], words[STATUS] = slot, _ENTER, _ANSWERED
             stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
         if stop == _EXIT:
             if words[CHANGES] != self._changes and words[DEPTH]:
