@@ -63,7 +63,7 @@ static void rewind(struct lane *lane) {
   zero(m->r, REGISTERS);
   m->r[CONTEXT] = lane->argument;
   m->at = 0;
-  m->action = ENTER;
+  m->action = ENTER_SEEN; /* enter_epoch sees to it */
   m->code = lane->code;
   m->live = lane->regions;
   m->next = lane->regions + 1;
