@@ -197,7 +197,7 @@ ENTRY u64 ebpf_batch(struct lane *lane) {
   struct batch *batch = &lane->batch;
   for (u64 work = 0; batch->index < batch->count; batch->index++) {
     if (work >= lane->slice) return STOP_SLICE;
-    u64 start = batch->starts[batch->index], length = batch->lengths[batch->index];
+    u64 start = batch->starts ? batch->starts[batch->index] : batch->position, length = batch->lengths[batch->index];
     if (start > batch->source_size || length > batch->source_size - start) return STOP_REFUSED;
     if (length > batch->room - batch->position) return STOP_REFUSED;
     u8 *packet = batch->out + batch->position;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.base import ManyRuns, Packets, Redirect, RunResult
+from ebpf.runtime.base import JoinedPackets, ManyRuns, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.functions import make_function
@@ -149,7 +149,7 @@ class EmbeddedRunner(BpfRunner):
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 
-    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+    def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
             return super().run_many(packets, threads=threads)
         state = self._kernel.state
