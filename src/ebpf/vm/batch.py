@@ -16,6 +16,7 @@ from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
     ARGUMENT,
     COUNT,
+    CPU,
     FIELDS,
     FORM,
     HIDDEN,
@@ -43,6 +44,8 @@ from ebpf.vm.testrun import TestRun
 Slowly: TypeAlias = Callable[[int, int], TestRun]
 _CONTEXT, _PACKET = 1, 2
 """Numbers of their regions."""
+_PER_PACKET = 50
+"""Instructions that are counted for a packet of a batch that was too short to be measured."""
 
 
 class PacketBatch:
@@ -116,6 +119,7 @@ class PacketLane(Lane):
         self.form = form
         self.ready = True
         """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
+        self._first = 0
         view = memoryview(bytearray(form.fields))
         self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
         self._fields_address = address_of(view)
@@ -132,6 +136,12 @@ class PacketLane(Lane):
         words[FORM], words[START], words[HIDDEN] = form.number, form.start, form.hidden
         words[WRITABLE], words[SHORTEST], words[LONGEST] = form.writable, form.shortest, form.longest
         words[FIELDS] = self._fields_address
+
+    def use_again(self, kernel: Kernel, cpu: int) -> None:
+        """Make a lane whose last batch went well ready for one on another virtual CPU."""
+        self.kernel = kernel
+        self.cpu = self.words[CPU] = cpu
+        self._owner.renew(self.code, _PER_PACKET * (self.words[COUNT] - self._first))
 
     def go_on(self, stop: int, packet: memoryview) -> tuple[int, bytes]:
         """Finish the run over a packet that native code has come back from; return r0 and what is left of the packet.
@@ -197,7 +207,7 @@ class PacketLane(Lane):
 
     def _take(self, batch: PacketBatch, first: int, last: int) -> None:
         words = self.words
-        words[INDEX], words[COUNT] = first, last
+        words[INDEX], words[COUNT] = self._first, _ = first, last
         words[SOURCE], words[SOURCE_SIZE] = batch.source, len(batch.data)
         words[STARTS] = 0 if batch.starts is None else batch.starts.buffer_info()[0]
         words[LENGTHS] = batch.lengths.buffer_info()[0]

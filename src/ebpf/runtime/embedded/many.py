@@ -28,8 +28,18 @@ _LOOK = 0.05
 """Seconds between two looks of the caller at signals, while other threads work."""
 
 
-def run_many(state: State, program: ProgramObject, engine: Engine, packets: JoinedPackets, threads: int) -> ManyRuns:
+def run_many(
+    state: State,
+    program: ProgramObject,
+    engine: Engine,
+    packets: JoinedPackets,
+    threads: int,
+    *,
+    spare: list[PacketLane],
+) -> ManyRuns:
     """Run over all packets, each thread over its share of them, in their order.
+
+    `spare` are lanes of the same program and engine that nobody uses.
 
     Raises NotSupportedError for more threads than virtual CPUs, and what a run raises; the first error ends all.
     """
@@ -37,7 +47,7 @@ def run_many(state: State, program: ProgramObject, engine: Engine, packets: Join
         what = f"running on {threads} threads with {state.cpu_count} virtual CPUs"
         raise NotSupportedError(what, runtime="embedded", alternative=f"make the runtime with cpus={threads}")
     batch = PacketBatch(packets.data, packets.lengths, None if packets.adjacent else packets.offsets)
-    work = _Work(state, program, engine, batch)
+    work = _Work(state, program, engine, batch, spare)
     shares = min(threads, len(packets)) or 1
     edges = [len(packets) * share // shares for share in range(shares + 1)]
     if shares == 1 or state.cpus.owned_here:
@@ -66,8 +76,11 @@ class _Interruptible:
 class _Work:
     """A batch, the program that it goes through, and how its threads end."""
 
-    def __init__(self, state: State, program: ProgramObject, engine: Engine, batch: PacketBatch) -> None:
+    def __init__(
+        self, state: State, program: ProgramObject, engine: Engine, batch: PacketBatch, spare: list[PacketLane]
+    ) -> None:
         self._state = state
+        self._spare = spare
         self._kernel = cast("Kernel", _Interruptible(state, batch))
         self._program = program
         self._engine = engine
@@ -120,12 +133,21 @@ class _Work:
         finally:
             if self._state.statistics:
                 self._program.count_run(lane.index - first, time.perf_counter_ns() - started)
+        if isinstance(lane, PacketLane) and len(self._spare) < self._state.cpu_count:
+            self._spare.append(lane)
         return True
 
     def _lane(self, cpu: int) -> PacketLane | OneByOne:
         program, form = self._program.program, form_of(self._program.program)
         if self._engine.code is None or form is None:
             return OneByOne()
+        try:
+            lane = self._spare.pop()
+        except IndexError:
+            pass
+        else:
+            lane.use_again(self._kernel, cpu)
+            return lane
         code, budget = self._engine.code(program), self._state.limits.budget
         return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
