@@ -66,7 +66,7 @@ static void rewind(struct lane *lane) {
   zero(m->r, REGISTERS);
   m->r[CONTEXT] = lane->argument;
   m->at = 0;
-  m->action = ENTER;
+  m->action = ENTER_SEEN; /* enter_epoch sees to it */
   m->code = lane->code;
   m->live = lane->regions;
   m->next = lane->regions + 1;
@@ -215,7 +215,7 @@ ENTRY u64 ebpf_batch(struct lane *lane) {
   struct batch *batch = &lane->batch;
   for (u64 work = 0; batch->index < batch->count; batch->index++) {
     if (work >= lane->slice) return STOP_SLICE;
-    u64 start = batch->starts[batch->index], length = batch->lengths[batch->index];
+    u64 start = batch->starts ? batch->starts[batch->index] : batch->position, length = batch->lengths[batch->index];
     if (start > batch->source_size || length > batch->source_size - start) return STOP_REFUSED;
     if (length > batch->room - batch->position) return STOP_REFUSED;
     u8 *packet = batch->out + batch->position;

@@ -83,6 +83,7 @@ class Action(IntEnum):
     RESUME = 0
     ENTER = 1
     LEAVE = 2
+    ENTER_SEEN = 3
 
 
 class Stop(IntEnum):

@@ -35,7 +35,8 @@ TAIL = """
     exit
 """
 TARGET = "r2 = *(u32 *)(r1 + 0)\nr3 = 9\n*(u8 *)(r2 + 1) = r3\nr0 = *(u32 *)(r10 - 4)\nr0 += 40\nexit"
-FOREVER = "l:\nif r1 != 0 goto l\nexit"
+LONG = "r0 = 1\nr2 = 40000\nl:\nr0 *= 25173\nr0 ^= r2\nr2 += -1\nif r2 != 0 goto l\nexit"
+"""Some hundred thousand instructions that no compiler does without."""
 
 
 def three_ways(runner: Runner, count: int = 5) -> list[list[tuple[int, bytes]]]:
@@ -164,7 +165,7 @@ def test_closing_the_kernel_ends_repeats() -> None:
 
 def test_closing_the_kernel_ends_a_long_batch() -> None:
     with kernel() as runtime:
-        facts = load(runtime, "r2 = 4000\nl:\nr2 += -1\nif r2 != 0 goto l\nr0 = 1\nexit")
+        facts = load(runtime, LONG)
         packets = gather([PACKET] * 50_000)
         closes_within(1, facts, runtime, lambda: runtime.runner(facts).run_many(packets))
 
@@ -178,7 +179,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from ebpf.objects.packets import gather
 from tests.unit.embedded_programs import kernel, load
 with kernel() as runtime:
-    facts = load(runtime, "r2 = 4000\\nl:\\nr2 += -1\\nif r2 != 0 goto l\\nr0 = 1\\nexit")
+    facts = load(runtime, {LONG!r})
     runner = runtime.runner(facts)
     runner.run(bytes(64), repeat=2)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -197,7 +198,7 @@ def test_the_gil_is_free_meanwhile() -> None:
     if choose_engine().name == "reference":
         pytest.skip("needs an engine of native code")
     with kernel(limits=Limits(budget=1 << 30)) as runtime:
-        facts = load(runtime, "r2 = 400000\nl:\nr2 += -1\nif r2 != 0 goto l\nr0 = 1\nexit")
+        facts = load(runtime, LONG)
         runner, steps, done = runtime.runner(facts), [0], threading.Event()
 
         def count() -> None:
