@@ -15,6 +15,9 @@ from ebpf.errors import NotSupportedError, SystemCallError
 
 _JIT_SWITCH = Path("/proc/sys/net/core/bpf_jit_enable")
 
+SETTLE_S = 0.5
+"""Time for the JIT's last tier, which compiles on a thread of its own; where it takes longer, medians see to it."""
+
 
 class LoadedSubject:
     """A program of a live collection, which this owns, and its packets; satisfies Subject."""
@@ -28,6 +31,13 @@ class LoadedSubject:
         """Run once over each packet."""
         results = [self.program.run(packet) for packet in self.packets]
         return Outcome(tuple(result.retval for result in results), b"".join(result.data for result in results))
+
+    def warm(self) -> None:
+        """Run a few times, and give the JIT time to compile its best code beside."""
+        for packet in self.packets:
+            self.program.run(packet, repeat=1000)
+        if self.program.engine == "jit":
+            time.sleep(SETTLE_S)
 
     def sample(self, repeat: int) -> float:
         """Return the mean over the packets."""
@@ -65,9 +75,14 @@ def in_kernel(benchmark: Benchmark) -> LoadedSubject:
 def load(spec: CollectionSpec, *, engine: str, trusted: bool = False) -> Collection:
     """Load into the embedded kernel. Raises Missing where the engine is not there."""
     try:
-        return spec.load(runtime="embedded", engine=engine, trusted=trusted)
+        collection = spec.load(runtime="embedded", engine=engine, trusted=trusted)
     except NotSupportedError as error:
         raise Missing(str(error)) from None
+    for program in collection.programs.values():
+        if program.engine != engine:
+            collection.close()
+            raise Missing(f"asked for {engine}, got {program.engine}: {program.engine_reason}")
+    return collection
 
 
 def load_kernel(spec: CollectionSpec) -> Collection:
