@@ -2,10 +2,12 @@
 # make test    set up, lint, type-check and run every test that this machine and user can run
 # make check   lint, types and import contracts alone
 # make fuzz    mutate object files a million times
+# make fuzz-engines  run random programs on every engine and in the kernel, and compare; shows a small program that differs
 # make faults  seed faults into a copy of the embedded kernel; each must make its tests fail
 # make bench   compare with peers and limits
-# make support  rebuild the native images of the support library with the pinned clang
+# make support  rebuild the native images and the bitcode of the support library with the pinned clang
 # make wheel   build the wheel into dist/
+# make arm     run the demonstration and a native image with ARM64's Python under qemu-user (Debian)
 # make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
 PYTHON ?= python3
 VENV := .venv
@@ -16,8 +18,9 @@ DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
 # What building the native limit, the bytecode and the peers of the benchmark takes, besides cargo.
 BENCH_TOOLS := clang-19 cmake gcc libclang1-19
 FUZZ_CASES ?= 1000000
+FUZZ_PROGRAMS ?= 20000
 
-.PHONY: demo test check lint types contracts fuzz faults bench support wheel wine tools clean
+.PHONY: demo test check lint types contracts fuzz fuzz-engines faults bench support wheel arm wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -43,6 +46,9 @@ contracts: $(VENV)/.installed-dev
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz.fuzz_elf $(FUZZ_CASES)
 
+fuzz-engines: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz.fuzz_engines $(FUZZ_PROGRAMS)
+
 faults: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults
 
@@ -55,6 +61,9 @@ support: $(VENV)/.installed-dev
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
+
+arm: $(VENV)/.installed-dev
+	@bash .ci/arm $(PYTEST_ARGS)
 
 wine: $(VENV)/.installed-dev
 	@bash .ci/wine $(PYTEST_ARGS)

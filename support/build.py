@@ -1,18 +1,22 @@
-"""Builds the images in src/ebpf/codegen/images: `make support`, or `python support/build.py [--check]`.
+"""Builds src/ebpf/codegen/images: `make support`, or `python support/build.py [--check]`.
 
-clang makes an ELF object for each target, which becomes one flat blob (ebpf.codegen.flat). An image depends on clang's
-version and on nothing else of the machine that builds it; `--check` builds without writing and fails where a committed
-image differs.
+clang makes an ELF object for each target, which becomes one flat blob (ebpf.codegen.flat): the image. What compiled
+programs take into themselves becomes bitcode, which is for no target in particular. Both depend on clang's version and
+on nothing else of the machine that builds them; `--check` builds without writing and fails where a committed file
+differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +25,22 @@ from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
-CLANG = "clang-19"
+CLANG, ASSEMBLER = "clang-19", "llvm-as-19"
 VERSION = "19.1."
 """What `clang-19 --version` has to name; another one makes other code."""
 FLAGS = (
     "-std=c11", "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-exceptions",
     "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-ident", "-Wall", "-Wextra", "-Werror",
 )  # fmt: skip
+INLINE_FLAGS = (
+    # Vectors are as wide as the processor that runs them, and the memory of programs has no types.
+    "--target=x86_64-linux-gnu", "-march=x86-64", "-fno-vectorize", "-fno-slp-vectorize", "-fno-strict-aliasing",
+)  # fmt: skip
+OF_A_TARGET = (
+    "target-cpu", "target-features", "tune-cpu", "min-legal-vector-width", "stack-protector-buffer-size",
+    "no-trapping-math", "frame-pointer", "probe-stack",
+)  # fmt: skip
+"""Attributes of functions. LLVM complains where they are for another target, and inlines nothing where they differ."""
 LIMIT = 50_000
 """Bytes that an image may have."""
 
@@ -74,6 +87,24 @@ def build(target: Target) -> bytes:
     return image
 
 
+def build_bitcode() -> bytes:
+    """Return inline.c as bitcode."""
+    command = [CLANG, *FLAGS, *INLINE_FLAGS, "-S", "-emit-llvm", "inline.c", "-o", "-"]
+    text = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True).stdout
+    return subprocess.run([ASSEMBLER], input=make_generic(text).encode(), check=True, capture_output=True).stdout
+
+
+def make_generic(text: str) -> str:
+    """Remove from LLVM IR what is of one target: the compiler of programs says what its own is."""
+    text = re.sub(rf' "(?:{"|".join(OF_A_TARGET)})"="[^"]*"', "", text)
+    text = re.sub(
+        r"^(?:target (?:triple|datalayout)|!llvm\.(?:module\.flags|ident)) = .*\n", "", text, flags=re.MULTILINE
+    )
+    text = re.sub(r" uwtable(?:\(\w+\))?", "", text)
+    # Windows has a function of its C library called for frames of more than a page; none is that large.
+    return re.sub(r"^(attributes #\d+ = \{.*) \}$", r'\1 "no-stack-arg-probe" }', text, flags=re.MULTILINE)
+
+
 def compiler_version() -> str:
     """Return the version of the compiler, "" where there is none."""
     try:
@@ -83,23 +114,30 @@ def compiler_version() -> str:
     return output.partition("version ")[2].split()[0]
 
 
+def build_all() -> Iterator[tuple[str, bytes]]:
+    """Yield each file's name and content."""
+    for target in TARGETS:
+        yield f"interp-{target.name}.bin", build(target)
+    yield "support.bc", build_bitcode()
+
+
 def main() -> int:
-    """Build all images, or compare them."""
-    parser = argparse.ArgumentParser(description="Build the native images of the support library.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where an image differs")
+    """Build everything, or compare it."""
+    parser = argparse.ArgumentParser(description="Build the native images and the bitcode of the support library.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file differs")
     check = parser.parse_args().check
     version = compiler_version()
-    if not version.startswith(VERSION):
-        print(f"{CLANG} {VERSION}x is needed, found {version or 'none'}", file=sys.stderr)
+    if not version.startswith(VERSION) or shutil.which(ASSEMBLER) is None:
+        print(f"{CLANG} {VERSION}x and {ASSEMBLER} are needed, found {version or 'none'}", file=sys.stderr)
         return 1
     differ = 0
-    for target in TARGETS:
-        image, path = build(target), IMAGES / f"interp-{target.name}.bin"
-        same = path.exists() and path.read_bytes() == image
+    for name, content in build_all():
+        path = IMAGES / name
+        same = path.exists() and path.read_bytes() == content
         differ += not same
         if not check:
-            path.write_bytes(image)
-        print(f"{path.name}: {len(image)} bytes, {'unchanged' if same else 'differs' if check else 'written'}")
+            path.write_bytes(content)
+        print(f"{name}: {len(content)} bytes, {'unchanged' if same else 'differs' if check else 'written'}")
     return 1 if check and differ else 0
 
 

@@ -7,7 +7,8 @@
 /* Why a lane came back, beside enum stop. */
 enum lane_stop {
   STOP_SLICE = 32, /* between two runs: the host wants to look at signals */
-  STOP_REFUSED     /* packet `index` is none that is run here */
+  STOP_REFUSED,    /* packet `index` is none that is run here */
+  STOP_LEFT        /* the run has ended, and left records that it had reserved */
 };
 
 /* How a packet becomes the program's context. */
@@ -58,9 +59,12 @@ struct lane {
   u64 times;    /* to go, of a repeated run */
   u64 *epoch;   /* when the run began, for maps in native storage; 0 between runs */
   const u64 *now;
+  u64 runs;     /* that there have been, for `epoch` */
+  u64 kept;     /* the last run left nearly everything as it was */
+  u64 records;  /* the program has rings: it may leave records behind */
   struct batch batch;
 };
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 20 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 23 + sizeof(struct batch), "lane");

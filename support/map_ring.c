@@ -40,14 +40,14 @@ ENTRY s64 ebpf_ring_commit(struct map *map, u64 position, u64 length, u64 flags)
   return (s64)due;
 }
 
-/* Copy a whole record in; -EAGAIN without room. */
-ENTRY s64 ebpf_ring_output(struct map *map, const u8 *data, u64 size, u64 flags) {
+/* Copy a whole record in; -EAGAIN without room. `due` becomes 1 where a reader is to be woken. */
+static s64 write_record(struct map *map, const u8 *data, u64 size, u64 flags, u64 *due) {
   if (flags & ~(u64)(NO_WAKEUP | FORCE_WAKEUP)) return -E_INVAL;
   if (size > map->max_entries) return -E_AGAIN;
   u64 position;
   s64 result = ebpf_ring_reserve(map, size, &position);
   if (result) return result;
   copy(map->values + (position & (map->max_entries - 1)) + RECORD_HEADER, data, size);
-  ebpf_ring_commit(map, position, size, flags);
+  if (ebpf_ring_commit(map, position, size, flags)) *due = 1;
   return 0;
 }

@@ -26,5 +26,6 @@ static inline u8 *promised(const struct machine *m, u64 address, u64 size, u64 a
 static inline const struct values *map_at(const struct machine *m, u64 address) {
   u64 place = (address & ~MAP_ADDRESS) >> VALUE_PLACE_SHIFT;
   if ((address & MAP_ADDRESS) != MAP_ADDRESS || place >= m->value_places) return 0;
-  return address << (64 - VALUE_PLACE_SHIFT) ? 0 : m->values + place;
+  if (address << (64 - VALUE_PLACE_SHIFT) || !place) return 0;
+  return m->values + place;
 }

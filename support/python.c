@@ -51,6 +51,7 @@ struct function {
   u64 busy;          /* enum busy */
   void *elsewhere;   /* callable(buffer): runs the program in another way, and says what is wrong */
   void *go_on;       /* callable(stop, address, length): finishes the run that native code has begun */
+  void *wake;        /* callable(): wakes the readers of rings */
 };
 
 static int open(const struct function *f) {
@@ -78,6 +79,7 @@ static void *run_elsewhere(const struct python *py, const struct function *f, vo
 static void abandon(struct function *f) {
   struct machine *m = &f->lane->machine;
   while (m->depth) forget(m, m->numbers[--m->depth] << 32);
+  leave_epoch(f->lane);
   f->busy = IDLE;
 }
 
@@ -101,6 +103,14 @@ static void *go_on(const struct python *py, struct function *f, u64 stop, const 
   return result;
 }
 
+/* Wake the readers of rings, where one waits; 0 where that has raised. */
+static int wake(const struct python *py, const struct function *f) {
+  if (!f->lane->machine.due) return 1;
+  void *result = call(py, f->wake, py->new_tuple(0));
+  if (result) py->release(result);
+  return result != 0;
+}
+
 /* A builtin with one argument (METH_O). */
 ENTRY void *ebpf_function(void *self, void *packet) {
   const struct python *py = (const struct python *)ebpf_python;
@@ -116,8 +126,8 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   /* The buffer's owner may have run code of its own. From here to the end of the run nobody else does. */
   u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
   if (!stop) {
-    *f->lane->epoch = 0;
-    result = py->from_unsigned((u32)f->lane->machine.r[0]);
+    leave_epoch(f->lane);
+    result = wake(py, f) ? py->from_unsigned((u32)f->lane->machine.r[0]) : 0;
   } else if (stop != STOP_REFUSED) {
     result = go_on(py, f, stop, &view);
   } else {
@@ -129,5 +139,5 @@ ENTRY void *ebpf_function(void *self, void *packet) {
 }
 
 _Static_assert(sizeof(struct buffer) == 80, "Py_buffer");
-_Static_assert(sizeof(struct function) == 48, "function");
+_Static_assert(sizeof(struct function) == 56, "function");
 _Static_assert(sizeof(struct gate) == 32, "gate");

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebpf.codegen.cache import DIRECTORY_VARIABLE
 from ebpf.errors import NotSupportedError
 from ebpf.vm.engines import VARIABLE, Engine, choose_engine
 from tests.mounts import mount_own
@@ -16,6 +17,14 @@ from tests.privilege import missing_bpf_privilege
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = ("reference", "interpreter", "jit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep compiled programs where nobody else does, in child processes, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DIRECTORY_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -54,7 +54,7 @@ CHANGES = {
     "low byte alone": "r6 = (s8)r6",
     "bytes reversed": "r6 = bswap64 r6",
     "big endian 32": "r6 = be32 r6",
-    "high bit set": "r1 = 1; r1 <<= 63; r6 |= r1",
+    "high bit flipped": "r1 = 1; r1 <<= 63; r6 ^= r1",
     "bit 40 flipped": "r1 = 1; r1 <<= 40; r6 ^= r1",
     "bit 62 flipped": "r1 = 1; r1 <<= 62; r6 ^= r1",
     "twice": "r6 += r6",

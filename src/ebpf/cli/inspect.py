@@ -1,4 +1,4 @@
-"""`ebpf inspect`: what an object file defines, without loading it."""
+"""`ebpf inspect`: what an object file or a native image defines, without loading it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,44 @@ from typing import Any
 
 import click
 
+from ebpf.cli.images import describe_image, looks_like_image, signature_state
 from ebpf.cli.output import echo_json, facts, heading, table
+from ebpf.codegen.native import NativeImage
 from ebpf.elf import describe, read_file
+from ebpf.objects.native import spec_of
 
 
 @click.command("inspect")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(file: Path, as_json: bool) -> None:
-    """Show what an object FILE defines: maps, programs, variables, types."""
-    document = describe(read_file(file))
+    """Show what an object FILE defines: maps, programs, variables, types; of an image its code and signer, too."""
+    document = _describe_image(file) if looks_like_image(file) else describe(read_file(file))
     if as_json:
         echo_json(document)
-    else:
-        _show(document)
+        return
+    _show(document)
+    if "native" in document:
+        _show_image(document["native"])
+
+
+def _describe_image(file: Path) -> dict[str, Any]:
+    data = file.read_bytes()
+    image = NativeImage.parse(data, name=str(file))
+    native = {**describe_image(image), "signature": signature_state(image, data)}
+    return {**describe(spec_of(image)), "native": native}
+
+
+def _show_image(native: dict[str, Any]) -> None:
+    rows = [
+        [name, program["code_size"], ", ".join(program["maps"]) or None] for name, program in native["programs"].items()
+    ]
+    table("\nNative code", ["program", "bytes", "made for the maps"], rows)
+    signer = "" if native["signer"] is None else f" signature of {native['signer']}"
+    heading("\nNative image")
+    facts(
+        {"target": native["target"], "made by version": native["version"], "signed": f"{native['signature']}{signer}"}
+    )
 
 
 def _show(document: dict[str, Any]) -> None:

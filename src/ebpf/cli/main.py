@@ -20,11 +20,12 @@ COMMANDS = {
     "btf": ("btf", "command", "List, show and dump type information."),
     "demo": ("demo", "command", "Filter a real packet capture with a real eBPF program."),
     "disasm": ("asm", "disasm_command", "Disassemble instructions or an object file."),
-    "inspect": ("inspect", "command", "Show what an object file defines."),
+    "gen": ("gen", "command", "Make native images from object files."),
+    "inspect": ("inspect", "command", "Show what an object file or native image defines."),
     "link": ("link", "command", "List, show and detach links."),
     "map": ("map", "command", "List, show and dump maps."),
     "prog": ("prog", "command", "List, show and dump programs."),
-    "run": ("run", "command", "Load an object file, attach its programs, stream its events."),
+    "run": ("run", "command", "Load an object file or native image, attach its programs, stream its events."),
     "vm": ("vm", "command", "Work with the user-space engines."),
 }
 """Command → (module in this package, name in it, one line of help)."""

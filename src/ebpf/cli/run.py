@@ -1,18 +1,21 @@
-"""`ebpf run`: load an object, attach its programs, stream its events, print its maps."""
+"""`ebpf run`: load an object or image, attach its programs, stream its events, print its maps."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ebpf.cli.events import RINGS
+from ebpf.cli.images import load, open_image
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
 from ebpf.link import Packets
 from ebpf.link.sections import target_needed
 from ebpf.link.verdicts import PACKET_TYPES
+from ebpf.objects.native import spec_of
 from ebpf.spec import CollectionSpec
 
 _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE"
@@ -35,6 +38,15 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 @click.option("--type", "types", multiple=True, metavar="MAP=TYPE", help="The BTF type of a ring's records.")
 @click.option("--pin-path", type=click.Path(), metavar="DIR", help="Where maps that are pinned by name are, or go.")
 @click.option("--duration", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End after this time.")
+@click.option(
+    "--trusted-key",
+    "trusted_keys",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="KEYFILE",
+    help="Take a native image that this Ed25519 public key signed (repeatable).",
+)
+@click.option("--allow-unsigned", is_flag=True, help="Take a native image whoever made it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document a line: events, then a summary.")
 def command(
     file: str,
@@ -48,17 +60,21 @@ def command(
     types: tuple[str, ...],
     pin_path: str | None,
     duration: float | None,
+    trusted_keys: tuple[Path, ...],
+    allow_unsigned: bool,
     as_json: bool,
 ) -> None:
     """Load FILE, attach every program by its section, stream decoded events; print verdicts and maps at the end.
 
+    FILE is an object, or a native image that `ebpf gen native` made of one.
     With --pcap no device is involved: the packets go to every XDP, tc, cgroup_skb and socket filter program.
     """
     if out is not None and pcap is None:
         raise click.UsageError("--out writes what survives of a capture: give --pcap too")
-    if runtime == "embedded" and pcap is None:
+    image = open_image(Path(file), trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+    if pcap is None and (runtime == "embedded" or image is not None):
         raise click.UsageError(_QUIET)
-    spec = CollectionSpec.from_file(file)
+    spec = CollectionSpec.from_file(file) if image is None else spec_of(image)
     _select(spec, names, packets_only=pcap is not None)
     for assignment in assignments:
         _assign(spec, assignment)
@@ -72,11 +88,11 @@ def command(
     _check_pins(spec, pin_path)
     records = _pairs(types, "--type")
     _check_records(spec, records)
-    with spec.load(runtime=runtime, pin_path=pin_path) as collection:
+    with load(spec, image, runtime=runtime, pin_path=pin_path) as collection:
         chosen = collection.runtime
         if pcap is None and chosen.name == "embedded":
             raise click.ClickException(f"{_QUIET}; it was chosen because {chosen.reason}")
-        if runtime == "auto":
+        if runtime == "auto" and image is None:
             click.echo(f"runtime: {chosen.name} ({chosen.reason})", err=True)
         Session(collection, as_json=as_json, types=records).run(targets, duration=duration)
 

@@ -21,6 +21,7 @@ ENTRIES = (
     "ebpf_find",
     "ebpf_helper",
     "ebpf_take_lock",
+    "ebpf_take_credit",
     "ebpf_hash_update",
     "ebpf_hash_delete",
     "ebpf_hash_read",
@@ -32,7 +33,6 @@ ENTRIES = (
     "ebpf_queue_next",
     "ebpf_ring_reserve",
     "ebpf_ring_commit",
-    "ebpf_ring_output",
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 32

@@ -108,6 +108,15 @@ def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Heade
     return header, code
 
 
+def read_support() -> bytes:
+    """Return the bitcode of what compiled programs take into themselves (support/inline.c). Raises ImageError."""
+    try:
+        with open(os.path.join(_IMAGES, "support.bc"), "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ImageError(f"support.bc is missing from this installation: {error}") from None
+
+
 def load_image(name: str, layout: tuple[int, ...]) -> Image:
     """Map the image `name`-TARGET for this process. Raises ImageError."""
     header, code = read_image(f"{name}-{target_of_process()}", layout)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +13,7 @@ from ebpf.objects.sources import Sources
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ebpf.codegen.signature import TrustedKey
     from ebpf.link import Links
     from ebpf.objects.map import Map
     from ebpf.objects.program import Program
@@ -49,6 +50,38 @@ class Collection:
         self.sources = sources
         self._owned = owned
         self._closed = False
+
+    @staticmethod
+    def load_native(
+        path: str | os.PathLike[str],
+        *,
+        trusted_keys: Iterable[TrustedKey] = (),
+        allow_unsigned: bool = False,
+        variables: Mapping[str, Any] | None = None,
+        runtime: Runtime | str = "embedded",
+        pin_path: str | os.PathLike[str] | None = None,
+        replace_maps: Mapping[str, Map] | None = None,
+    ) -> Collection:
+        """Load a native image (`ebpf gen native`): its programs run as machine code, and nothing is compiled.
+
+        Machine code can do whatever this process can, so an image is only taken if one of `trusted_keys` signed it:
+        Ed25519 public keys, each 32 bytes, the text of a PEM or OpenSSH file, or the path of one. Without keys every
+        image is refused, unless `allow_unsigned` says that you know where it comes from; signatures are not looked at
+        then. Nothing is mapped before that is decided, and before the code fits processor, system and version.
+
+        `variables` sets global variables before the load; `pin_path` and `replace_maps` are as for
+        `CollectionSpec.load()`, but a map must have the shape that the code was made for. `runtime` is an embedded
+        one; on others NotSupportedError.
+
+        Raises ImageError for an image that is damaged, changed, not signed by a trusted key, for another machine or
+        version; what `CollectionSpec.load()` raises; OSError when the file can't be read; NotSupportedError where
+        native code can't run, and for `trusted_keys` without the package cryptography.
+        """
+        from ebpf.objects.native import load_image, read_native, spec_of
+
+        image = read_native(path, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+        spec = spec_of(image, variables)
+        return load_image(image, spec, runtime=runtime, pin_path=pin_path, replace_maps=replace_maps)
 
     def attach(self, *, targets: Mapping[str, Any] | None = None) -> Links:
         """Attach every program to what its section names; close the result (a context manager) to detach.

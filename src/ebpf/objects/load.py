@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.objects.map import Map
     from ebpf.objects.program import Program
-    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.base import NativeCode, Runtime
     from ebpf.runtime.handle import Handle
     from ebpf.spec import CollectionSpec, MapSpec
 
@@ -39,10 +39,12 @@ def load_collection(
     extra_btf: Sequence[Btf] = (),
     token: int | str = "auto",
     log_level: int = 0,
+    native: NativeCode | None = None,
 ) -> Collection:
     """Load a spec; see `CollectionSpec.load()`. The spec is not changed and may be loaded again.
 
-    `kernel_btf` and `extra_btf` are for CO-RE relocations, which this version refuses by name.
+    `kernel_btf` and `extra_btf` are for CO-RE relocations, which this version refuses by name. `native` is the code of
+    the image that the spec comes from.
     """
     refuse_unsupported(spec)
     chosen = select(runtime, spec)
@@ -52,7 +54,7 @@ def load_collection(
     with ExitStack() as unpin, ExitStack() as undo:
         loader = _Loader(spec, chosen, undo, unpin, engine=engine, trusted=trusted, token=_token(token, chosen))
         loader.make_maps(replace_maps or {}, None if pin_path is None else os.fspath(pin_path))
-        loader.make_programs(log_level)
+        loader.make_programs(log_level, native)
         loader.link_maps()
         return loader.finish()
 
@@ -123,7 +125,7 @@ class _Loader:
             spec, runtime=self.runtime, types=self.spec.types, btf=self.btf, token=self.token, sources=self.sources
         )
 
-    def make_programs(self, log_level: int) -> None:
+    def make_programs(self, log_level: int, native: NativeCode | None) -> None:
         for name, spec in self.spec.programs.items():
             if not is_loaded(spec):
                 continue
@@ -141,6 +143,8 @@ class _Loader:
             )
             self.programs[name] = program
             self.undo.callback(program.close)
+            if native is not None:
+                native.attach(program.facts)
             if self.engine != "auto":
                 program.prepare()  # an engine that is not there must be refused here, not at the first run
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.btf import Btf
+    from ebpf.codegen.native import NativeImage
     from ebpf.runtime.attrs import Attr
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.hooks import Hook
@@ -172,6 +173,17 @@ class Runner(Protocol):
         ...
 
 
+class NativeCode(Protocol):
+    """The code of a native image that fits this process. Threads may share it."""
+
+    def attach(self, program: ProgramFacts) -> None:
+        """Make the image's code that of a loaded program, whose engine is "native" from then on.
+
+        Raises ImageError where the code was made for another program, or for maps of other shapes.
+        """
+        ...
+
+
 class RingMemory(Protocol):
     """A mapped ring. `size` is the data size in bytes (a power of two), positions are free-running byte counts.
 
@@ -278,6 +290,13 @@ class Runtime(Protocol):
 
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
         """Return what runs a program; NotSupportedError for an `engine` that is not here."""
+
+    def load_native(self, image: NativeImage) -> NativeCode:
+        """Compare an image with this process before anything of it is mapped; the caller has checked who signed it.
+
+        Raises ImageError where its code is for another processor, system or version; NotSupportedError where
+        programs don't run in this process (linux), or native code can't.
+        """
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
         """Map the first `size` bytes of an array's values (MMAPABLE)."""

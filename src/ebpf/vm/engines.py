@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
+from ebpf.vm.program import NATIVE
 
 if TYPE_CHECKING:
     from ebpf.vm.lane import LaneCode
@@ -22,7 +23,7 @@ log = logging.getLogger("ebpf")
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
 
-ENGINES = ("auto", "reference", "interpreter", "jit")
+ENGINES = ("auto", "reference", "interpreter", "jit", NATIVE)
 VARIABLE = "EBPF_ENGINE"
 """Environment variable that says what "auto" is."""
 
@@ -44,10 +45,11 @@ class Engine:
     now: Callable[[Program], str] | None = None
 
 
-def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
+def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Program | None = None) -> Engine:
     """Return the engine of that name; for "auto" the fastest that this process can run.
 
-    `trusted` programs run without checks where they are compiled. "auto" always checks.
+    `trusted` programs run without checks where they are compiled. "auto" always checks. "native" is for programs that
+    came with an image, and what "auto" is for them.
 
     Raises:
         NotSupportedError: there is no such engine, or it can't run here.
@@ -56,6 +58,14 @@ def choose_engine(wanted: str = "auto", *, trusted: bool = False) -> Engine:
     if wanted == "auto":
         wanted = os.environ.get(VARIABLE) or "auto"
         asked = f"asked for by {VARIABLE}"
+    if wanted in ("auto", NATIVE) and program is not None and NATIVE in program.compiled:
+        return _native(program)
+    if wanted == NATIVE:
+        raise NotSupportedError(
+            "engine 'native' for a program that did not come with a native image",
+            runtime="embedded",
+            alternative="make one with `ebpf gen native` and load it with Collection.load_native()",
+        )
     if wanted not in ENGINES:
         raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
     if wanted == "reference":
@@ -113,6 +123,13 @@ def _missing_compiler() -> str | None:
     from ebpf.codegen.compiler import available
 
     return available()
+
+
+def _native(program: Program) -> Engine:
+    from ebpf.vm.jit.native import AttachedCode, LaneCode, execute
+
+    code: AttachedCode = program.compiled[NATIVE]
+    return Engine(NATIVE, f"code of the image {code.image}", execute, LaneCode)
 
 
 @cache

@@ -16,7 +16,7 @@ from ebpf.vm.native import FUNCTION_WORDS, SLICE, load_interpreter
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_LANE, _GATE, _CLOSED, _BUSY, _ELSEWHERE, _GO_ON = range(FUNCTION_WORDS)
+_LANE, _GATE, _CLOSED, _BUSY, _ELSEWHERE, _GO_ON, _WAKE = range(FUNCTION_WORDS)
 _DOCUMENTATION = """Run the program over a writable buffer, in place, and return what it returns."""
 
 
@@ -46,13 +46,14 @@ class ProgramFunction:
     ) -> None:
         self._lane = lane
         self._adopt = adopt
-        self._kept = closed, elsewhere, self._go_on
+        self._kept = closed, elsewhere, self._go_on, lane.wake_readers
         self._words = array("Q", bytes(8 * FUNCTION_WORDS))
         words = self._words
         words[_LANE], words[_GATE] = lane.words.buffer_info()[0], gate
         words[_CLOSED] = closed.buffer_info()[0]
         lane.words[SLICE] = FIRST_SLICE  # the GIL is kept
         words[_ELSEWHERE], words[_GO_ON] = id(elsewhere), id(self._kept[2])
+        words[_WAKE] = id(self._kept[3])
 
     def builtin(self, name: str) -> Callable[[Buffer], int]:
         """Return the builtin, which keeps this alive."""

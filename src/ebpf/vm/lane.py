@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
-from ebpf.vm.execution import MAX_LOOPS, Execution
-from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
+from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.leaks import checked
@@ -26,16 +26,19 @@ from ebpf.vm.native import (
     BUDGET,
     CODE_WORDS,
     CPU,
+    DUE,
     EPOCH,
     FIRST_VALUE_WORDS,
     FIRSTS,
     GIVEN,
     HOST,
+    KEPT,
     LANE_CODE,
     LANE_PATIENCE,
     LANE_WORDS,
     MAPS,
     NOW,
+    RECORDS,
     REFERENCE_WORDS,
     REGIONS,
     SLICE,
@@ -52,8 +55,9 @@ if TYPE_CHECKING:
     from ebpf.vm.program import Program
 
 EXIT = int(Stop.EXIT)
-BETWEEN_RUNS, REFUSED = 32, 33
-"""enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code."""
+BETWEEN_RUNS, REFUSED, LEFT = 32, 33, 34
+"""enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code; the run has
+ended, and left what it had reserved."""
 
 
 def _first_value(map_: Map) -> memoryview | None:
@@ -118,7 +122,8 @@ class Lane:
         words[LANE_CODE] = code.buffer_info()[0]
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
-        words[ANSWERED] = 0
+        words[ANSWERED] = words[KEPT] = 0
+        words[RECORDS] = bool(self.places.rings)
         words[CPU] = self.cpu
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
@@ -127,17 +132,14 @@ class Lane:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
         self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
-        run = Run(self.program, self.kernel)
-        execution = Execution(run, None)
-        try:
-            execution.check_open()
-        except Fault as fault:
-            raise execution.report(fault, 0) from None
+        check_open_between_runs(self.program, self.kernel)
 
     def wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
-        for ring in self.places.rings:
-            ring.wake_due()
+        if self.words[DUE]:
+            self.words[DUE] = 0
+            for ring in self.places.rings:
+                ring.wake_due()
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
@@ -226,7 +228,7 @@ class _Continuation(Machine):
         """Return r0."""
         before, self.run.call = self.run.call, self.call
         try:
-            return self.go_on(stop)
+            return self.go_on(EXIT if stop == LEFT else stop)
         except Unwind as unwind:
             return unwind.value
         finally:

@@ -28,8 +28,9 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 )
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
-ASK = FRAMES + FRAME_WORDS * MAX_FRAMES
-MACHINE_WORDS = ASK + 1
+ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
+RECORDS, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
+MACHINE_WORDS = RECORDS + RECORD_WORDS * MAX_RECORDS
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -47,13 +48,15 @@ OPAQUE = 6
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
     range(MACHINE_WORDS, MACHINE_WORDS + 13)
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW = range(MACHINE_WORDS + 13, MACHINE_WORDS + 20)
-INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
-    MACHINE_WORDS + 20, MACHINE_WORDS + 31
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RECORDS = range(
+    MACHINE_WORDS + 13, MACHINE_WORDS + 23
 )
-LANE_WORDS = MACHINE_WORDS + 31
+INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
+    MACHINE_WORDS + 23, MACHINE_WORDS + 34
+)
+LANE_WORDS = MACHINE_WORDS + 34
 FIRST_VALUE_WORDS = 3
-FUNCTION_WORDS = 6
+FUNCTION_WORDS = 7
 GATE_WORDS = 4
 
 LAYOUT = (
@@ -183,7 +186,7 @@ class NativeState:
 
     def reach(self, places: Places) -> None:
         """Say where the values of maps are. The caller keeps `places`."""
-        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps)
+        self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps) + 1
 
     def _place(self, number: int) -> int:
         return self.words[TABLE] + 8 * REGION_WORDS * (number & self.words[MASK]) if number else NOWHERE
@@ -193,6 +196,15 @@ class NativeState:
         at = (number & self.words[MASK]) * REGION_WORDS
         self.table[at : at + REGION_WORDS] = _NO_REGION
         self.words[LIVE] -= 1
+        records = self.words[RECORDS:]
+        if number in records[::RECORD_WORDS]:
+            self.words[RECORDS + records[::RECORD_WORDS].index(number) * RECORD_WORDS] = 0
+
+    def records(self) -> dict[int, tuple[int, int, int]]:
+        """Return the records that native code has reserved: region number → address of struct map, position, size."""
+        words = self.words[RECORDS:]
+        found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
+        return {number: (ring, position, size) for number, ring, position, size in found if number}
 
     def grow(self, places: int, regions: Mapping[int, Region]) -> None:
         """Make a larger table with the same regions."""

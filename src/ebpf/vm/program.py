@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpf.abi.types import AttachType, ProgramType
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LoadRequest", "Log", "Program", "Rejected", "Slot", "decode_slots", "encode_slots", "load_program"]
 
+NATIVE = "native"
+"""Name of the engine that runs code of images, and its key in `Program.compiled`."""
+
 Log = Callable[[str], None]
 """Takes one line of the load log, without its newline (`lines.append` will do)."""
 
-_SLOT = Struct("<BBhi")
+_SLOT = struct.Struct("<BBhi")
 
 
 class Slot(NamedTuple):
@@ -141,3 +144,12 @@ def program_tag(slots: list[Slot]) -> bytes:
             neutral[index] = slot._replace(imm=0)
             neutral[index + 1] = slots[index + 1]._replace(imm=0)
     return hashlib.sha256(encode_slots(neutral)).digest()[:8]
+
+
+def digest_of(program: Program) -> bytes:
+    """Return the hash of all that code compiled for a program is made from, but its maps."""
+    attach = 0 if program.attach_type is None else program.attach_type + 1
+    head = struct.pack(
+        f"<QQQ{len(program.functions)}I", program.type, attach, len(program.functions), *program.functions
+    )
+    return hashlib.sha256(head + program.xlated).digest()

@@ -1,8 +1,8 @@
 """The maps in native storage that a run can reach, and the addresses of their values (support/machine.h).
 
 The address of a value is `1 << 63 | place << 48 | number << shift | offset`, and `3 << 62 | place << 48` stands for the
-map. The place is the map's in the table of the run; it stays what it is while the run lasts, and is the same with every
-engine.
+map. The place is the map's in the table of the run, from 1 on, so that no address of a value is what another one times
+a number is; it stays what it is while the run lasts, and is the same with every engine.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Places:
 
     def __init__(self, maps: tuple[Map, ...] = ()) -> None:
         self.maps = maps
-        self._numbers = {map_: number for number, map_ in enumerate(maps)}
+        self._numbers = {map_: number for number, map_ in enumerate(maps, 1)}
         if len(maps) > _MOST_PLACES:
             raise Fault("memory", f"the run uses more than {_MOST_PLACES} maps")
         self.rings = [map_ for map_ in maps if isinstance(map_, NativeRingBufferMap)]
-        self.table = array("Q", bytes(8 * VALUES_WORDS * len(maps)))
-        for place, map_ in enumerate(maps):
+        self.table = array("Q", bytes(8 * VALUES_WORDS * (len(maps) + 1)))
+        for place, map_ in enumerate(maps, 1):
             assert map_.native is not None
             words = [*map_.native.describe(), map_.native.address]
             self.table[place * VALUES_WORDS : place * VALUES_WORDS + len(words)] = array("Q", words)
@@ -83,7 +83,7 @@ class Places:
 
     def _map(self, address: int) -> Map | None:
         place = address >> ADDRESS_BITS
-        return self.maps[place] if 0 <= place < len(self.maps) else None
+        return self.maps[place - 1] if 0 < place <= len(self.maps) else None
 
     def describe(self) -> list[str]:
         """Return one line per map: addresses of the first value and the end of the last one, permissions, name."""

@@ -203,7 +203,7 @@ def test_what_it_does_not_have() -> None:
         with pytest.raises(NotSupportedError):
             runtime.kernel_btf()
         with pytest.raises(NotSupportedError):
-            runtime.runner(program, engine="jit")
+            runtime.runner(program, engine="native")
         program.handle.close()
     for options, what in (
         ({"personality": "windows"}, "personality"),

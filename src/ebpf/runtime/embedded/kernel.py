@@ -13,7 +13,7 @@ import logging
 import os
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import EINVAL, NAMES
@@ -29,6 +29,7 @@ from ebpf.runtime.embedded.links import LinkCommands
 from ebpf.runtime.embedded.mapio import EmbeddedMapIO
 from ebpf.runtime.embedded.mapped import MappedArray
 from ebpf.runtime.embedded.maps import MapCommands
+from ebpf.runtime.embedded.native import EmbeddedNative, make_image
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Statistics
 from ebpf.runtime.embedded.pins import PinCommands
 from ebpf.runtime.embedded.programs import ProgramCommands
@@ -44,10 +45,12 @@ from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
+    from ebpf.codegen.native import NativeImage
     from ebpf.runtime.base import (
         MapFacts,
         MapIO,
         MappedMemory,
+        NativeCode,
         Pins,
         ProgramFacts,
         RingMemory,
@@ -225,12 +228,26 @@ class EmbeddedRuntime:
         return EmbeddedMapIO(self, map_)
 
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
-        """Return a runner; `engine` is "auto", "jit", "interpreter" or "reference".
+        """Return a runner; `engine` is "auto", "jit", "interpreter", "reference", or "native" with an image's code.
 
         All of them check every access; of `trusted` programs "jit" does not. NotSupportedError where an engine can't
         run.
         """
         return EmbeddedRunner(self, program, engine, trusted=trusted)
+
+    def load_native(self, image: NativeImage) -> NativeCode:
+        """Compare an image with this process; nothing of it is mapped yet."""
+        return EmbeddedNative(self.state, image)
+
+    def make_native(
+        self, data: bytes, programs: Iterable[ProgramFacts], *, target: str, tier: str, name: str
+    ) -> NativeImage:
+        """Compile programs that were loaded here from the object file `data` into an unsigned image.
+
+        `target` is one of `codegen.compiler.GENERIC_TARGETS`, `tier` "light" or "full", `name` stands for the image in
+        errors. Raises NotSupportedError without llvmlite, ImageError for what LLVM refuses.
+        """
+        return make_image(self.state, data, programs, target=target, tier=tier, name=name)
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
         with map_.handle.borrow() as fd:

@@ -80,7 +80,7 @@ class RunCommands:
                 on_cpu=cpu,
                 cpus=state.cpu_count,
                 budget=state.limits.budget,
-                engine=engine or choose_engine(),
+                engine=engine or choose_engine(program=program.program),
             )
 
         result = state.cpus.run(program, on, cpu=wanted)
@@ -109,7 +109,9 @@ class EmbeddedRunner(BpfRunner):
     ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
-        self._engine = choose_engine(engine, trusted=trusted)
+        with program.handle.borrow() as fd:
+            loaded = runtime.state.handles.program(fd).program
+        self._engine = choose_engine(engine, trusted=trusted, program=loaded)
         self.engine_reason = self._engine.reason
 
     @property

@@ -26,7 +26,19 @@ from ebpf.runtime.packets import feed
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
-    from ebpf.runtime.base import Limits, MapFacts, MapIO, MappedMemory, Pins, ProgramFacts, RingMemory, Runner, Waiter
+    from ebpf.codegen.native import NativeImage
+    from ebpf.runtime.base import (
+        Limits,
+        MapFacts,
+        MapIO,
+        MappedMemory,
+        NativeCode,
+        Pins,
+        ProgramFacts,
+        RingMemory,
+        Runner,
+        Waiter,
+    )
 
 _RECOVERABLE = frozenset({Cmd.MAP_CREATE, Cmd.PROG_LOAD})
 
@@ -86,6 +98,13 @@ class LinuxRuntime:
         if engine != "auto":
             raise NotSupportedError(f"engine {engine!r}", runtime="linux", alternative="the kernel chooses its own")
         return LinuxRunner(self, program)
+
+    def load_native(self, image: NativeImage) -> NativeCode:
+        raise NotSupportedError(
+            f"the native image {image.name}",
+            runtime="linux",
+            alternative="the kernel compiles programs itself: load the object",
+        )
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
         with map_.handle.borrow() as fd:

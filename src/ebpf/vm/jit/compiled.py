@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebpf.vm.jit.state import ENTRY
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ class CompiledProgram:
         from ctypes import CFUNCTYPE, PYFUNCTYPE, c_uint64
 
         from ebpf.codegen.executable import Executable
-        from ebpf.vm.jit.module import ENTRY as SYMBOL
 
         self._executable = Executable(code.code)
-        self.address = self._executable.address + code.symbols[SYMBOL]
+        self.address = self._executable.address + code.symbols[ENTRY]
         self.run: Callable[[ctypes.c_void_p], int] = PYFUNCTYPE(c_uint64)(self.address)
         self.run_released: Callable[[ctypes.c_void_p], int] = CFUNCTYPE(c_uint64)(self.address)
         self.is_long = False
@@ -39,13 +39,39 @@ class CompiledProgram:
             executable.close()
 
 
+def cached_code(program: Program, *, tier: Tier, trusted: bool) -> FlatCode:
+    """Return a program's code for this process, from the cache on disk where it is there. Raises CompileError."""
+    from ebpf.codegen.cache import ObjectCache
+
+    cache, key = ObjectCache(), _key(program, tier=tier, trusted=trusted)
+    code = cache.get(key)
+    if code is None:
+        code = compile_program(program, tier=tier, trusted=trusted)
+        cache.put(key, code)
+    return code
+
+
+def _key(program: Program, *, tier: Tier, trusted: bool) -> bytes:
+    """Return what a program's code depends on: instructions, context, maps, this host and this library."""
+    from ebpf.codegen.cache import cache_key
+    from ebpf.codegen.fingerprint import host_fingerprint, source_fingerprint
+    from ebpf.codegen.image import read_support
+    from ebpf.vm.jit.maps import describe
+
+    facts = (int(program.type), program.attach_type, program.functions, tier.value, trusted)
+    maps = "\n".join(describe(map_) for map_ in program.maps)
+    compilers = source_fingerprint("vm", "vm.jit", "vm.maps", "codegen")
+    return cache_key(program.xlated, repr(facts).encode(), maps.encode(), read_support(), compilers, host_fingerprint())
+
+
 def compile_program(program: Program, *, tier: Tier, trusted: bool = False, target: Target | None = None) -> FlatCode:
     """Compile a program for this process, or for another target. Raises CompileError."""
     from ebpf.codegen.compiler import compile_ir, host_target
-    from ebpf.vm.jit.module import ENTRY as SYMBOL
+    from ebpf.codegen.image import read_support
     from ebpf.vm.jit.module import ModuleCompiler
 
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
-    text = ModuleCompiler(program, trusted=trusted, convention=convention).compile()
-    return compile_ir(text, target=target, tier=tier, entries=[SYMBOL])
+    module = ModuleCompiler(program, trusted=trusted, convention=convention)
+    support = read_support() if module.has_lookups else None
+    return compile_ir(module.compile(), target=target, tier=tier, entries=[ENTRY], support=support)

@@ -10,30 +10,27 @@ from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL,
 from ebpf.codegen.header import ENTRIES
 from ebpf.vm import native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
+from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
+from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
-from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, WORD, member
+from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
 
-_RESULT = "{ i64, i64, i64 }"
-RAISED = 64
-"""What STATUS is while the host answers, and after it where an exception has to be raised."""
-REPLACED = 65
-"""What the host answers to a tail call whose program has run: its r0 is the function's."""
 _M64 = (1 << 64) - 1
 
 
 def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
     """Return the lines that make room on the stack, where the function uses it."""
-    number = f"getelementptr i8, ptr %m, i64 {member(native.NUMBERS)}"
+    yield f"%numbers = getelementptr i8, ptr %m, i64 {member(native.NUMBERS)}"
+    yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
     if not compiler.uses_frame:
-        yield f"%numbers = {number}"
-        yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
-        yield "store i64 0, ptr %number"
+        if compiler.function.calls or compiler.asks:
+            yield "store i64 0, ptr %number"
         return
     yield from library_call(compiler, "%r10", "ebpf_open_frame", "i64 %depth")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
@@ -62,12 +59,14 @@ def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     yield "leave:"
     yield f"%frame.p = getelementptr i8, ptr %m, i64 {member(native.FRAME_POINTER)}"
     yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr %frame.p"
+    if not compiler.uses_frame:
+        yield "store i64 0, ptr %number"
     yield "%open = add i64 %depth, 1"
     yield f"%depth.p = getelementptr i8, ptr %m, i64 {member(native.DEPTH)}"
     yield "store i64 %open, ptr %depth.p"
-    yield f"ret {_RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
     yield "raised:"
-    yield f"ret {_RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"
 
 
 def constant(compiler: FunctionCompiler, at: int) -> bool:
@@ -90,6 +89,8 @@ def constant(compiler: FunctionCompiler, at: int) -> bool:
 def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: Stop) -> str:
     """Write the load of an address that the host gives when it is asked first."""
     writer = compiler.writer
+    if compiler.module.program.maps[index].native is not None:
+        return compiler.map_word(index, word)
     code = writer.value(f"load ptr, ptr {compiler.machine(native.CODE)}")
     maps = writer.value(f"load ptr, ptr {compiler.pointer(code, CODE_MAPS)}")
     place = compiler.pointer(maps, index * MAP_REFERENCE_SIZE + word * WORD)
@@ -114,6 +115,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     name, writer = compiler.writer.name, compiler.writer
     open_, depth, size_place, action, status, host_place, host, ignored, answer = (name() for _ in range(9))
     answered = writer.label("answered")
+    compiler.asks = True
     ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
     if why is Stop.TAIL:
         ways.append(f"i64 {REPLACED}, label %{answered}")
@@ -132,6 +134,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"{host} = load ptr, ptr {host_place}",
         f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {int(why)})",
         f"{answer} = load i64, ptr {status}",
+        f"store i64 0, ptr {status}",
         f"switch i64 {answer}, label %{compiler.leave_to_interpreter(at)} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
         f"{answered}:",
     ]
@@ -212,8 +215,8 @@ def _return(compiler: FunctionCompiler, at: int) -> None:
 
 def _give_back(compiler: FunctionCompiler, result: str, fuel: str) -> None:
     writer = compiler.writer
-    first = writer.value(f"insertvalue {_RESULT} zeroinitializer, i64 {result}, 0")
-    writer.line(f"ret {_RESULT} {writer.value(f'insertvalue {_RESULT} {first}, i64 {fuel}, 1')}")
+    first = writer.value(f"insertvalue {RESULT} zeroinitializer, i64 {result}, 0")
+    writer.line(f"ret {RESULT} {writer.value(f'insertvalue {RESULT} {first}, i64 {fuel}, 1')}")
 
 
 def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
@@ -226,19 +229,19 @@ def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
     arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(1, 6))
     fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
     deeper = writer.value("add i64 %depth, 1")
-    result = writer.value(f"call fastcc {_RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
-    stop = writer.value(f"extractvalue {_RESULT} {result}, 2")
+    result = writer.value(f"call fastcc {RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
+    stop = writer.value(f"extractvalue {RESULT} {result}, 2")
     go_on, unwind = writer.label("go"), writer.label("unwind")
     well = writer.value(f"icmp eq i64 {stop}, 0")
     writer.line(f"br i1 {well}, label %{go_on}, label %{unwind}{RARE}")
-    writer.later([f"{unwind}:", *_save_frame(compiler, at, deeper), f"ret {_RESULT} {result}"])
+    writer.later([f"{unwind}:", *_save_frame(compiler, at, deeper), f"ret {RESULT} {result}"])
     writer.begin(go_on)
-    writer.values.fuel = writer.value(f"extractvalue {_RESULT} {result}, 1")
+    writer.values.fuel = writer.value(f"extractvalue {RESULT} {result}, 1")
     writer.values.spent = -1
     for register in range(1, 6):
         writer.values.registers.pop(register, None)
         writer.dirty.discard(register)
-    writer.write(0, writer.value(f"extractvalue {_RESULT} {result}, 0"))
+    writer.write(0, writer.value(f"extractvalue {RESULT} {result}, 0"))
     compiler.moved()
     return True
 
@@ -273,11 +276,37 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
 
 
 def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
+    """Write the call of a helper: of the support library's, and where that leaves it to the host, of the host's."""
     writer = compiler.writer
+    known = compiler.origins.lookups.get(at)
+    if known is not None:
+        maps.lookup(compiler, at, *known)
+        return
     writer.lines += compiler.store_registers(compiler.liveness.before[at] & ARGUMENTS)
+    here, done, ask, go_on = (writer.name(), writer.label("done"), writer.label("ask"), writer.label("go"))
+    writer.lines += library_call(compiler, here, "ebpf_helper", f"i64 {number}")
+    status = compiler.machine(native.STATUS)
+    left = writer.value(f"icmp eq i64 {writer.value(f'load i64, ptr {status}')}, 0")
+    fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
+    writer.line(f"br i1 {left}, label %{done}, label %{ask}")
+    rare = writer.lines
+    writer.lines = []
+    writer.begin(ask)
     writer.lines += _ask(compiler, at, Stop.HELPER, size=number)
-    _refill(compiler)
-    writer.write(0, writer.value(f"load i64, ptr {compiler.machine(0)}"))
+    left_fuel = writer.value(f"load i64, ptr {compiler.machine(native.FUEL)}")
+    answer = writer.value(f"load i64, ptr {compiler.machine(0)}")
+    asked = writer.label("asked")
+    writer.line(f"br label %{asked}")
+    writer.begin(asked)
+    writer.line(f"br label %{go_on}")
+    writer.lines, later = rare, writer.lines
+    writer.begin(done)
+    writer.line(f"br label %{go_on}")
+    writer.lines += later
+    writer.begin(go_on)
+    writer.values.fuel = writer.value(f"phi i64 [ {fuel}, %{done} ], [ {left_fuel}, %{asked} ]")
+    writer.values.spent = -1
+    writer.write(0, writer.value(f"phi i64 [ {here}, %{done} ], [ {answer}, %{asked} ]"))
     compiler.moved()
 
 
@@ -286,7 +315,7 @@ def _tail_call(compiler: FunctionCompiler, at: int) -> None:
     writer = compiler.writer
     writer.lines += compiler.store_registers(ALL)
     writer.lines += _ask(compiler, at, Stop.TAIL, size="0")
-    replaced = writer.value(f"load i64, ptr {compiler.machine(native.STATUS)}")
+    replaced = writer.value(f"load i64, ptr {compiler.machine(native.SIZE)}")
     went = writer.value(f"icmp eq i64 {replaced}, {REPLACED}")
     done, go_on = writer.label("done"), writer.label("go")
     writer.line(f"br i1 {went}, label %{done}, label %{go_on}")

@@ -6,17 +6,19 @@ import time
 from array import array
 from collections.abc import Callable
 from typing import TypeAlias
+
 from ebpf.vm import interpreter
 from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram
-from ebpf.vm.jit.control import REPLACED
 from ebpf.vm.jit.host import Host
+from ebpf.vm.jit.state import REPLACED
 from ebpf.vm.jit.tiers import Tiers, tiers_of
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (
     ACTION,
+    ASK,
     AT,
     CHANGES,
     DEPTH,
@@ -91,6 +93,7 @@ class Machine(interpreter.Machine):
         if why == Stop.HELPER:
             arguments = (words[1], words[2], words[3], words[4], words[5])
             words[0] = self.helper(self.run, words[SIZE], arguments) & M64
+            words[ASK] = self._foreign or bool(self.run.locks)
         elif why == Stop.TAIL:
             return self._replace()
         elif why == Stop.MAP:
@@ -112,6 +115,7 @@ class Machine(interpreter.Machine):
         words, program = self.state.words, self.run.program
         target = self.tail_target(words[1], words[2], words[3] & M32)
         if target is None:
+            words[SIZE] = 0
             return _ANSWERED
         depth = words[DEPTH] - 1
         if words[NUMBERS + depth]:
@@ -121,6 +125,7 @@ class Machine(interpreter.Machine):
         self._switch(target)
         words[0] = self.loop(0)
         self._switch(program)
+        words[SIZE] = REPLACED
         return REPLACED
 
 
@@ -175,13 +180,14 @@ class LaneCode:
     def renew(self, code: array[int], instructions: int) -> None:
         """Let a lane that has run so many instructions go on in the best code that there is now."""
         self._tiers.count(instructions)
-        self._enter(code)
+        self.enter(code)
 
     def follow(self, code: array[int]) -> None:
         """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
-        self._tiers.follow(self, lambda: self._enter(code))
+        self._tiers.follow(self, code)
 
-    def _enter(self, code: array[int]) -> None:
+    def enter(self, code: array[int]) -> None:
+        """As `Follower.enter`."""
         self._compiled = self._code_for(self._program)
         if self._compiled is not None:
             code[ENTRY] = self._compiled.address

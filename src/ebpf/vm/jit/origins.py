@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 
+from ebpf.abi.helpers import Helper
 from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,
@@ -20,6 +21,8 @@ from ebpf.asm.opcodes import (
     BPF_LDX,
     BPF_MEM,
     BPF_MOV,
+    BPF_PSEUDO_MAP_IDX,
+    BPF_PSEUDO_MAP_IDX_VALUE,
     BPF_STX,
     BPF_SUB,
     BPF_X,
@@ -27,6 +30,7 @@ from ebpf.asm.opcodes import (
     CALLX,
     LDIMM64,
 )
+from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.jit.blocks import Function, calls_function
 from ebpf.vm.jit.liveness import defined
 from ebpf.vm.program import Slot
@@ -34,21 +38,35 @@ from ebpf.vm.steps import SIZES
 
 
 class Region(Enum):
-    """What a pointer points into. NONE: it is a number, or nothing is known; MANY: different things."""
+    """What a pointer points into. NONE: it is a number, or nothing is known; MANY: different things.
+
+    MAP is the address that stands for a map, DATA the value of an array of one, ELEMENT a value that was looked up.
+    """
 
     NONE = "none"
     CONTEXT = "context"
     PACKET = "packet"
     STACK = "stack"
+    MAP = "map"
+    DATA = "data"
+    ELEMENT = "element"
     MANY = "many"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A region, and the offset from its beginning (of a stack: from its end) where that is proven."""
+    """A region, and the offset from its beginning (of a stack: from its end) where that is proven.
+
+    `which` is the index of the map, of an element the slot of the look-up.
+    """
 
     region: Region
     exact: int | None = None
+    which: int = 0
+
+    def moved(self, exact: int | None = None) -> Origin:
+        """Return the same region, at another offset."""
+        return Origin(self.region, exact, self.which)
 
 
 NOTHING = Origin(Region.NONE)
@@ -60,9 +78,9 @@ def join(a: Origin, b: Origin) -> Origin:
     """Return what is known of a value that is `a` on one path and `b` on another."""
     if a == b:
         return a
-    if a.region is b.region or b.region is Region.NONE:
-        return Origin(a.region)
-    return Origin(b.region) if a.region is Region.NONE else Origin(Region.MANY)
+    if (a.region is b.region and a.which == b.which) or b.region is Region.NONE:
+        return a.moved()
+    return b.moved() if a.region is Region.NONE else Origin(Region.MANY)
 
 
 Registers = list[Origin]
@@ -72,7 +90,9 @@ class Origins:
     """The origins of a whole program.
 
     `packet_fields` are the offsets of the internal context where pointers into the packet are; `has_context` tells
-    whether r1 is a context at all. `at[slot]` is the origin of the base register of a load or store.
+    whether r1 is a context at all. `at[slot]` is the origin of the base register of a load or store. `key_sizes` are
+    those of the maps, by index, in which look-ups are compiled; `lookups[slot]` is such a look-up: the index of the map,
+    and where in the frame its key is.
     """
 
     def __init__(
@@ -82,8 +102,11 @@ class Origins:
         *,
         has_context: bool,
         packet_fields: frozenset[int],
+        key_sizes: Mapping[int, int],
     ) -> None:
         self.at: dict[int, Origin] = {}
+        self.lookups: dict[int, tuple[int, int]] = {}
+        self._key_sizes = key_sizes
         self._slots = slots
         self._functions = functions
         self._packet_fields = packet_fields
@@ -135,10 +158,28 @@ class Origins:
             self._store(slot, at, registers, cells)
         elif calls_function(slot):
             self._call(at + 1 + slot.imm, registers)
+        elif slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
+            self._lookup(at, registers)
         elif slot.opcode in (CALL, CALLX):
             registers[0] = NOTHING
-        elif kind == BPF_ALU or slot.opcode == LDIMM64:
+        elif slot.opcode == LDIMM64:
+            registers[slot.dst] = _constant(slot, self._slots[at + 1].imm)
+        elif kind == BPF_ALU:
             registers[slot.dst] = NOTHING
+
+    def _lookup(self, at: int, registers: Registers) -> None:
+        map_, key = registers[1], registers[2]
+        size = self._key_sizes.get(map_.which) if map_.region is Region.MAP and map_.exact == 0 else None
+        inside = key.region is Region.STACK and key.exact is not None
+        if size is None or not inside or not -STACK_SIZE <= (key.exact or 0) <= -size:
+            self.lookups.pop(at, None)
+            registers[0] = NOTHING
+            return
+        self.lookups[at] = (map_.which, key.exact or 0)
+        element = Origin(Region.ELEMENT, None, at)
+        # What the same instruction found before is another element.
+        registers[:] = [Origin(Region.MANY) if origin == element else origin for origin in registers]
+        registers[0] = element
 
     def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
         if SIZES[slot.opcode & 0x18] != 8 or slot.opcode & 0xE0 != BPF_MEM or base.exact is None:
@@ -159,7 +200,7 @@ class Origins:
                 if written >> register & 1:
                     registers[register] = NOTHING
         elif slot.opcode & 7 == BPF_STX and SIZES[slot.opcode & 0x18] == 8:
-            stored = Origin(registers[slot.src].region)
+            stored = registers[slot.src].moved()
             if base.region is Region.STACK and base.exact is not None and stored != NOTHING:
                 place = base.exact + slot.off
                 cells[place] = join(cells.get(place, stored), stored)
@@ -176,7 +217,7 @@ class Origins:
 
 def _passed(origin: Origin) -> Origin:
     """Return what a callee knows: the stack of its caller is not its own."""
-    return Origin(Region.MANY) if origin.region is Region.STACK else origin
+    return Origin(Region.MANY) if origin.region in (Region.STACK, Region.ELEMENT) else origin
 
 
 def _arithmetic(slot: Slot, registers: Registers) -> Origin:
@@ -188,8 +229,14 @@ def _arithmetic(slot: Slot, registers: Registers) -> Origin:
     if not by_register:
         if value.exact is None:
             return value
-        return Origin(value.region, value.exact + (slot.imm if operation == BPF_ADD else -slot.imm))
+        return value.moved(value.exact + (slot.imm if operation == BPF_ADD else -slot.imm))
     other = registers[slot.src]
     if value.region is not Region.NONE and other.region is not Region.NONE:
         return NOTHING  # a distance between pointers
-    return Origin(value.region if value.region is not Region.NONE else other.region)
+    return (value if value.region is not Region.NONE else other).moved()
+
+
+def _constant(slot: Slot, high: int) -> Origin:
+    if slot.src == BPF_PSEUDO_MAP_IDX:
+        return Origin(Region.MAP, 0, slot.imm)
+    return Origin(Region.DATA, high & 0xFFFFFFFF, slot.imm) if slot.src == BPF_PSEUDO_MAP_IDX_VALUE else NOTHING

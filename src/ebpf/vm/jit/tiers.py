@@ -10,14 +10,13 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from array import array
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from ebpf.vm.jit.compiled import CompiledProgram, compile_program
+from ebpf.vm.jit.compiled import CompiledProgram, cached_code
 
 if TYPE_CHECKING:
-    from ebpf.codegen.compiler import Tier
     from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")
@@ -34,6 +33,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release)
 
 
+class Follower(Protocol):
+    """Who wants to know when there is better code."""
+
+    def enter(self, code: array[int]) -> None:
+        """Make the best code that there is now what is entered through a struct code."""
+
+
 class Tiers:
     """The native code of one program, at each moment the best that there is. Threads may share it.
 
@@ -48,11 +54,11 @@ class Tiers:
         self._work = 0
         self._tier: str | None = None
         self._wanted = False
-        self._followers: weakref.WeakKeyDictionary[object, Callable[[], None]] = weakref.WeakKeyDictionary()
+        self._followers: weakref.WeakKeyDictionary[Follower, array[int]] = weakref.WeakKeyDictionary()
 
-    def follow(self, follower: object, renew: Callable[[], None]) -> None:
-        """Call `renew` whenever there is better code, while `follower` lives; make the best code now."""
-        self._followers[follower] = renew
+    def follow(self, follower: Follower, code: array[int]) -> None:
+        """Tell a follower, while it lives, whenever there is better code; make the best now."""
+        self._followers[follower] = code
         self._work = max(HOT.values())
         self.count(0)
 
@@ -81,8 +87,8 @@ class Tiers:
             log.warning("program %s is not compiled: %s", self._name, error)
             return  # and stay wanted: it would fail again
         self._wanted = False
-        for renew in list(self._followers.values()):
-            renew()
+        for follower, code in list(self._followers.items()):
+            follower.enter(code)
         self.count(0)
 
     @property
@@ -98,7 +104,7 @@ class Tiers:
         if program is None:
             return
         with _compiling:
-            self.code = CompiledProgram(compile_program(program, tier=Tier(tier), trusted=self._trusted))
+            self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
         self._tier = tier
 
 

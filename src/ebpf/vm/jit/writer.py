@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from ebpf.vm.jit.origins import Region
 
 RARE = ", !prof !0"
 """The first of two ways is taken almost always."""
+LIKELY = ", !prof !6"
+"""The first of two ways is taken mostly."""
+
+
+Place: TypeAlias = tuple[Region, int]
+"""A region, and which one of its kind."""
 
 
 @dataclass(slots=True)
@@ -20,8 +29,8 @@ class Values:
 
     registers: dict[int, str] = field(default_factory=dict)
     sums: dict[str, tuple[str, int]] = field(default_factory=dict)
-    proven: dict[tuple[str, str, bool], tuple[int, int]] = field(default_factory=dict)
-    distances: dict[tuple[str, str], str] = field(default_factory=dict)
+    proven: dict[tuple[str, Place, bool], tuple[int, int]] = field(default_factory=dict)
+    distances: dict[tuple[str, Place], str] = field(default_factory=dict)
     fuel: str = ""
     spent: int = 0
 

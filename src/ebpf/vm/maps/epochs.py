@@ -11,13 +11,15 @@ import os
 from array import array
 from threading import Lock, get_ident
 
-_MOST_RUNS = 1 << 10
+_MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2
 """Runs beyond the limit share word `_CROWD`: it says when the first of them began, until all have ended."""
 
 WORDS = array("Q", bytes(8 * _MOST_RUNS))
 WORDS[_NOW], WORDS[_USED] = 1, _CROWD + 1
 
+_SCRATCH = array("Q", [0])
+"""Where native code may write whose epoch is the crowd's: that lasts until the last of it leaves."""
 CLOCK = WORDS.buffer_info()[0]
 """Address of the time."""
 
@@ -56,7 +58,8 @@ class Epoch:
     @property
     def address(self) -> int:
         """Where native code notes, in turn, when each run of a lane begins."""
-        return WORDS.buffer_info()[0] + 8 * self._word
+        words, word = (_SCRATCH, 0) if self._word == _CROWD else (WORDS, self._word)
+        return words.buffer_info()[0] + 8 * word
 
     def pause(self) -> None:
         """No run is on: nothing waits for this epoch until native code begins one."""

@@ -1,0 +1,87 @@
+"""Native images as commands take and show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ebpf.codegen.native import MAGIC, NativeImage, is_image
+from ebpf.errors import EbpfError, ImageError, NotSupportedError
+
+if TYPE_CHECKING:
+    from ebpf.objects import Collection
+    from ebpf.spec import CollectionSpec
+
+
+def looks_like_image(path: Path) -> bool:
+    """Say whether a file begins as a native image does."""
+    with path.open("rb") as file:
+        return is_image(file.read(len(MAGIC)))
+
+
+def open_image(path: Path, *, trusted_keys: Sequence[Path], allow_unsigned: bool) -> NativeImage | None:
+    """Read an image that may run; None for another file, for which the options make no sense."""
+    from ebpf.objects.native import read_native
+
+    if not looks_like_image(path):
+        if trusted_keys or allow_unsigned:
+            raise click.UsageError(f"--trusted-key and --allow-unsigned are for native images, and {path} is none")
+        return None
+    if not trusted_keys and not allow_unsigned:
+        raise click.UsageError(f"{path} is a native image: give --trusted-key FILE, or --allow-unsigned if you made it")
+    try:
+        return read_native(path, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+    except ValueError as error:
+        raise as_usage(error) from None
+
+
+def load(spec: CollectionSpec, image: NativeImage | None, *, runtime: str, pin_path: str | None) -> Collection:
+    """Load what a file defines: as an object, or as the image that it comes from."""
+    from ebpf.objects.native import load_image
+
+    if image is None:
+        return spec.load(runtime=runtime, pin_path=pin_path)
+    return load_image(image, spec, runtime="embedded" if runtime == "auto" else runtime, pin_path=pin_path)
+
+
+def as_usage(error: ValueError) -> Exception:
+    """Turn a wrong target or key into wrong usage; what the library raises on purpose stays what it is."""
+    return error if isinstance(error, EbpfError) else click.UsageError(str(error))
+
+
+def describe_image(image: NativeImage) -> dict[str, Any]:
+    """Return what an image says about itself as JSON types."""
+    from ebpf.codegen.signature import fingerprint
+
+    return {
+        "target": image.interface.target,
+        "abi": image.interface.abi,
+        "version": image.version,
+        "signer": None if image.signer is None else fingerprint(image.signer),
+        "programs": {
+            program.name: {
+                "code_size": len(program.code),
+                "digest": program.digest.hex(),
+                "maps": [map_.name for map_ in program.maps],
+            }
+            for program in image.programs
+        },
+    }
+
+
+def signature_state(image: NativeImage, data: bytes) -> str:
+    """Say whether the signature is that of the key in the image, which need not be a key that anybody trusts."""
+    from ebpf.codegen.signature import check_signature
+
+    if image.signer is None:
+        return "unsigned"
+    try:
+        check_signature(data, image, [image.signer])
+    except NotSupportedError as error:
+        return f"not checked: {error}"
+    except ImageError:
+        return "wrong"
+    return "valid"

@@ -1,0 +1,91 @@
+"""Maps in native storage as LLVM IR: look-ups that become part of the program, values that are named directly.
+
+The shapes of maps are constants of the code; where their memory is stands in struct code. Everything else that helpers
+do is called in the support library, or is the host's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ebpf.abi.helpers import Helper
+from ebpf.abi.types import MapType
+from ebpf.asm.opcodes import CALL
+from ebpf.vm import native
+from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.state import CODE_MAPS, MAP_REFERENCE_SIZE, WORD, member
+from ebpf.vm.maps import storage
+
+if TYPE_CHECKING:
+    from ebpf.vm.jit.function import FunctionCompiler
+    from ebpf.vm.maps import Map
+    from ebpf.vm.program import Program
+
+ARRAY_ELEMENT, HASH_ELEMENT = "ebpf_array_element", "ebpf_hash_element"
+DECLARATIONS = f"declare i64 @{ARRAY_ELEMENT}(i64, ptr)\ndeclare i64 @{HASH_ELEMENT}(ptr, ptr, i64)"
+NOWHERE = 1 << 62
+"""What stands for the address of an element that was not found: far from every address."""
+_ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
+_HASHES = (MapType.HASH, MapType.PERCPU_HASH)
+
+
+def key_sizes(program: Program) -> dict[int, int]:
+    """Return the key sizes of the maps in which look-ups are compiled, by index.
+
+    A program that takes spin locks may not look up while it holds one, which the host looks after.
+    """
+    if any(slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.SPIN_LOCK for slot in program.lowered):
+        return {}
+    kinds = (*_ARRAYS, *_HASHES)
+    maps = enumerate(program.maps)
+    return {index: map_.key_size for index, map_ in maps if map_.native is not None and map_.type in kinds}
+
+
+def describe(map_: Map) -> str:
+    """Return what compiled code takes for constant of a map."""
+    shape = map_.shape
+    sizes = (shape.key_size, shape.value_size, shape.max_entries, shape.flags, map_.cpus)
+    return f"{int(map_.type)} {sizes} {'python' if map_.native is None else (map_.native.stride, map_.native.shift)}"
+
+
+def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
+    """Write a look-up in map `index` of the key at offset `key` of the frame; r0 becomes the element's address, or 0."""
+    writer, map_ = compiler.writer, compiler.module.program.maps[index]
+    kept = map_.native
+    assert kept is not None  # or the look-up would not be compiled
+    bytes_of_key = compiler.pointer("%stack", STACK_SIZE + key)
+    if map_.type in _ARRAYS:
+        element = writer.value(f"call i64 @{ARRAY_ELEMENT}(i64 {map_.max_entries}, ptr {bytes_of_key})")
+    else:
+        arguments = f"ptr {compiler.map_pointer(index)}, ptr {bytes_of_key}, i64 {map_.key_size}"
+        element = writer.value(f"call i64 @{HASH_ELEMENT}({arguments})")
+    found = writer.value(f"icmp ne i64 {element}, -1")
+    if map_.per_cpu:
+        first = writer.value(f"mul i64 {element}, {map_.cpus}")
+        cpu = writer.value(f"load i64, ptr {compiler.machine(native.CPU)}")
+        element = writer.value(f"add i64 {first}, {cpu}")
+    shifted = writer.value(f"shl i64 {element}, {kept.shift}")
+    address = writer.value(f"add i64 {compiler.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
+    distance = writer.value(f"mul i64 {element}, {kept.stride}")
+    host = writer.value(f"getelementptr i8, ptr {compiler.map_values(index)}, i64 {distance}")
+    compiler.keep_element(at, writer.value(f"select i1 {found}, i64 {address}, i64 {NOWHERE}"), host)
+    writer.write(0, writer.value(f"select i1 {found}, i64 {address}, i64 0"))
+
+
+def pointers(indices: list[int]) -> Iterator[str]:
+    """Return the lines that load, at the beginning of a function, where maps are."""
+    if not indices:
+        return
+    yield f"%code.p = getelementptr i8, ptr %m, i64 {member(native.CODE)}"
+    yield "%code = load ptr, ptr %code.p"
+    yield f"%maps.p = getelementptr i8, ptr %code, i64 {CODE_MAPS}"
+    yield "%maps = load ptr, ptr %maps.p"
+    for index in indices:
+        name = f"%map{index}"
+        for word in range(native.REFERENCE_WORDS):
+            kind = "ptr" if word == native.REFERENCE_MAP else "i64"
+            yield f"{name}.{word}.p = getelementptr i8, ptr %maps, i64 {index * MAP_REFERENCE_SIZE + word * WORD}"
+            yield f"{name}.{word} = load {kind}, ptr {name}.{word}.p"
+        yield f"{name}.values.p = getelementptr i8, ptr {name}.{native.REFERENCE_MAP}, i64 {WORD * storage.VALUES}"
+        yield f"{name}.values = load ptr, ptr {name}.values.p"

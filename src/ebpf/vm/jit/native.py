@@ -1,0 +1,110 @@
+"""The native engine: code that was compiled ahead of time and came with an image. It needs no llvmlite."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ebpf.codegen.flat import FlatCode
+from ebpf.codegen.header import ENTRIES
+from ebpf.codegen.image import read_support
+from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
+from ebpf.vm import interpreter, native
+from ebpf.vm.execution import HelperCall
+from ebpf.vm.jit import state
+from ebpf.vm.jit.compiled import CompiledProgram
+from ebpf.vm.jit.engine import Machine
+from ebpf.vm.machine import Run
+from ebpf.vm.maps import storage
+from ebpf.vm.native import ABI_VERSION, ENTRY, LANE_WORDS, LAYOUT, Action, Stop, load_interpreter, native_code
+from ebpf.vm.program import NATIVE, Program
+from ebpf.vm.values import Places
+
+if TYPE_CHECKING:
+    from ebpf.vm.maps import Map
+
+
+@cache
+def interface(target: str) -> Interface:
+    """Return what code for a target may count on in this version of the library."""
+    return Interface(target, ABI_VERSION, _structures(), len(ENTRIES), digest_of_calls(ENTRIES))
+
+
+def _structures() -> bytes:
+    """Return a hash of the layouts of support/*.h as Python knows them, and of the C that is inlined into programs."""
+    found = hashlib.sha256(read_support())
+    for module in (native, storage, state):
+        numbers = {name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
+        # What is larger is an address of this process.
+        found.update(repr(sorted((name, value) for name, value in numbers.items() if value < LANE_WORDS)).encode())
+    found.update(repr((LAYOUT, [*Stop], [*Action])).encode())
+    return found.digest()
+
+
+def shapes_of(program: Program) -> tuple[NativeMap, ...]:
+    """Return what code for a program may count on of its maps."""
+    return tuple(_shape(map_) for map_ in program.maps)
+
+
+def _shape(map_: Map) -> NativeMap:
+    kept = map_.native
+    return NativeMap(
+        map_.name,
+        int(map_.type),
+        map_.key_size,
+        map_.value_size,
+        map_.max_entries,
+        int(map_.flags),
+        map_.cpus if map_.per_cpu else 0,
+        0 if kept is None else kept.stride,
+        0 if kept is None else kept.shift,
+    )
+
+
+class AttachedCode(CompiledProgram):
+    """Code of a program that an image had; `image` is the image's name. Stays mapped while this object lives."""
+
+    def __init__(self, program: NativeProgram, image: str) -> None:
+        super().__init__(FlatCode(program.code, {state.ENTRY: program.entry}))
+        self.image = image
+
+
+def attach(program: Program, code: NativeProgram, *, image: str) -> None:
+    """Make an image's code the program's. The caller has compared what both say. Raises codegen's ImageError."""
+    program.compiled[NATIVE] = AttachedCode(code, image)
+
+
+def code_for(program: Program) -> AttachedCode | None:
+    """Return the code that an image had for a program; None where the interpreter has to run it."""
+    code: AttachedCode | None = program.compiled.get(NATIVE)
+    return code
+
+
+def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
+    """Run the program of `run` with `arguments` in r1 and up; as `interpreter.execute`.
+
+    A tail call may lead to a program that came without code: the interpreter runs it.
+    """
+    return interpreter.run_in(Machine(run, helper, code_for), arguments)
+
+
+class LaneCode:
+    """What a lane runs: code that does not get better."""
+
+    def __init__(self, program: Program) -> None:
+        self._code = native_code(program, load_interpreter())
+        self._attached: AttachedCode = program.compiled[NATIVE]
+
+    def take(self, places: Places) -> array[int]:
+        """As `NativeCode.take`."""
+        code = self._code.take(places)
+        code[ENTRY] = self._attached.address
+        return code
+
+    def renew(self, code: array[int], instructions: int) -> None:
+        """Do nothing, as `NativeCode.renew`."""
+
+    def follow(self, code: array[int]) -> None:
+        """Do nothing, as `NativeCode.follow`."""
