@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import coldstart, compiling, document, lookups, memory, pycalls, real, speed
+from benchmarks import coldstart, compiling, document, lookups, memory, pycalls, real, speed, waiting
 from benchmarks.measure import QUICK, THOROUGH, Effort
 from benchmarks.section import Section, figures_table
 
@@ -15,6 +15,7 @@ SECTIONS: dict[str, Callable[[Effort], Section]] = {
     "speed": speed.run,
     "real": real.run,
     "compile": compiling.run,
+    "wait": waiting.run,
     "start": coldstart.run,
     "memory": memory.run,
     "maps": lookups.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from benchmarks.programs import Benchmark, fill
 from benchmarks.subject import Outcome
 from ebpf import Collection, CollectionSpec, Program
 from ebpf.errors import NotSupportedError, SystemCallError
+from ebpf.objects.native import make_native
 
 _JIT_SWITCH = Path("/proc/sys/net/core/bpf_jit_enable")
 
@@ -66,6 +68,19 @@ def on_engine(benchmark: Benchmark, *, engine: str, trusted: bool = False) -> Lo
     return LoadedSubject(collection, fill(collection), benchmark.packet())
 
 
+def from_image(benchmark: Benchmark) -> LoadedSubject:
+    """Compile a program ahead of time, and load the image. Raises Missing where there is no compiler."""
+    try:
+        image = make_native(benchmark.xdp().read_bytes(), name=benchmark.name)
+    except NotSupportedError as error:
+        raise Missing(str(error)) from None
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / f"{benchmark.name}.native"
+        path.write_bytes(image.pack())
+        collection = Collection.load_native(path, allow_unsigned=True)
+    return LoadedSubject(collection, fill(collection), benchmark.packet())
+
+
 def in_kernel(benchmark: Benchmark) -> LoadedSubject:
     """Load a program into the Linux kernel. Raises Missing where it may not be, or would not be compiled."""
     collection = load_kernel(CollectionSpec.from_file(benchmark.xdp()))
@@ -79,7 +94,7 @@ def load(spec: CollectionSpec, *, engine: str, trusted: bool = False) -> Collect
     except NotSupportedError as error:
         raise Missing(str(error)) from None
     for program in collection.programs.values():
-        if program.engine != engine:
+        if engine not in ("auto", program.engine):
             collection.close()
             raise Missing(f"asked for {engine}, got {program.engine}: {program.engine_reason}")
     return collection

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from benchmarks.engines import (
     ENGINES,
+    IMAGE,
     INTERPRETER,
     JIT,
     KERNEL,
@@ -48,7 +49,7 @@ def summarise(grid: Grid) -> Section:
     section.tables[0].notes += [f"WRONG: {note}" for note in wrong_notes(grid, ENGINES)]
     section.figures = _figures(grid)
     section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
-    section.wrong = wrong_notes(grid, (NATIVE_TUNED, KERNEL, *OURS))
+    section.wrong = wrong_notes(grid, (NATIVE_TUNED, KERNEL, IMAGE, *OURS))
     section.picture = _picture(grid, shown)
     return section
 
