@@ -82,6 +82,12 @@ static void leave_epoch(struct lane *lane) {
   __atomic_store_n(lane->epoch, 0, __ATOMIC_RELEASE);
 }
 
+static u64 has_records(const struct machine *m) {
+  u64 numbers = 0;
+  for (int i = 0; i < MAX_RECORDS; i++) numbers |= m->records[i].number;
+  return numbers;
+}
+
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
@@ -93,7 +99,7 @@ static u64 run(struct lane *lane) {
     m->action = RESUME;
     stop = ebpf_run(m);
   }
-  return stop;
+  return !stop && has_records(m) ? STOP_LEFT : stop;
 }
 
 /* Instructions that the last run took, and what stands for the work around it. */

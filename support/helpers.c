@@ -1,5 +1,6 @@
 /* Helpers on maps in native storage: the good path alone. Whatever is unusual is left to the host, which does it, or
    says what is wrong with it (src/ebpf/vm/helpers). */
+#include "frames.h"
 #include "memory.h"
 
 enum {
@@ -12,6 +13,9 @@ enum {
   HELPER_POP = 88,
   HELPER_PEEK = 89,
   HELPER_RING_OUTPUT = 130,
+  HELPER_RING_RESERVE = 131,
+  HELPER_RING_SUBMIT = 132,
+  HELPER_RING_DISCARD = 133,
   HELPER_RING_QUERY = 134,
   HELPER_LOOKUP_PERCPU = 195
 };
@@ -93,13 +97,13 @@ static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
 }
 
 static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
-  if (!(map->access & WRITABLE) || map->accounted) return leave_to_host(m);
+  if (!(map->access & WRITABLE)) return leave_to_host(m);
   switch (map->type) {
     case MAP_HASH:
     case MAP_PERCPU_HASH:
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
-      return answer(m, ebpf_hash_delete(map, key, 0));
+      return answer(m, delete(map, key, 0, map->accounted));
     default:
       return leave_to_host(m);
   }
@@ -137,6 +141,39 @@ static u64 ring_output(struct machine *m, struct map *map) {
   return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
 }
 
+/* The place of the record in region `number`; of number 0: a free place. 0 where there is none. */
+static struct record *record_of(struct machine *m, u64 number) {
+  for (int i = 0; i < MAX_RECORDS; i++)
+    if (m->records[i].number == number) return m->records + i;
+  return 0;
+}
+
+static u64 ring_reserve(struct machine *m, struct map *map) {
+  u64 size = m->r[2];
+  struct record *record = record_of(m, 0);
+  if (map->type != MAP_RINGBUF || m->r[3] || !record || !size || size > map->max_entries) return leave_to_host(m);
+  if (2 * (m->live + 1) > m->mask + 1 || m->next > 0xfffffffe - m->mask) return leave_to_host(m);
+  if (ebpf_ring_reserve(map, size, &record->position)) return leave_to_host(m);
+  u64 number = free_number(m);
+  u64 at = (record->position & (map->max_entries - 1)) + RECORD_HEADER;
+  open_region(m, number, map->values + at, size);
+  record->ring = map;
+  record->size = size;
+  record->number = number;
+  return number << 32;
+}
+
+/* Hand over a record, or discard it; its pointer is worth nothing from then on. */
+static u64 ring_commit(struct machine *m, u32 flag) {
+  u64 number = m->r[1] >> 32;
+  struct record *record = number && !(u32)m->r[1] ? record_of(m, number) : 0;
+  if (!record) return leave_to_host(m);
+  if (ebpf_ring_commit(record->ring, record->position, record->size | flag, m->r[2])) m->due = 1;
+  record->number = 0;
+  close_region(m, number);
+  return 0;
+}
+
 static u64 ring_query(struct machine *m, struct map *map) {
   if (map->type != MAP_RINGBUF) return leave_to_host(m);
   u64 consumer = __atomic_load_n(&map->head, __ATOMIC_ACQUIRE), producer = __atomic_load_n(&map->count, __ATOMIC_ACQUIRE);
@@ -159,6 +196,8 @@ static u64 call_with_map(struct machine *m, u64 number) {
       return call_with_value(m, number, of->map);
     case HELPER_RING_OUTPUT:
       return ring_output(m, of->map);
+    case HELPER_RING_RESERVE:
+      return ring_reserve(m, of->map);
     case HELPER_RING_QUERY:
       return ring_query(m, of->map);
     default:
@@ -179,8 +218,13 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
     case HELPER_PEEK:
     case HELPER_LOOKUP_PERCPU:
     case HELPER_RING_OUTPUT:
+    case HELPER_RING_RESERVE:
     case HELPER_RING_QUERY:
       return call_with_map(m, number);
+    case HELPER_RING_SUBMIT:
+      return ring_commit(m, 0);
+    case HELPER_RING_DISCARD:
+      return ring_commit(m, RECORD_DISCARDED);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

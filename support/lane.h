@@ -7,7 +7,8 @@
 /* Why a lane came back, beside enum stop. */
 enum lane_stop {
   STOP_SLICE = 32, /* between two runs: the host wants to look at signals */
-  STOP_REFUSED     /* packet `index` is none that is run here */
+  STOP_REFUSED,    /* packet `index` is none that is run here */
+  STOP_LEFT        /* the run has ended, and left records that it had reserved */
 };
 
 /* How a packet becomes the program's context. */

@@ -88,6 +88,15 @@ struct frame {
 
 #define NO_CALLER (~0ull)
 
+/* A ring buffer record that native code has reserved: region `number`, 0 where there is none. */
+struct record {
+  u64 number;
+  struct map *ring;
+  u64 position;
+  u64 size;
+};
+enum { MAX_RECORDS = 4 };
+
 struct machine {
   u64 r[REGISTERS];
   u64 at;      /* operation that is next, after a stop the one that stopped */
@@ -116,6 +125,7 @@ struct machine {
   struct frame frames[MAX_FRAMES];
   u64 ask; /* not 0: every helper is the host's, because a spin lock is held, or the helpers are not the kernel's */
   u64 due; /* not 0: the reader of a ring waits to be woken, which only the host can do */
+  struct record records[MAX_RECORDS];
 };
 
 enum action { RESUME, ENTER, LEAVE };
@@ -145,5 +155,5 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (35 + 8 * MAX_FRAMES), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (35 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

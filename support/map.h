@@ -81,7 +81,8 @@ struct map {
   /* Queues: number of the value that is next. Rings: the position of the next record to be read. */
   u64 head;
   u64 wakeups; /* rings: how often a reader was to be woken */
-  u64 unused[5];
+  u64 credit;  /* elements that programs have deleted and whose memory the host has not taken back */
+  u64 unused[4];
 };
 
 _Static_assert(sizeof(struct map) == 8 * 40, "map");

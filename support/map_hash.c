@@ -67,9 +67,11 @@ static s64 insert(struct map *map, const u8 *key, const u8 *value, u64 cpu, u64 
   u64 full = map->parts ? map->part_counts[part] >= map->max_entries / map->parts : map->count >= map->max_entries;
   if (full && !map->parts) return -E_2BIG;
   if (full && !map->part_counts[part]) return -E_NOMEM; /* fewer elements than CPUs: this one has none to give */
-  if (map->accounted && !paid) return UNPAID;
+  u64 on_credit = map->accounted && !paid;
+  if (on_credit && !map->credit) return UNPAID;
   u64 element = new_element(map);
   if (!element) return EXHAUSTED;
+  if (on_credit) map->credit--;
   if (full) remove(map, map->slots[map->uses[head_of_part(map, part)].newer]);
   fill(map, element, key, value, cpu);
   struct node *node = node_of(map, element);
@@ -79,7 +81,7 @@ static s64 insert(struct map *map, const u8 *key, const u8 *value, u64 cpu, u64 
   node->next = *bucket;
   __atomic_store_n(bucket, (u32)element, __ATOMIC_RELEASE);
   map->count++;
-  return 0;
+  return paid ? 1 : 0;
 }
 
 static s64 update(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 cpu, u64 paid) {
@@ -93,7 +95,8 @@ static s64 update(struct map *map, const u8 *key, const u8 *value, u64 flags, u6
   return 0;
 }
 
-/* Insert or replace; `paid` says that there is memory for one more element. The key must not change meanwhile. */
+/* Insert or replace; `paid` says that there is memory for one more element, 1 is returned where that is used. The key
+   must not change meanwhile. */
 ENTRY s64 ebpf_hash_update(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 cpu, u64 paid) {
   if (!take_lock(&map->lock)) return BUSY;
   s64 result = update(map, key, value, flags, cpu, paid);
@@ -111,16 +114,29 @@ static void export(const struct map *map, u64 element, u8 *value) {
   if (map->lock_offset != NONE) clear(value + map->lock_offset, 4);
 }
 
-/* Delete an element; `value` gets what it was, unless it is 0. The key must not change meanwhile. */
-ENTRY s64 ebpf_hash_delete(struct map *map, const u8 *key, u8 *value) {
+/* Delete an element; `value` gets what it was, unless it is 0. The host takes the memory back, unless `credit` is 1. */
+static s64 delete(struct map *map, const u8 *key, u8 *value, u64 credit) {
   if (!take_lock(&map->lock)) return BUSY;
   u64 element = hash_element(map, key, map->key_size);
   if (element != NONE) {
     if (value) export(map, element, value);
     remove(map, element);
+    map->credit += credit;
   }
   free_lock(&map->lock);
   return element == NONE ? -E_NOENT : 0;
+}
+
+/* The same for the host. The key must not change meanwhile. */
+ENTRY s64 ebpf_hash_delete(struct map *map, const u8 *key, u8 *value) { return delete(map, key, value, 0); }
+
+/* Return for how many elements the host may take memory back, and forget them. */
+ENTRY s64 ebpf_take_credit(struct map *map) {
+  if (!take_lock(&map->lock)) return BUSY;
+  s64 credit = (s64)map->credit;
+  map->credit = 0;
+  free_lock(&map->lock);
+  return credit;
 }
 
 /* Copy a value out. It is no use of the element. */

@@ -21,6 +21,7 @@ ENTRIES = (
     "ebpf_find",
     "ebpf_helper",
     "ebpf_take_lock",
+    "ebpf_take_credit",
     "ebpf_hash_update",
     "ebpf_hash_delete",
     "ebpf_hash_read",

@@ -24,7 +24,7 @@ from ebpf.vm.execution import (
 )
 from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
-from ebpf.vm.memory import OFFSET_BITS
+from ebpf.vm.memory import OFFSET_BITS, Region
 from ebpf.vm.native import (
     ACTION,
     ADDRESS,
@@ -167,10 +167,29 @@ class Machine(Execution):
         for number, region in zip(stacks, self.state.stack_regions, strict=False):
             if number and number not in memory.regions:
                 memory.adopt(number, region)
+        if memory.native.rings:
+            self._catch_up_with_records()
         self._stacks = stacks
         self._changes = words[CHANGES]
         memory.next_number = words[NEXT]
         self.run.program = self._programs[words[CODE]]
+
+    def _catch_up_with_records(self) -> None:
+        """Take note of the ring buffer records that native code has reserved, and handed over or discarded."""
+        memory, reservations = self.memory, self.run.reservations
+        open_now = self.state.records()
+        for address, reservation in list(reservations.items()):
+            number = address >> OFFSET_BITS
+            if reservation.by_native_code and number not in open_now and number in memory.regions:
+                memory.disown(number)
+                del reservations[address]
+        for number, (ring_address, position, size) in open_now.items():
+            if number not in memory.regions:
+                ring = next(ring for ring in memory.native.rings if ring.native.address == ring_address)
+                reservation = ring.reserved(position, size)
+                region = Region(f"record of {ring.name}", reservation.view, 0, size, readable=True, writable=True)
+                memory.adopt(number, region)
+                reservations[number << OFFSET_BITS] = reservation
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""

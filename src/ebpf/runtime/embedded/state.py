@@ -84,11 +84,22 @@ class State:
 
     def try_charge(self, size: int) -> bool:
         """Take bytes from the limit (negative: give them back); False when there are not that many."""
+        if self._take(size):
+            return True
+        self._settle()
+        return self._take(size)
+
+    def _take(self, size: int) -> bool:
         with self._lock:
             if self._memory + size > self.limits.memory:
                 return False
             self._memory += size
             return True
+
+    def _settle(self) -> None:
+        """Take back the memory of elements that native code has deleted."""
+        for obj in self.registry.all(MapObject):
+            obj.map.settle()
 
     def charge(self, size: int, what: str) -> None:
         """Take bytes from the limit. Raises Rejected (ENOMEM)."""
@@ -102,6 +113,7 @@ class State:
     @property
     def memory_used(self) -> int:
         """Bytes that maps and programs take."""
+        self._settle()
         return self._memory
 
     # Objects.

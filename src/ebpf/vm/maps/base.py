@@ -180,6 +180,9 @@ class Map:
     def clear(self) -> None:
         """Drop all elements, when the map itself goes."""
 
+    def settle(self) -> None:
+        """Give back the memory of elements that native code has deleted (`charge`)."""
+
     def renew_lock(self) -> None:
         """Take a new lock, in the child of a fork, where whoever held the old one does not exist."""
         self.lock = threading.RLock()

@@ -51,6 +51,8 @@ _NODE = 8
 _DEFERRED = 16
 _USES = 16
 _INDEX = 4
+_USED = 1
+"""An update has used the memory that was paid for."""
 _CHUNK = 4096
 """How many elements are copied while the lock is held."""
 
@@ -155,10 +157,16 @@ class _NativeHash(HashMap):
             limit -= count
         return b"".join(keys), b"".join(values), at
 
+    def settle(self) -> None:
+        if not self.preallocated:
+            credit = patiently(self._functions.take_credit, self.native.pointer)
+            self.charge(-self.element_size * credit)
+
     def clear(self) -> None:
         count = patiently(self._functions.hash_clear, self.native.pointer)
         if not self.preallocated:
             self.charge(-self.element_size * count)
+            self.settle()
 
     # Calls of native code.
 
@@ -183,10 +191,10 @@ class _NativeHash(HashMap):
             return result
         if not self.charge(self.element_size):
             return -ENOMEM
-        before = len(self)
         result = patiently(*call, True)
-        if result or len(self) == before:
-            self.charge(-self.element_size)
+        if result == _USED:
+            return 0
+        self.charge(-self.element_size)  # another thread has inserted the key meanwhile, or the map is full now
         return result
 
     def _delete(self, key: bytes, value: ctypes.Array[ctypes.c_char] | None) -> int:

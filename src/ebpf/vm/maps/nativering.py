@@ -22,6 +22,7 @@ class NativeReservation(Reservation):
         self.size = size
         self.done = False
         self.where = array("Q", [NONE])
+        self.by_native_code = False
 
     @property
     def placed(self) -> bool:  # type: ignore[override]  # nobody sets it
@@ -55,6 +56,12 @@ class NativeRingBufferMap(RingBufferMap):
     def fits(cls, shape: MapShape, *, cpus: int) -> bool:
         """Whether there can be such a map: always."""
         return True
+
+    def reserved(self, position: int, size: int) -> Reservation:
+        """Return the reservation that native code has made."""
+        reservation = NativeReservation(self, size)
+        reservation.where[0], reservation.by_native_code = position, True
+        return reservation
 
     def producer(self) -> int:
         return self.native.words[COUNT]

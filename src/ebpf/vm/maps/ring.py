@@ -32,10 +32,11 @@ def _drop(_ring: object) -> bool:
 class Reservation:
     """Room for a record that its producer is still writing. `view` is the record's data.
 
-    `placed` says that the ring counts on it, `done` that it was submitted or discarded.
+    `placed` says that the ring counts on it, `done` that it was submitted or discarded. `by_native_code` says who has
+    made it, and may hand it over without saying so.
     """
 
-    __slots__ = ("done", "placed", "position", "ring", "size", "view")
+    __slots__ = ("by_native_code", "done", "placed", "position", "ring", "size", "view")
 
     def __init__(self, ring: RingBufferMap, position: int, size: int, view: memoryview) -> None:
         self.ring = ring
@@ -43,6 +44,7 @@ class Reservation:
         self.size = size
         self.view = view
         self.placed = False
+        self.by_native_code = False
         self.done = False
 
 

@@ -148,6 +148,7 @@ class Functions:
 
         bind = load_interpreter().bind
         self.take_lock = bind("ebpf_take_lock", "p")
+        self.take_credit = bind("ebpf_take_credit", "p")
         self.hash_update = bind("ebpf_hash_update", "pppwww")
         self.hash_delete = bind("ebpf_hash_delete", "ppp")
         self.hash_read = bind("ebpf_hash_read", "ppp")

@@ -150,7 +150,7 @@ def test_permissions(flag: MapFlag, access: str, engine: str) -> None:
 
 def test_forged_addresses_lead_nowhere(engine: str) -> None:
     map_ = make(MapType.ARRAY)
-    for high in (0x80010000, 0x8000FFFF, 0xC0000000, 0xFFFFFFFF):
+    for high in (0x80000000, 0x80020000, 0x8001FFFF, 0xC0000000, 0xFFFFFFFF):
         text = f"r1 = map_fd[1] ll\nr2 = {high:#x}\nr2 <<= 32\nr0 = *(u8 *)(r2 + 0)\nexit"
         with pytest.raises(ProgramFault) as caught:
             run(load(text, map_), engine)
@@ -428,3 +428,23 @@ def test_programs_ask_for_memory_of_elements_without_preallocation(engine: str) 
     results = [run(load(program.format(key=number), map_), engine) for number in (1, 2, 2, 3, 4)]
     assert [result - (1 << 64) if result else 0 for result in results] == [0, 0, 0, 0, -ENOMEM]
     assert taken == [map_.element_size] * 3
+
+
+def test_memory_of_what_programs_delete_is_settled(engine: str) -> None:
+    map_ = make(MapType.HASH, 8, flags=MapFlag.NO_PREALLOC)
+    assert isinstance(map_, HashMap)
+    account = [0]
+
+    def charge(size: int) -> bool:
+        account[0] += size
+        return True
+
+    map_.charge = charge
+    start = "*(u64 *)(r10 - 8) = 5\nr2 = r10\nr2 += -8\nr1 = map_fd[1] ll\n"
+    insert = load(start + "r3 = r2\nr4 = 0\ncall bpf_map_update_elem\nexit", map_)
+    delete = load(start + "call bpf_map_delete_elem\nexit", map_)
+    for _ in range(3):
+        assert (run(insert, engine), account[0]) == (0, map_.element_size)
+        assert run(delete, engine) == 0
+    map_.settle()
+    assert account[0] == 0
