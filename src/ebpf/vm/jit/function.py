@@ -30,6 +30,7 @@ from ebpf.vm.flow import jump_target
 from ebpf.vm.jit import control, maps
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
+from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.memory import memory
 from ebpf.vm.jit.origins import Origin, Region
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from ebpf.vm.jit.module import ModuleCompiler
     from ebpf.vm.maps import Map
 
-RESULT = "{ i64, i64, i64 }"
 _WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
 _VARIABLES = ("first", "data", "read", "write")
 
@@ -74,7 +74,8 @@ class FunctionCompiler:
         self._maps: set[int] = set()
         self._ends: dict[int, Values | None] = {}
         self._regions: set[Region] = set()
-        self._may_call = False
+        self.asks = False
+        """Whether it may ask the host for something; known once it is written."""
 
     def _names_frame(self, at: int) -> bool:
         from ebpf.vm.jit.liveness import used
