@@ -6,7 +6,15 @@ from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.contexts import POINTER_KINDS, layout_of
 from ebpf.abi.linux.prototypes import PROTOTYPES
 from ebpf.abi.types import ProgramType
-from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, CALLX, LDIMM64
+from ebpf.asm.opcodes import (
+    BPF_PSEUDO_CALL,
+    BPF_PSEUDO_FUNC,
+    BPF_PSEUDO_MAP_IDX,
+    BPF_PSEUDO_MAP_IDX_VALUE,
+    CALL,
+    CALLX,
+    LDIMM64,
+)
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import find_functions
 from ebpf.vm.jit.entry import ENTRY as ENTRY
@@ -14,8 +22,7 @@ from ebpf.vm.jit.entry import write_entry
 from ebpf.vm.jit.function import FunctionCompiler
 from ebpf.vm.jit.liveness import find_liveness
 from ebpf.vm.jit.origins import Origins
-from ebpf.vm.jit.state import ENTRY, FRAME_SIZE, WORD, member
-from ebpf.vm.program import Program
+from ebpf.vm.program import Program, Slot
 
 _DECLARATIONS = """
 declare i64 @llvm.usub.sat.i64(i64, i64)
@@ -23,6 +30,7 @@ declare i16 @llvm.bswap.i16(i16)
 declare i32 @llvm.bswap.i32(i32)
 declare i64 @llvm.bswap.i64(i64)
 !0 = !{!"branch_weights", i32 100000, i32 1}
+!6 = !{!"branch_weights", i32 20, i32 1}
 !7 = !{!"branch_weights", i32 1, i32 100000, i32 1}
 !8 = !{!"branch_weights", i32 1, i32 100000, i32 1, i32 1}
 !9 = !{!"ebpf"}
@@ -61,6 +69,8 @@ class ModuleCompiler:
             packet_fields=pointers,
             key_sizes=maps.key_sizes(program),
         )
+        self.quiet = {at: self._is_quiet(slot) for at, slot in enumerate(self.slots) if slot.opcode == LDIMM64}
+        """Constants that are known without the host, by slot."""
         self.has_lookups = bool(self.origins.lookups)
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
         self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
@@ -69,6 +79,10 @@ class ModuleCompiler:
         """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
         known = self.program.type is not ProgramType.UNSPEC and helper in _NUMBERS
         return len(PROTOTYPES[Helper(helper)].args) if known else 5
+
+    def _is_quiet(self, slot: Slot) -> bool:
+        in_map = slot.src in (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
+        return not in_map or self.program.maps[slot.imm].native is not None
 
     def _callbacks(self) -> list[int]:
         """Return the functions that the host may enter beside the main program: their address is taken."""
