@@ -50,6 +50,9 @@ static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
       element = hash_element(map, key, map->key_size);
       if (element != NONE && map->parts && !note_lookup(map, element)) return leave_to_host(m);
       break;
+    case MAP_LPM_TRIE:
+      element = trie_element(map, key);
+      break;
     default:
       return leave_to_host(m);
   }
@@ -91,6 +94,8 @@ static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
       return answer(m, ebpf_hash_update(map, key, value, flags, m->cpu, 0));
+    case MAP_LPM_TRIE:
+      return answer(m, ebpf_trie_update(map, key, value, flags, 0));
     default:
       return leave_to_host(m);
   }
@@ -104,6 +109,8 @@ static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
       return answer(m, delete(map, key, 0, map->accounted));
+    case MAP_LPM_TRIE:
+      return answer(m, delete_prefix(map, key, map->accounted));
     default:
       return leave_to_host(m);
   }

@@ -13,6 +13,7 @@ from ebpf.vm.maps.nativehash import (
     NativeLruPercpuHashMap,
     NativePercpuHashMap,
 )
+from ebpf.vm.maps.nativelpm import NativeLpmTrieMap
 from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
 from ebpf.vm.maps.nativering import NativeRingBufferMap
 
@@ -31,6 +32,7 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.PERCPU_HASH: NativePercpuHashMap,
     MapType.LRU_HASH: NativeLruHashMap,
     MapType.LRU_PERCPU_HASH: NativeLruPercpuHashMap,
+    MapType.LPM_TRIE: NativeLpmTrieMap,
     MapType.QUEUE: NativeQueueMap,
     MapType.STACK: NativeStackMap,
     MapType.RINGBUF: NativeRingBufferMap,
