@@ -129,10 +129,16 @@ static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
   return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
 }
 
+static u64 bloom(struct machine *m, u64 number, struct map *map, const u8 *value) {
+  if (number == HELPER_PEEK) return (u64)ebpf_bloom_peek(map, value);
+  return number == HELPER_PUSH && !m->r[3] ? (u64)ebpf_bloom_push(map, value) : leave_to_host(m);
+}
+
 static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
   u8 *value = promised(m, m->r[2], map->value_size, number == HELPER_PUSH ? READABLE : WRITABLE);
-  if (!value || (map->type != MAP_QUEUE && map->type != MAP_STACK)) return leave_to_host(m);
-  if (number != HELPER_PEEK && !(map->access & WRITABLE)) return leave_to_host(m);
+  if (!value || (number != HELPER_PEEK && !(map->access & WRITABLE))) return leave_to_host(m);
+  if (map->type == MAP_BLOOM_FILTER) return bloom(m, number, map, value);
+  if (map->type != MAP_QUEUE && map->type != MAP_STACK) return leave_to_host(m);
   if (number == HELPER_PUSH) return answer(m, ebpf_queue_push(map, value, m->r[3]));
   s64 result = ebpf_queue_next(map, value, number == HELPER_POP);
   if (result == -E_NOENT) clear(value, map->value_size);

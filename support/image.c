@@ -3,6 +3,7 @@
 #include "map_hash.c"
 #include "map_trie.c"
 #include "map_queue.c"
+#include "map_bloom.c"
 #include "map_ring.c"
 #include "helpers.c"
 #include "interp.c"

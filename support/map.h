@@ -19,7 +19,8 @@ enum map_type {
   MAP_LPM_TRIE = 11,
   MAP_QUEUE = 22,
   MAP_STACK = 23,
-  MAP_RINGBUF = 27
+  MAP_RINGBUF = 27,
+  MAP_BLOOM_FILTER = 30
 };
 
 /* An element of a hash table. `next` is the number of the next one in its bucket, 0 at the end. */

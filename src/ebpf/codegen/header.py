@@ -35,6 +35,8 @@ ENTRIES = (
     "ebpf_trie_next",
     "ebpf_queue_push",
     "ebpf_queue_next",
+    "ebpf_bloom_push",
+    "ebpf_bloom_peek",
     "ebpf_ring_reserve",
     "ebpf_ring_commit",
 )

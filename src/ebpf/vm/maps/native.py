@@ -7,6 +7,7 @@ from typing import Protocol
 from ebpf.abi.types import MapType
 from ebpf.vm.maps.base import Map, MapShape
 from ebpf.vm.maps.nativearray import NativeArrayMap, NativePercpuArrayMap
+from ebpf.vm.maps.nativebloom import NativeBloomFilterMap
 from ebpf.vm.maps.nativehash import (
     NativeHashMap,
     NativeLruHashMap,
@@ -36,6 +37,7 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.QUEUE: NativeQueueMap,
     MapType.STACK: NativeStackMap,
     MapType.RINGBUF: NativeRingBufferMap,
+    MapType.BLOOM_FILTER: NativeBloomFilterMap,
 }
 """The others are in Python storage."""
 

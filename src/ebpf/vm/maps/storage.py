@@ -164,6 +164,8 @@ class Functions:
         self.trie_next = bind("ebpf_trie_next", "ppp")
         self.queue_push = bind("ebpf_queue_push", "ppw")
         self.queue_next = bind("ebpf_queue_next", "ppw")
+        self.bloom_push = bind("ebpf_bloom_push", "pp")
+        self.bloom_peek = bind("ebpf_bloom_peek", "pp")
         self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
         self.ring_commit = bind("ebpf_ring_commit", "pwww")
 
