@@ -7,6 +7,7 @@
 # make bench   compare with peers and limits
 # make support  rebuild the native images and the bitcode of the support library with the pinned clang
 # make wheel   build the wheel into dist/
+# make arm     run the demonstration and a native image with ARM64's Python under qemu-user (Debian)
 # make wine    run the demonstration and the pure tests with Windows' Python under Wine (Linux on x86-64; needs wine)
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +20,7 @@ BENCH_TOOLS := clang-19 cmake gcc libclang1-19
 FUZZ_CASES ?= 1000000
 FUZZ_PROGRAMS ?= 20000
 
-.PHONY: demo test check lint types contracts fuzz fuzz-engines faults bench support wheel wine tools clean
+.PHONY: demo test check lint types contracts fuzz fuzz-engines faults bench support wheel arm wine tools clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/ebpf demo
@@ -60,6 +61,9 @@ support: $(VENV)/.installed-dev
 
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
+
+arm: $(VENV)/.installed-dev
+	@bash .ci/arm $(PYTEST_ARGS)
 
 wine: $(VENV)/.installed-dev
 	@bash .ci/wine $(PYTEST_ARGS)

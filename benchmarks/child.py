@@ -1,6 +1,7 @@
 """A process of its own that runs one program: `python -m benchmarks.child KIND FILE ENGINE REPEAT`.
 
-KIND is "insns" (FILE holds instructions), "object" (FILE is an object with one XDP program) or "bare" (nothing is run).
+KIND is "insns" (FILE holds instructions), "object" (FILE is an object with one XDP program), "image" (a native image of
+such an object) or "bare" (nothing is run).
 It prints, as JSON, how long it took from a bare `import ebpf` to the first result, and what the process then holds.
 """
 
@@ -21,8 +22,7 @@ def main(kind: str, path: str, engine: str, repeat: str) -> None:
     start, cpu_start = time.perf_counter_ns(), time.process_time_ns()
     elapsed = cpu = 0
     if kind != "bare":
-        spec = _read(kind, path)
-        with spec.load(runtime="embedded", engine=engine) as collection:
+        with _load(kind, path, engine) as collection:
             (program,) = collection.programs.values()
             program.run(_PACKET)
             elapsed, cpu = time.perf_counter_ns() - start, time.process_time_ns() - cpu_start
@@ -30,6 +30,12 @@ def main(kind: str, path: str, engine: str, repeat: str) -> None:
                 program.run(_PACKET, repeat=int(repeat))
     imported = "llvmlite" in sys.modules
     print(json.dumps({"elapsed_ms": elapsed / 1e6, "cpu_ms": cpu / 1e6, "rss_mb": _resident(), "llvmlite": imported}))
+
+
+def _load(kind: str, path: str, engine: str) -> ebpf.Collection:
+    if kind == "image":
+        return ebpf.Collection.load_native(path, allow_unsigned=True)
+    return _read(kind, path).load(runtime="embedded", engine=engine)
 
 
 def _read(kind: str, path: str) -> ebpf.CollectionSpec:

@@ -14,6 +14,8 @@ from benchmarks.real import DEMO
 from benchmarks.section import Figure, Section
 from benchmarks.synthetic import synthetic
 from benchmarks.table import Table, number
+from ebpf.errors import NotSupportedError
+from ebpf.objects.native import make_native
 
 LENGTH = 300
 _STARTS = 3
@@ -34,6 +36,7 @@ class Start:
 STARTS = (
     Start(f"interpreter, {LENGTH} instructions", "insns", "interpreter", bar_ms=20),
     Start("interpreter, firewall.o", "object", "interpreter"),
+    Start("native image, firewall.o", "image", "native"),
     Start(f"jit, {LENGTH} instructions, warm cache", "insns", "jit", warm=True, bar_ms=80),
     Start(f"jit, {LENGTH} instructions, no cache", "insns", "jit"),
     Start(f"reference, {LENGTH} instructions", "insns", "reference"),
@@ -48,6 +51,11 @@ def run(effort: Effort) -> Section:
     with tempfile.TemporaryDirectory() as directory:
         paths = {"insns": Path(directory) / "insns", "object": DEMO / "firewall.o"}
         paths["insns"].write_bytes(synthetic(LENGTH, "branchy").encode("little"))
+        paths["image"] = Path(directory) / "firewall.native"
+        try:
+            paths["image"].write_bytes(make_native(paths["object"].read_bytes()).pack())
+        except NotSupportedError as error:
+            missing["native image, firewall.o"] = str(error)
         for kind, path in paths.items():
             child(kind, path, "auto", cache=Path(directory) / "first")  # Python compiles modules now, and not later
         for _ in range(effort.rounds * _STARTS):
@@ -59,8 +67,9 @@ def run(effort: Effort) -> Section:
     section.tables = [_table(found, missing)]
     section.figures = [_figure(start, found[start.name], missing) for start in STARTS if start.bar_ms is not None]
     section.data = {name: [facts._asdict() for facts in each] for name, each in found.items()}
-    if any(facts.llvmlite for start in STARTS if start.engine == "interpreter" for facts in found[start.name]):
-        section.wrong.append("the interpreter imports llvmlite")
+    for engine in ("interpreter", "native"):
+        if any(facts.llvmlite for start in STARTS if start.engine == engine for facts in found[start.name]):
+            section.wrong.append(f"the {engine} engine imports llvmlite")
     return section
 
 

@@ -1,4 +1,4 @@
-"""docs/cli.md shows what the command prints: every example is run and compared.
+"""Pages of docs/ show what the command prints: every example is run and compared.
 
 `$` commands run as they are, `#` ones need the privilege to call bpf(), `nobody$` ones drop root. `…` matches anything.
 """
@@ -19,14 +19,15 @@ import pytest
 from tests.command import DATA, OBJECTS, ROOT
 from tests.privilege import missing_bpf_privilege
 
-PAGE = ROOT / "docs/cli.md"
+PAGES = (ROOT / "docs/cli.md", ROOT / "docs/native-images.md")
 _ANY_LINES = r"(?:.*\n)*"
 PROMPTS = ("$ ", "# ebpf", "nobody$ ")
 
 
 def examples() -> Iterator[tuple[str, str]]:
-    """Yield each command of the page with its prompt, and what it prints."""
-    for block in re.findall(r"^```console\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+    """Yield each command of the pages with its prompt, and what it prints."""
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         found: list[list[str]] = []
         for line in block.splitlines():
             if line.startswith(PROMPTS):

@@ -34,8 +34,8 @@ class Interface:
 
     `target` is processor and calling convention (`codegen.compiler.GENERIC_TARGETS`), `abi` the version of
     support/machine.h, `structures` the hash of all that code knows of its structures. `calls` is how many functions of
-    the support library the code knows of in `calls` of struct machine, `calls_digest` the hash of their names: the table
-    grows at its end only.
+    the support library the code knows of in `calls` of struct machine, `calls_digest` the hash of their names: that
+    table grows at its end only.
     """
 
     target: str
@@ -54,8 +54,8 @@ def digest_of_calls(entries: Sequence[str]) -> bytes:
 class NativeMap:
     """The shape of a map that a program uses: its code may count on each of these. Sizes in bytes.
 
-    `cpus` is the number of copies of a per-CPU value, 0 for other maps. `stride` and `shift` say how values lie in native
-    storage and what their addresses are; both are 0 elsewhere.
+    `cpus` is the number of copies of a per-CPU value, 0 for other maps. `stride` and `shift` say how values lie in
+    native storage and what their addresses are; both are 0 elsewhere.
     """
 
     name: str

@@ -26,6 +26,8 @@ def read_native(
     path: str | os.PathLike[str], *, trusted_keys: Iterable[TrustedKey] = (), allow_unsigned: bool = False
 ) -> NativeImage:
     """Read an image and decide whether it may run; see `Collection.load_native()`. Nothing of it is mapped."""
+    if isinstance(trusted_keys, (str, bytes, os.PathLike)):
+        raise TypeError(f"trusted_keys is a list of keys, got one {type(trusted_keys).__name__}: put it into a list")
     keys = tuple(trusted_keys)
     if keys and allow_unsigned:
         raise ValueError("trusted_keys and allow_unsigned say opposite things: give one of them")

@@ -95,6 +95,15 @@ class Execution:
         )
 
 
+def check_open_between_runs(program: Program, kernel: Kernel) -> None:
+    """Raise ProgramFault when the kernel has been closed, before one more of many runs."""
+    execution = Execution(Run(program, kernel), None)
+    try:
+        execution.check_open()
+    except Fault as fault:
+        raise execution.report(fault, 0) from None
+
+
 @cache
 def _kernel_helpers() -> HelperCall:
     from ebpf.vm.helpers import call_helper

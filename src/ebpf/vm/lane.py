@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.context import Context
-from ebpf.vm.execution import MAX_LOOPS, Execution
-from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
+from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.leaks import checked
@@ -129,12 +129,7 @@ class Lane:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
         self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
-        run = Run(self.program, self.kernel)
-        execution = Execution(run, None)
-        try:
-            execution.check_open()
-        except Fault as fault:
-            raise execution.report(fault, 0) from None
+        check_open_between_runs(self.program, self.kernel)
 
     def wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""

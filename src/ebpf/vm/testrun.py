@@ -14,6 +14,7 @@ from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
 from ebpf.vm.context import Context, PlainContext, Redirect
 from ebpf.vm.engines import Engine
+from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
@@ -95,6 +96,7 @@ class Bench:
         if self.engine.code is None:
             result = 0
             for _ in range(repeat):
+                check_open_between_runs(self.program, self.kernel)
                 result = self._once(context)
             return result
         from ebpf.vm.lane import Lane

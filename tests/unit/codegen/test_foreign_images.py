@@ -17,7 +17,7 @@ import pytest
 from ebpf.codegen.flat import FlatCode
 from ebpf.codegen.header import SIZE, Header
 from ebpf.vm.conformance import program_of
-from ebpf.vm.jit.module import ENTRY
+from ebpf.vm.jit.state import ENTRY
 from ebpf.vm.native import Stop
 from tests.isa import arithmetic, calls, jumps, memory
 from tests.isa.case import Case, program, slot

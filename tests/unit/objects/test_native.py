@@ -208,6 +208,8 @@ def test_policy(firewall: NativeImage, key: Any, tmp_path: Path) -> None:
         Collection.load_native(path, trusted_keys=[public(key)])
     with pytest.raises(ValueError, match="say opposite things"):
         Collection.load_native(path, trusted_keys=[public(key)], allow_unsigned=True)
+    with pytest.raises(TypeError, match="trusted_keys is a list of keys, got one bytes: put it into a list"):
+        Collection.load_native(path, trusted_keys=public(key))
     path = write(sign(firewall, key), tmp_path)
     with pytest.raises(ImageError, match="it is signed, but there is no key to compare with"):
         Collection.load_native(path)

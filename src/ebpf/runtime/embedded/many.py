@@ -13,6 +13,7 @@ from ebpf.runtime.base import ManyRuns, Packets
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.runs import packet_note
 from ebpf.vm.batch import OneByOne, PacketBatch, PacketLane
+from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.forms import form_of
 from ebpf.vm.testrun import TestRequest, TestRun, test_run
@@ -129,6 +130,7 @@ class _Work:
         return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
     def _run_one(self, cpu: int, index: int) -> TestRun:
+        check_open_between_runs(self._program.program, self._kernel)
         request = TestRequest(data=bytes(self._batch.packet(index)), repeat=1, wants_data=True)
         state = self._state
         try:

@@ -115,8 +115,8 @@ def make_image(
 def _compile(state: State, program: ProgramFacts, *, target: str, tier: str) -> NativeProgram:
     from ebpf.codegen.compiler import GENERIC_TARGETS, CompileError, Tier
     from ebpf.vm.jit.compiled import compile_program
-    from ebpf.vm.jit.module import ENTRY
     from ebpf.vm.jit.native import shapes_of
+    from ebpf.vm.jit.state import ENTRY
 
     with program.handle.borrow() as fd:
         loaded = state.handles.program(fd).program

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebpf.vm.jit.state import ENTRY
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
@@ -25,10 +26,9 @@ class CompiledProgram:
         from ctypes import CFUNCTYPE, PYFUNCTYPE, c_uint64
 
         from ebpf.codegen.executable import Executable
-        from ebpf.vm.jit.module import ENTRY as SYMBOL
 
         self._executable = Executable(code.code)
-        self.address = self._executable.address + code.symbols[SYMBOL]
+        self.address = self._executable.address + code.symbols[ENTRY]
         self.run: Callable[[ctypes.c_void_p], int] = PYFUNCTYPE(c_uint64)(self.address)
         self.run_released: Callable[[ctypes.c_void_p], int] = CFUNCTYPE(c_uint64)(self.address)
         self.is_long = False
@@ -68,11 +68,10 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
     """Compile a program for this process, or for another target. Raises CompileError."""
     from ebpf.codegen.compiler import compile_ir, host_target
     from ebpf.codegen.image import read_support
-    from ebpf.vm.jit.module import ENTRY as SYMBOL
     from ebpf.vm.jit.module import ModuleCompiler
 
     target = target or host_target()
     convention = "win64cc" if target.windows else ""
     module = ModuleCompiler(program, trusted=trusted, convention=convention)
     support = read_support() if module.has_lookups else None
-    return compile_ir(module.compile(), target=target, tier=tier, entries=[SYMBOL], support=support)
+    return compile_ir(module.compile(), target=target, tier=tier, entries=[ENTRY], support=support)

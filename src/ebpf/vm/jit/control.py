@@ -13,7 +13,7 @@ from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
-from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, WORD, member
+from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
 from ebpf.vm.native import Stop
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
 
 _RESULT = "{ i64, i64, i64 }"
-RAISED = 64
-"""What STATUS is while the host answers, and after it where an exception has to be raised."""
-REPLACED = 65
-"""What the host answers to a tail call whose program has run: its r0 is the function's."""
 _M64 = (1 << 64) - 1
 
 

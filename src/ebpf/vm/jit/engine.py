@@ -12,8 +12,8 @@ from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram
-from ebpf.vm.jit.control import REPLACED
 from ebpf.vm.jit.host import Host
+from ebpf.vm.jit.state import REPLACED
 from ebpf.vm.jit.tiers import Tiers, tiers_of
 from ebpf.vm.machine import Run
 from ebpf.vm.native import (

@@ -15,11 +15,10 @@ from ebpf.vm.jit.blocks import find_functions
 from ebpf.vm.jit.function import RESULT, FunctionCompiler
 from ebpf.vm.jit.liveness import find_liveness
 from ebpf.vm.jit.origins import Origins
-from ebpf.vm.jit.state import FRAME_SIZE, WORD, member
+from ebpf.vm.jit.state import ENTRY, FRAME_SIZE, WORD, member
 from ebpf.vm.native import NO_CALLER, Stop
 from ebpf.vm.program import Program
 
-ENTRY = "ebpf_entry"
 _DECLARATIONS = """
 declare i64 @llvm.usub.sat.i64(i64, i64)
 declare i16 @llvm.bswap.i16(i16)

@@ -13,6 +13,7 @@ from ebpf.codegen.image import read_support
 from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
 from ebpf.vm import interpreter, native
 from ebpf.vm.execution import HelperCall
+from ebpf.vm.jit import state
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
 from ebpf.vm.machine import Run
@@ -34,7 +35,7 @@ def interface(target: str) -> Interface:
 def _structures() -> bytes:
     """Return a hash of the layouts of support/*.h as Python knows them, and of the C that is inlined into programs."""
     found = hashlib.sha256(read_support())
-    for module in (native, storage):
+    for module in (native, storage, state):
         numbers = {name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
         # What is larger is an address of this process.
         found.update(repr(sorted((name, value) for name, value in numbers.items() if value < LANE_WORDS)).encode())
@@ -66,9 +67,7 @@ class AttachedCode(CompiledProgram):
     """Code of a program that an image had; `image` is the image's name. Stays mapped while this object lives."""
 
     def __init__(self, program: NativeProgram, image: str) -> None:
-        from ebpf.vm.jit.module import ENTRY as SYMBOL
-
-        super().__init__(FlatCode(program.code, {SYMBOL: program.entry}))
+        super().__init__(FlatCode(program.code, {state.ENTRY: program.entry}))
         self.image = image
 
 

@@ -9,6 +9,13 @@ from ebpf.vm import native
 CONTEXT: Final = "context"
 PACKET: Final = "packet"
 
+ENTRY: Final = "ebpf_entry"
+"""Name of the function that the host calls as it calls the interpreter."""
+RAISED: Final = 64
+"""What STATUS is while the host answers, and after it where an exception has to be raised."""
+REPLACED: Final = 65
+"""What the host answers to a tail call whose program has run: its r0 is the function's."""
+
 WORD: Final = 8
 REGION_DATA: Final = 8
 REGION_READ: Final = 16

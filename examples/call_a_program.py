@@ -1,0 +1,20 @@
+"""Run a program over many packets at once, and call it as a function."""
+
+from ebpf import CollectionSpec, Instructions, ProgramSpec, ProgramType
+
+FIRST_BYTE = """
+    r2 = *(u32 *)(r1 + 0)
+    r0 = *(u8 *)(r2 + 0)
+    exit
+"""
+
+spec = CollectionSpec()
+spec.programs["first"] = ProgramSpec("first", ProgramType.XDP, Instructions.from_asm(FIRST_BYTE), license="MIT")
+
+with spec.load() as collection:
+    program = collection.programs["first"]
+    result = program.run_many([bytes([n]) * 64 for n in range(10)])
+    print("verdicts", list(result.retvals))
+    if collection.runtime.name == "embedded":
+        call = program.function()
+        print("one more", call(bytearray(b"\x2a" + bytes(63))))
