@@ -36,6 +36,16 @@ static u64 value_address(const struct machine *m, const struct map *map, u64 ele
   return (m->r[1] ^ MAP_ADDRESS ^ VALUE_ADDRESS) + (value_number(element, map->cpus, cpu) << map->shift);
 }
 
+/* The address of the map that is element `element` of a map of maps. */
+static u64 inner_map(struct machine *m, const struct map *map, u64 element) {
+  if (element == NONE) return 0;
+  u64 inner = __atomic_load_n((const u64 *)value_at(map, element), __ATOMIC_ACQUIRE);
+  if (!inner) return 0;
+  for (u64 place = 1; place < m->value_places; place++)
+    if ((u64)m->values[place].map == inner) return MAP_ADDRESS | place << VALUE_PLACE_SHIFT;
+  return leave_to_host(m);
+}
+
 static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
   u64 element;
   switch (map->type) {
@@ -53,6 +63,10 @@ static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
     case MAP_LPM_TRIE:
       element = trie_element(map, key);
       break;
+    case MAP_ARRAY_OF_MAPS:
+      return inner_map(m, map, array_element(map->max_entries, key));
+    case MAP_HASH_OF_MAPS:
+      return inner_map(m, map, hash_element(map, key, map->key_size));
     default:
       return leave_to_host(m);
   }

@@ -15,6 +15,7 @@ from ebpf.vm.maps.nativehash import (
     NativePercpuHashMap,
 )
 from ebpf.vm.maps.nativelpm import NativeLpmTrieMap
+from ebpf.vm.maps.nativenested import NativeArrayOfMapsMap, NativeHashOfMapsMap
 from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
 from ebpf.vm.maps.nativering import NativeRingBufferMap
 
@@ -39,10 +40,17 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.RINGBUF: NativeRingBufferMap,
     MapType.BLOOM_FILTER: NativeBloomFilterMap,
 }
-"""The others are in Python storage."""
+"""Beside these and maps of maps, the others are in Python storage."""
 
 
 def native_kind(shape: MapShape, *, cpus: int) -> NativeKind | None:
     """Return the class of such a map, None where it has to be in Python storage."""
     kind = NATIVE.get(shape.type)
     return kind if kind is not None and kind.fits(shape, cpus=cpus) else None
+
+
+def native_nested_kind(shape: MapShape, *, cpus: int) -> type[NativeArrayOfMapsMap] | type[NativeHashOfMapsMap] | None:
+    """Return the class of such a map of maps, None where it has to be in Python storage."""
+    if shape.type is MapType.ARRAY_OF_MAPS:
+        return NativeArrayOfMapsMap
+    return NativeHashOfMapsMap if NativeHashOfMapsMap.fits(shape, cpus=cpus) else None
