@@ -1,4 +1,4 @@
-"""Longest-prefix-match trie in native storage (support/map_trie.c): what LpmTrieMap does, with nodes that native code finds.
+"""Longest-prefix-match trie in native storage (support/map_trie.c): LpmTrieMap with nodes that native code finds.
 
 What NativeHashMap says about elements that were deleted or replaced holds here, too.
 """

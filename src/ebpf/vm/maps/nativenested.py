@@ -1,7 +1,7 @@
 """Maps of maps that native code looks into: beside the objects of Python there is a table of where they are.
 
-What it holds are addresses of struct map, which programs never see. Native code compares them with the maps that the run
-can reach; what is not among those is the host's to answer, and so is an inner map in Python storage.
+What it holds are addresses of struct map, which programs never see. Native code compares them with the maps that the
+run can reach; what is not among those is the host's to answer, and so is an inner map in Python storage.
 """
 
 from __future__ import annotations
