@@ -3,6 +3,8 @@
 #include "lane.h"
 
 enum { CONTEXT_REGION = 1, PACKET_REGION = 2 };
+enum { CALL_RUN = 1 }; /* in `calls`: the interpreter; its address as such would need a relocation */
+enum { NOT_ASKED = 255 }; /* as `action`, which compiled code changes where it asks the host */
 
 static u32 room(u64 size, u64 bytes) { return size < bytes ? 0 : (u32)(size - bytes + 1); }
 
@@ -88,13 +90,28 @@ static u64 has_records(const struct machine *m) {
   return numbers;
 }
 
+/* The same after a run of compiled code that has asked for nothing: it changes little. */
+static void rewind_a_little(struct lane *lane) {
+  struct machine *m = &lane->machine;
+  m->r[0] = 0;
+  m->next = lane->regions + 1;
+  m->patience = lane->patience;
+}
+
 /* Run the program once; 0, or why the host has to go on. */
 static u64 run(struct lane *lane) {
   struct machine *m = &lane->machine;
-  rewind(lane);
+  if (lane->kept) {
+    rewind_a_little(lane);
+  } else {
+    rewind(lane);
+    if ((u64)lane->code->entry != m->calls[CALL_RUN]) m->action = NOT_ASKED;
+  }
   enter_epoch(lane);
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
+  lane->kept = !stop && m->action == NOT_ASKED;
+  if (lane->kept && !lane->records) return 0;
   while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !give_address(lane, stop)) {
     m->action = RESUME;
     stop = ebpf_run(m);

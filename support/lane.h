@@ -60,9 +60,11 @@ struct lane {
   u64 *epoch;   /* when the run began, for maps in native storage; 0 between runs */
   const u64 *now;
   u64 runs;     /* that there have been, for `epoch` */
+  u64 kept;     /* the last run left nearly everything as it was */
+  u64 records;  /* the program has rings: it may leave records behind */
   struct batch batch;
 };
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 21 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 23 + sizeof(struct batch), "lane");

@@ -32,11 +32,13 @@ from ebpf.vm.native import (
     FIRSTS,
     GIVEN,
     HOST,
+    KEPT,
     LANE_CODE,
     LANE_PATIENCE,
     LANE_WORDS,
     MAPS,
     NOW,
+    RECORDS,
     REFERENCE_WORDS,
     REGIONS,
     SLICE,
@@ -121,7 +123,8 @@ class Lane:
         words[LANE_CODE] = code.buffer_info()[0]
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
-        words[ANSWERED] = 0
+        words[ANSWERED] = words[KEPT] = 0
+        words[RECORDS] = bool(self.places.rings)
         words[CPU] = self.cpu
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]

@@ -12,6 +12,7 @@ from ebpf.vm import native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
+from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
@@ -20,17 +21,16 @@ from ebpf.vm.native import Stop
 if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
 
-_RESULT = "{ i64, i64, i64 }"
 _M64 = (1 << 64) - 1
 
 
 def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
     """Return the lines that make room on the stack, where the function uses it."""
-    number = f"getelementptr i8, ptr %m, i64 {member(native.NUMBERS)}"
+    yield f"%numbers = getelementptr i8, ptr %m, i64 {member(native.NUMBERS)}"
+    yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
     if not compiler.uses_frame:
-        yield f"%numbers = {number}"
-        yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
-        yield "store i64 0, ptr %number"
+        if compiler.function.calls or compiler.asks:
+            yield "store i64 0, ptr %number"
         return
     yield from library_call(compiler, "%r10", "ebpf_open_frame", "i64 %depth")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
@@ -59,12 +59,14 @@ def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     yield "leave:"
     yield f"%frame.p = getelementptr i8, ptr %m, i64 {member(native.FRAME_POINTER)}"
     yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr %frame.p"
+    if not compiler.uses_frame:
+        yield "store i64 0, ptr %number"
     yield "%open = add i64 %depth, 1"
     yield f"%depth.p = getelementptr i8, ptr %m, i64 {member(native.DEPTH)}"
     yield "store i64 %open, ptr %depth.p"
-    yield f"ret {_RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
     yield "raised:"
-    yield f"ret {_RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"
 
 
 def constant(compiler: FunctionCompiler, at: int) -> bool:
@@ -113,6 +115,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     name, writer = compiler.writer.name, compiler.writer
     open_, depth, size_place, action, status, host_place, host, ignored, answer = (name() for _ in range(9))
     answered = writer.label("answered")
+    compiler.asks = True
     ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
     if why is Stop.TAIL:
         ways.append(f"i64 {REPLACED}, label %{answered}")
@@ -212,8 +215,8 @@ def _return(compiler: FunctionCompiler, at: int) -> None:
 
 def _give_back(compiler: FunctionCompiler, result: str, fuel: str) -> None:
     writer = compiler.writer
-    first = writer.value(f"insertvalue {_RESULT} zeroinitializer, i64 {result}, 0")
-    writer.line(f"ret {_RESULT} {writer.value(f'insertvalue {_RESULT} {first}, i64 {fuel}, 1')}")
+    first = writer.value(f"insertvalue {RESULT} zeroinitializer, i64 {result}, 0")
+    writer.line(f"ret {RESULT} {writer.value(f'insertvalue {RESULT} {first}, i64 {fuel}, 1')}")
 
 
 def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
@@ -226,19 +229,19 @@ def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
     arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(1, 6))
     fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
     deeper = writer.value("add i64 %depth, 1")
-    result = writer.value(f"call fastcc {_RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
-    stop = writer.value(f"extractvalue {_RESULT} {result}, 2")
+    result = writer.value(f"call fastcc {RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
+    stop = writer.value(f"extractvalue {RESULT} {result}, 2")
     go_on, unwind = writer.label("go"), writer.label("unwind")
     well = writer.value(f"icmp eq i64 {stop}, 0")
     writer.line(f"br i1 {well}, label %{go_on}, label %{unwind}{RARE}")
-    writer.later([f"{unwind}:", *_save_frame(compiler, at, deeper), f"ret {_RESULT} {result}"])
+    writer.later([f"{unwind}:", *_save_frame(compiler, at, deeper), f"ret {RESULT} {result}"])
     writer.begin(go_on)
-    writer.values.fuel = writer.value(f"extractvalue {_RESULT} {result}, 1")
+    writer.values.fuel = writer.value(f"extractvalue {RESULT} {result}, 1")
     writer.values.spent = -1
     for register in range(1, 6):
         writer.values.registers.pop(register, None)
         writer.dirty.discard(register)
-    writer.write(0, writer.value(f"extractvalue {_RESULT} {result}, 0"))
+    writer.write(0, writer.value(f"extractvalue {RESULT} {result}, 0"))
     compiler.moved()
     return True
 

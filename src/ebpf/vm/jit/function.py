@@ -30,18 +30,21 @@ from ebpf.vm.flow import jump_target
 from ebpf.vm.jit import control, maps
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
+from ebpf.vm.jit.counted import Guard
+from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import Liveness
+from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
 from ebpf.vm.jit.origins import Origin, Region
 from ebpf.vm.jit.state import REGION_DATA, REGION_READ, REGION_WRITE, member
-from ebpf.vm.jit.writer import RARE, Values, Writer
+from ebpf.vm.jit.writer import LIKELY, RARE, Values, Writer
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
+    from ebpf.vm.jit.access import Access
     from ebpf.vm.jit.module import ModuleCompiler
     from ebpf.vm.maps import Map
 
-RESULT = "{ i64, i64, i64 }"
 _WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
 _VARIABLES = ("first", "data", "read", "write")
 
@@ -52,6 +55,38 @@ class Bounds:
 
     first: str
     data: str
+
+
+class Fast:
+    """The form of a counted loop without looks at the fuel, which follows from the counter.
+
+    `first` is the counter before the loop and `fuel_before` the fuel; `counter` is it when an iteration begins. `exits`
+    are the ways out: label → block, and instructions since then.
+    """
+
+    def __init__(self, loop: Loop, first: str, fuel_before: str) -> None:
+        self.loop = loop
+        self.first = first
+        self.fuel_before = fuel_before
+        self.counter = ""
+        self.exits: dict[str, tuple[int, int]] = {}
+
+    def fuel(self, writer: Writer) -> tuple[list[str], str]:
+        """Return the lines that compute the fuel when the iteration began, and its name."""
+        way, iterations, cost, fuel = (writer.name() for _ in range(4))
+        lines = [
+            f"{way} = sub i64 {self.counter}, {self.first}",
+            f"{iterations} = udiv exact i64 {way}, {self.loop.test.step}",
+            f"{cost} = mul i64 {iterations}, {self.loop.instructions}",
+            f"{fuel} = sub i64 {self.fuel_before}, {cost}",
+        ]
+        return lines, fuel
+
+    def exit(self, writer: Writer, target: int) -> str:
+        """Return the label of a way out."""
+        label = writer.label("out")
+        self.exits[label] = (target, writer.values.spent)
+        return label
 
 
 class FunctionCompiler:
@@ -70,16 +105,38 @@ class FunctionCompiler:
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
+        self.loops = find_loops(self.slots, function, self.origins.lookups, module.quiet)
+        self.covered: set[int] = set()
+        """Accesses that were compared with their region before the loop that is being written."""
+        self._fast: Fast | None = None
+        self._shared = {after for loop in self.loops.values() for after in self._exits(loop)}
+        """Blocks that both forms of a loop lead to."""
         self._needs: dict[str, None] = {}
         self._maps: set[int] = set()
         self._ends: dict[int, Values | None] = {}
         self._regions: set[Region] = set()
-        self._may_call = False
+        self.asks = False
+        """Whether it may ask the host for something; known once it is written."""
 
     def _names_frame(self, at: int) -> bool:
         from ebpf.vm.jit.liveness import used
 
         return bool(used(self.slots[at]) >> native.FRAME_POINTER & 1)
+
+    def _exits(self, loop: Loop) -> set[int]:
+        after = {after for start in loop.blocks for after in self.function.blocks[start].successors}
+        return after - set(loop.blocks)
+
+    def slots_of(self, loop: Loop) -> set[int]:
+        """Return the instructions of a loop."""
+        return {at for start in loop.blocks for at in self.function.blocks[start].slots}
+
+    def may_access(self, origin: Origin, access: Access) -> bool:
+        """Tell whether an origin is a map's value that programs may access like that."""
+        map_ = self.value_map(origin)
+        if map_ is None:
+            return False
+        return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
 
     # What instructions ask for.
 
@@ -190,14 +247,21 @@ class FunctionCompiler:
     def store_position(self, at: int, *, executed: int = 0) -> list[str]:
         """Return the lines that store the instruction and the fuel that is left before it; after it with `executed` 1."""
         fuel, at_place, fuel_place = (self.writer.name() for _ in range(3))
-        values = self.writer.values
+        lines, before = self._fuel()
         return [
-            f"{fuel} = sub i64 {values.fuel}, {values.spent + executed}",
+            *lines,
+            f"{fuel} = sub i64 {before}, {self.writer.values.spent + executed}",
             f"{at_place} = getelementptr i8, ptr %m, i64 {member(native.AT)}",
             f"store i64 {at}, ptr {at_place}",
             f"{fuel_place} = getelementptr i8, ptr %m, i64 {member(native.FUEL)}",
             f"store i64 {fuel}, ptr {fuel_place}",
         ]
+
+    def _fuel(self) -> tuple[list[str], str]:
+        """Return the lines that compute the fuel `spent` instructions ago, and its name."""
+        if self._fast is None:
+            return [], self.writer.values.fuel
+        return self._fast.fuel(self.writer)
 
     def slots_ahead(self, at: int, most: int) -> Iterator[int]:
         """Iterate over the instructions from `at` to the end of the block."""
@@ -218,6 +282,8 @@ class FunctionCompiler:
         """Return its lines."""
         writer = self.writer
         for start, block in self.function.blocks.items():
+            if start in self.loops:
+                self._write_fast(self.loops[start])
             self._begin(block)
             self._ends[start] = writer.values.copy() if self._body(block) else None
         head = [
@@ -232,17 +298,61 @@ class FunctionCompiler:
     def _begin(self, block: Block) -> None:
         """Go on with what the only predecessor left, or with the variables."""
         writer, self.block, self.index = self.writer, block, 0
-        writer.begin(f"b{block.start}")
+        writer.begin(f"b{block.start}{'.slow' if block.start in self.loops else ''}")
         writer.dirty = set()
-        only = block.predecessors[0] if len(block.predecessors) == 1 and block.start != self.function.entry else None
-        known = self._ends.get(only) if only is not None else None
+        known = self._ends.get(block.predecessors[0]) if self._inherits(block.start) else None
         if known is None:
-            writer.values = Values(registers={native.FRAME_POINTER: "%r10"} if self.uses_frame else {})
-            writer.values.fuel = writer.value("load i64, ptr %FUEL")
+            self._load_variables()
         else:
             writer.values = known.copy()
         if block.is_loop_header:
             control.refuel(self, block.start)
+
+    def _inherits(self, start: int) -> bool:
+        """Tell whether a block is reached in one way only, and goes on with the values there."""
+        single = len(self.function.blocks[start].predecessors) == 1
+        return single and start != self.function.entry and start not in self._shared
+
+    def _load_variables(self) -> None:
+        self.writer.values = Values(registers={native.FRAME_POINTER: "%r10"} if self.uses_frame else {})
+        self.writer.values.fuel = self.writer.value("load i64, ptr %FUEL")
+
+    def _write_fast(self, loop: Loop) -> None:
+        """Write the comparison before a counted loop, and the form of the loop for when it holds."""
+        writer = self.writer
+        writer.begin(f"b{loop.header}")
+        self._load_variables()
+        guard = Guard(self, loop)
+        holds = guard.write()
+        fast = Fast(loop, writer.read(loop.test.counter), writer.values.fuel)
+        writer.line(f"br i1 {holds}, label %b{loop.header}.fast, label %b{loop.header}.slow{LIKELY}")
+        self._fast, self.covered = fast, guard.covered
+        for start in loop.blocks:
+            self.block, self.index = self.function.blocks[start], 0
+            writer.begin(f"b{start}.fast")
+            writer.dirty = set()
+            if start == loop.header:
+                self._load_variables()
+                fast.counter = writer.read(loop.test.counter)
+            if not self._body(self.block):
+                break
+        for stub, (target, spent) in fast.exits.items():
+            writer.begin(stub)
+            writer.values.spent = spent
+            lines, fuel = self._fuel()
+            writer.lines += lines
+            writer.line(f"store i64 {writer.value(f'sub i64 {fuel}, {spent}')}, ptr %FUEL")
+            writer.line(f"br label %b{target}")
+        self._fast, self.covered = None, set()
+
+    def _label(self, block: Block, after: int) -> str:
+        """Return the label of the block after one."""
+        if self._fast is not None:
+            if after in self._fast.loop.blocks:
+                return f"b{after}.fast"
+            return self._fast.exit(self.writer, after)
+        loop = self.loops.get(after)
+        return f"b{after}.slow" if loop is not None and block.start in loop.blocks else f"b{after}"
 
     def _body(self, block: Block) -> bool:
         """Write a block; False where it ends before its last instruction does."""
@@ -275,16 +385,15 @@ class FunctionCompiler:
         live = 0
         for after in block.successors:
             live |= self.liveness.before[after]
-        inherits = all(len(self.function.blocks[after].predecessors) == 1 for after in block.successors)
-        if not inherits or self.function.entry in block.successors:
+        if self._fast is None and not all(map(self._inherits, block.successors)):
             writer.flush_fuel()
         if target is None or slot.opcode in (GOTO, GOTOL) or len(block.successors) == 1:
             writer.flush(live)
-            writer.line(f"br label %b{block.successors[0]}")
+            writer.line(f"br label %{self._label(block, block.successors[0])}")
             return
         holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot)
         writer.flush(live)
-        writer.line(f"br i1 {holds}, label %b{target}, label %b{at + 1}")
+        writer.line(f"br i1 {holds}, label %{self._label(block, target)}, label %{self._label(block, at + 1)}")
 
     def _prologue(self) -> Iterator[str]:
         yield from (f"%R{register} = alloca i64" for register in range(10))

@@ -6,7 +6,6 @@ interpreter goes on from the first of them, so that what it stores and where it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.asm.opcodes import (
@@ -15,9 +14,7 @@ from ebpf.asm.opcodes import (
     BPF_ATOMIC,
     BPF_CMPXCHG,
     BPF_FETCH,
-    BPF_LDX,
     BPF_LOAD_ACQ,
-    BPF_MEM,
     BPF_MEMSX,
     BPF_MOV,
     BPF_ST,
@@ -30,16 +27,15 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.access import CHANGES, Access, access_of
 from ebpf.vm.jit.control import library_call
 from ebpf.vm.jit.liveness import defined
 from ebpf.vm.jit.origins import NOTHING, Origin, Region
 from ebpf.vm.program import Slot
-from ebpf.vm.steps import SIZES
 
 if TYPE_CHECKING:
-    from ebpf.vm.jit.writer import Place
-    from ebpf.vm.maps import Map
     from ebpf.vm.jit.function import FunctionCompiler
+    from ebpf.vm.jit.writer import Place
 
 _WINDOW = 64
 """How many instructions ahead are looked at for accesses that can share a check."""
@@ -47,38 +43,6 @@ _TAGS = {
     Region.STACK: "!2", Region.PACKET: "!3", Region.CONTEXT: "!4", Region.DATA: "!5", Region.ELEMENT: "!5",
 }  # fmt: skip
 _ANY_MEMORY = "!1"
-_CHANGES = {0x00: "add", 0x40: "or", 0x50: "and", 0xA0: "xor", 0xE0: "xchg"}
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """One access: the register with the address, bytes from there, what is done."""
-
-    base: int
-    offset: int
-    size: int
-    reads: bool
-    writes: bool
-
-
-def access_of(slot: Slot) -> Access | None:
-    """Return what a load or store accesses; None for another instruction, and for those that the host carries out."""
-    kind, mode, size = slot.opcode & 7, slot.opcode & 0xE0, SIZES[slot.opcode & 0x18]
-    if kind == BPF_LDX and (mode == BPF_MEM or (mode == BPF_MEMSX and size < 8)):
-        return Access(slot.src, slot.off, size, True, False)
-    if kind in (BPF_ST, BPF_STX) and mode == BPF_MEM:
-        return Access(slot.dst, slot.off, size, False, True)
-    if kind != BPF_STX or mode != BPF_ATOMIC:
-        return None
-    if slot.imm == BPF_LOAD_ACQ:
-        return Access(slot.src, slot.off, size, True, False)
-    if slot.imm == BPF_STORE_REL:
-        return Access(slot.dst, slot.off, size, False, True)
-    known = slot.imm == BPF_CMPXCHG or slot.imm & ~BPF_FETCH in _CHANGES
-    exchange_without_result = slot.imm & ~BPF_FETCH == 0xE0 and not slot.imm & BPF_FETCH
-    if size < 4 or not known or exchange_without_result:
-        return None
-    return Access(slot.dst, slot.off, size, True, True)
 
 
 def memory(compiler: FunctionCompiler, at: int) -> bool:
@@ -138,7 +102,7 @@ def _atomic(compiler: FunctionCompiler, slot: Slot, access: Access, host: str) -
         pair = writer.value(f"cmpxchg ptr {host}, {kind} {expected}, {kind} {operand} seq_cst seq_cst, {alignment}")
         writer.write(0, writer.value(f"extractvalue {{ {kind}, i1 }} {pair}, 0"), bits)
     else:
-        change = _CHANGES[slot.imm & ~BPF_FETCH]
+        change = CHANGES[slot.imm & ~BPF_FETCH]
         old = writer.value(f"atomicrmw {change} ptr {host}, {kind} {operand} seq_cst, {alignment}")
         if slot.imm & BPF_FETCH:
             writer.write(slot.src, old, bits)
@@ -151,8 +115,7 @@ def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin)
         return proven
     if origin.region in (Region.STACK, Region.PACKET) or (origin.region is Region.CONTEXT and compiler.has_context):
         return _bounded(compiler, at, access, origin)
-    map_ = compiler.value_map(origin)
-    if map_ is not None and _allows(map_, access):
+    if compiler.may_access(origin, access):
         return _bounded(compiler, at, access, origin)
     writer = compiler.writer
     address = writer.add(writer.read(access.base), access.offset)
@@ -174,14 +137,9 @@ def _proven(compiler: FunctionCompiler, access: Access, origin: Origin) -> str |
     if origin.region is Region.CONTEXT and inside and not access.writes:
         return compiler.pointer(compiler.region(origin).data, offset)
     map_ = compiler.value_map(origin)
-    if map_ is not None and 0 <= offset <= map_.value_size - access.size and _allows(map_, access):
+    if map_ is not None and 0 <= offset <= map_.value_size - access.size and compiler.may_access(origin, access):
         return compiler.pointer(compiler.map_values(origin.which), offset)
     return None
-
-
-def _allows(map_: Map, access: Access) -> bool:
-    """Tell whether programs may do that to values of a map."""
-    return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
 
 
 def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin) -> str:
@@ -198,7 +156,11 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
     for write in ways:
         known = values.proven.get((root, place, write))
-        if compiler.trusted or (known is not None and known[0] <= start and start + access.size <= known[1]):
+        if (
+            compiler.trusted
+            or at in compiler.covered
+            or (known is not None and known[0] <= start and start + access.size <= known[1])
+        ):
             continue
         low, high = _extent(compiler, at, root, place, write=write)
         values.proven[root, place, write] = (low, high)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Protocol
 from ebpf.vm.jit.compiled import CompiledProgram, cached_code
 
 if TYPE_CHECKING:
-    from ebpf.codegen.compiler import Tier
     from ebpf.vm.program import Program
 
 log = logging.getLogger("ebpf")

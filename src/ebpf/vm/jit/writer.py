@@ -10,6 +10,8 @@ from ebpf.vm.jit.origins import Region
 
 RARE = ", !prof !0"
 """The first of two ways is taken almost always."""
+LIKELY = ", !prof !6"
+"""The first of two ways is taken mostly."""
 
 
 Place: TypeAlias = tuple[Region, int]

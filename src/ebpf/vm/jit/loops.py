@@ -1,0 +1,257 @@
+"""Loops whose number of iterations is known before they begin, and what they access.
+
+A loop that is one way through its blocks, with a register that changes by a constant and an exit that compares it with
+something constant, is written twice: for the usual case without looks at the fuel and without the checks that one
+comparison before the loop replaces, and with all of them for every other case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ebpf.asm.opcodes import (
+    BPF_ADD,
+    BPF_ALU,
+    BPF_ALU64,
+    BPF_JMP32,
+    BPF_K,
+    BPF_MOV,
+    BPF_SUB,
+    BPF_X,
+    CALL,
+    CALLX,
+    GOTO,
+    GOTOL,
+    LDIMM64,
+    MAY_GOTO,
+)
+from ebpf.vm.flow import jump_target
+from ebpf.vm.jit.access import Access, access_of
+from ebpf.vm.jit.blocks import Block, Function
+from ebpf.vm.jit.liveness import defined
+from ebpf.vm.program import Slot
+
+_LSH = 0x60
+_SMALL = 1 << 31
+_STAYS = {0x50: "ne", 0xA0: "ult", 0xB0: "ule", 0xC0: "slt", 0xD0: "sle"}
+"""Jump that stays in a loop which counts up → what the register is to the bound while it stays."""
+_OPPOSITE = {
+    0x10: 0x50,
+    0x20: 0xB0,
+    0x30: 0xA0,
+    0x50: 0x10,
+    0x60: 0xD0,
+    0x70: 0xC0,
+    0xA0: 0x30,
+    0xB0: 0x20,
+    0xC0: 0x70,
+    0xD0: 0x60,
+}
+"""Jump → the one that goes where the other does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A sum: of registers as they are when the iteration begins, each times a number, and a constant."""
+
+    terms: tuple[tuple[int, int], ...]
+    constant: int = 0
+
+    def plus(self, other: Linear, times: int = 1) -> Linear:
+        """Return this + other × times."""
+        terms = dict(self.terms)
+        for register, factor in other.terms:
+            terms[register] = terms.get(register, 0) + factor * times
+        kept = tuple(sorted((register, factor) for register, factor in terms.items() if factor))
+        return Linear(kept, self.constant + other.constant * times)
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """The exit that bounds the loop: it goes on while `counter` + `offset` is `relation` to `bound`.
+
+    `counter` is a register that changes by `step` > 0 in each iteration, `bound` a sum of registers that do not change.
+    `narrow`: only the lower halves are compared. `place` is that of its block in the loop.
+    """
+
+    counter: int
+    step: int
+    offset: int
+    relation: str
+    bound: Linear
+    narrow: bool
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """An access of the loop: where it is, the sum that its address is, and whether the test is behind it by then."""
+
+    at: int
+    access: Access
+    address: Linear
+    tested: bool
+
+
+@dataclass(slots=True)
+class Loop:
+    """A loop: its blocks' first slots, the header's first. `steps` are what the registers change by in an iteration."""
+
+    blocks: list[int]
+    instructions: int
+    test: Test
+    steps: dict[int, int]
+    reaches: list[Reach] = field(default_factory=list)
+
+    @property
+    def header(self) -> int:
+        return self.blocks[0]
+
+    def slope(self, sum_: Linear) -> int:
+        """Return by how much a sum changes from one iteration to the next."""
+        return sum(factor * self.steps.get(register, 0) for register, factor in sum_.terms)
+
+
+def find_loops(
+    slots: Sequence[Slot], function: Function, lookups: Mapping[int, object], quiet: Mapping[int, bool]
+) -> dict[int, Loop]:
+    """Return such loops by header. `lookups` are the calls that are part of the code; `quiet` the constants, by slot,
+    that never ask the host."""
+    found = {}
+    for block in function.blocks.values():
+        if block.is_loop_header and block.start != function.entry:
+            chain = _chain(function, block)
+            loop = _Walk(slots, chain, lookups, quiet).loop() if chain else None
+            if loop is not None:
+                found[loop.header] = loop
+    return found
+
+
+def _chain(function: Function, header: Block) -> list[Block]:
+    """Return the blocks of a loop that has one way through it, else nothing."""
+    order = {start: place for place, start in enumerate(function.blocks)}
+    latches = [start for start in header.predecessors if order[start] >= order[header.start]]
+    if len(latches) != 1 or len(latches) == len(header.predecessors):
+        return []
+    chain = [function.blocks[latches[0]]]
+    while chain[-1] is not header:
+        block = chain[-1]
+        if len(block.predecessors) != 1 or block.start == function.entry or len(chain) > len(order):
+            return []
+        chain.append(function.blocks[block.predecessors[0]])
+    chain.reverse()
+    members = {block.start for block in chain}
+    ways = [sum(after in members for after in block.successors) for block in chain]
+    return chain if all(count == 1 for count in ways) else []
+
+
+class _Walk:
+    """One iteration with sums in the registers."""
+
+    def __init__(
+        self, slots: Sequence[Slot], chain: list[Block], lookups: Mapping[int, object], quiet: Mapping[int, bool]
+    ) -> None:
+        self._slots = slots
+        self._chain = chain
+        self._lookups = lookups
+        self._quiet = quiet
+        self._sums: dict[int, Linear] = {register: Linear(((register, 1),)) for register in range(11)}
+        self._narrow: set[int] = set()
+        """Registers that 32-bit additions change: the sums hold while they are small."""
+        self._reaches: list[tuple[int, Access, Linear, int]] = []
+        self._exits: list[tuple[int, int, Linear, Linear, bool]] = []
+
+    def loop(self) -> Loop | None:
+        """Return the loop if it is one that is counted."""
+        for place, block in enumerate(self._chain):
+            for at in block.slots:
+                if not self._step(self._slots[at], at, place):
+                    return None
+            self._exit(block, place)
+        steps = {}
+        for register in range(11):
+            end = self._sums.get(register)
+            if end is not None and end.terms == ((register, 1),):
+                steps[register] = end.constant
+        test = self._test(steps)
+        if test is None or (self._narrow - {test.counter}):
+            return None
+        loop = Loop([block.start for block in self._chain], sum(len(block.slots) for block in self._chain), test, steps)
+        for at, access, address, place in self._reaches:
+            if all(register in steps for register, _ in address.terms):
+                loop.reaches.append(Reach(at, access, address, place > test.place))
+        return loop
+
+    def _step(self, slot: Slot, at: int, place: int) -> bool:
+        """Follow one instruction; False where the loop may ask the host, or is none that is counted."""
+        if slot.opcode in (CALL, CALLX):
+            if at not in self._lookups:
+                return False
+            self._sums.pop(0, None)
+            return True
+        if slot.opcode == MAY_GOTO or (slot.opcode == LDIMM64 and not self._quiet.get(at, True)):
+            return False
+        access = access_of(slot)
+        if access is not None and access.base in self._sums:
+            address = self._sums[access.base].plus(Linear((), access.offset))
+            self._reaches.append((at, access, address, place))
+        result = self._arithmetic(slot)
+        for register in range(11):
+            if defined(slot) >> register & 1:
+                self._sums.pop(register, None)
+        if result is not None:
+            self._sums[slot.dst] = result
+        return True
+
+    def _arithmetic(self, slot: Slot) -> Linear | None:
+        kind, operation = slot.opcode & 7, slot.opcode & 0xF0
+        if kind not in (BPF_ALU, BPF_ALU64):
+            return None
+        before, constant = self._sums.get(slot.dst), slot.opcode & BPF_X == BPF_K
+        if kind == BPF_ALU:
+            if operation in (BPF_ADD, BPF_SUB) and constant and before is not None:
+                self._narrow.add(slot.dst)
+                return before.plus(Linear((), slot.imm if operation == BPF_ADD else -slot.imm))
+            return Linear((), slot.imm) if operation == BPF_MOV and constant and slot.imm >= 0 else None
+        other = Linear((), slot.imm) if constant else self._sums.get(slot.src)
+        if other is None or (operation == BPF_MOV and slot.off):
+            return None
+        if operation == BPF_MOV:
+            return other
+        if before is None:
+            return None
+        if operation in (BPF_ADD, BPF_SUB):
+            return before.plus(other, 1 if operation == BPF_ADD else -1)
+        if operation == _LSH and constant and 0 <= slot.imm < 16:
+            return Linear(()).plus(before, 1 << slot.imm)
+        return None
+
+    def _exit(self, block: Block, place: int) -> None:
+        """Note the comparison at the end of a block, as that which stays in the loop."""
+        at = block.slots[-1]
+        slot = self._slots[at]
+        target = jump_target(slot, at)
+        if target is None or slot.opcode in (GOTO, GOTOL) or len(block.successors) != 2:
+            return
+        operation = slot.opcode & 0xF0
+        members = {other.start for other in self._chain}
+        stays = operation if target in members else _OPPOSITE.get(operation, 0)
+        a = self._sums.get(slot.dst)
+        b = Linear((), slot.imm) if slot.opcode & BPF_X == BPF_K else self._sums.get(slot.src)
+        if a is not None and b is not None and stays in _STAYS:
+            self._exits.append((stays, place, a, b, slot.opcode & 7 == BPF_JMP32))
+
+    def _test(self, steps: Mapping[int, int]) -> Test | None:
+        """Return the exit that bounds the loop; one with a constant bound if there is any."""
+        found = []
+        for stays, place, a, b, narrow in self._exits:
+            counters = [register for register, factor in a.terms if factor == 1 and steps.get(register, 0) > 0]
+            fixed = all(steps.get(register) == 0 for register, _ in b.terms)
+            if len(a.terms) != 1 or len(counters) != 1 or not fixed:
+                continue
+            narrow = narrow or counters[0] in self._narrow
+            if narrow and (b.terms or not 0 <= b.constant < _SMALL):
+                continue
+            found.append(Test(counters[0], steps[counters[0]], a.constant, _STAYS[stays], b, narrow, place))
+        return min(found, key=lambda test: len(test.bound.terms), default=None)
