@@ -31,7 +31,7 @@ from ebpf.vm.jit import control, maps
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
 from ebpf.vm.jit.counted import Guard
-from ebpf.vm.jit.entry import RESULT
+from ebpf.vm.jit.entry import LEAVE, RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
@@ -217,14 +217,22 @@ class FunctionCompiler:
     def leave_to_interpreter(self, at: int) -> str:
         """Write the rare path that stores the state before instruction `at`; return its label."""
         writer, label = self.writer, self.writer.label("leave")
-        live = self.liveness.before[at]
-        lines = [f"{label}:"]
+        live, registers = self.liveness.before[at], self.writer.values.registers
+        lines, given = [f"{label}:"], []
         for register in range(10):
-            if live >> register & 1:
-                lines += self._store_register(register)
-        lines += self.store_position(at)
-        lines.append("br label %leave")
-        writer.later(lines)
+            value = registers.get(register) if live >> register & 1 else "poison"
+            if value is None:
+                value = writer.name()
+                lines.append(f"{value} = load i64, ptr %R{register}")
+            given.append(f"i64 {value}")
+        fuel_lines, before = self._fuel()
+        fuel = writer.name()
+        lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
+        frame = "%r10" if self.uses_frame else "0"
+        lines.append(
+            f"call coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
+        )
+        writer.later([*lines, "br label %leave"])
         return label
 
     def _store_register(self, register: int) -> list[str]:
