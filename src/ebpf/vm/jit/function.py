@@ -103,7 +103,7 @@ class FunctionCompiler:
         self.has_context = module.has_context
         self.context_size = module.context_size
         self.liveness: Liveness = module.liveness[function.entry]
-        self.writer = Writer()
+        self.writer: Writer = Writer()
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
@@ -140,6 +140,13 @@ class FunctionCompiler:
         if map_ is None:
             return False
         return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
+
+    def is_verified(self, at: int, access: Access, origin: Origin) -> bool:
+        """Tell whether the program has compared the packet's end with what it accesses before it gets here."""
+        if origin.region is not Region.PACKET or origin.exact is None or origin.exact + access.offset < 0:
+            return False
+        end = origin.exact + access.offset + access.size
+        return end <= self.origins.verified[at] and (not access.writes or self.module.packet_writable)
 
     # What instructions ask for.
 
