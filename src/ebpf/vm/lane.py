@@ -115,6 +115,7 @@ class Lane:
     def clear(self) -> None:
         """Make the lane ready for its next run, whatever is left of the last one."""
         words, code = self.words, self.code
+        self.places = places_of(self.program)  # maps in maps of maps may be others now
         self.state.clear()
         code[CODE_WORDS:] = self._refs
         self.state.reach(self.places)

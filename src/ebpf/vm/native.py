@@ -29,8 +29,8 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
-RECORDS, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
-MACHINE_WORDS = RECORDS + RECORD_WORDS * MAX_RECORDS
+RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
+MACHINE_WORDS = RESERVED + RECORD_WORDS * MAX_RECORDS
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -197,13 +197,13 @@ class NativeState:
         at = (number & self.words[MASK]) * REGION_WORDS
         self.table[at : at + REGION_WORDS] = _NO_REGION
         self.words[LIVE] -= 1
-        numbers = self.words[RECORDS:MACHINE_WORDS:RECORD_WORDS]
+        numbers = self.words[RESERVED:MACHINE_WORDS:RECORD_WORDS]
         if number in numbers:
-            self.words[RECORDS + numbers.index(number) * RECORD_WORDS] = 0
+            self.words[RESERVED + numbers.index(number) * RECORD_WORDS] = 0
 
     def records(self) -> dict[int, tuple[int, int, int]]:
         """Return the records that native code has reserved: region number → address of struct map, position, size."""
-        words = self.words[RECORDS:MACHINE_WORDS]
+        words = self.words[RESERVED:MACHINE_WORDS]
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 
