@@ -97,16 +97,17 @@ BOUNDS = {
         f: bad: *(u32 *)(r2 + 0) = 1; {EXIT}""",
     "inner map as memory": f"{_find('outer', 0)}; bad: r0 = *(u32 *)(r6 + 0); exit; out: {EXIT}",
 }
-# The first run leaves an address in a map, the second one finds it: it means nothing there.
+# The first run leaves an address in a map, the second one finds it. That of a value in native storage is the same in
+# all runs, but leads nowhere else than to that value; all others mean nothing there.
 NEXT_RUN = {
-    "value of the run before": f"""
+    "value of the run before, behind the end": f"""
         r7 = map[out][0] ll; r6 = *(u64 *)(r7 + 0); if r6 != 0 goto second
         {_find("hash", 1)}; {_find("hash", 2, "r8")}; *(u64 *)(r7 + 0) = r8; {EXIT}
-        second: *(u64 *)(r7 + 0) = 0; bad: r0 = *(u32 *)(r6 + 0); out: {EXIT}""",
-    "deleted value of the run before": f"""
+        second: *(u64 *)(r7 + 0) = 0; bad: r0 = *(u32 *)(r6 + 16); out: {EXIT}""",
+    "deleted value of the run before, before the start": f"""
         r7 = map[out][0] ll; r6 = *(u64 *)(r7 + 0); if r6 != 0 goto second
         {_find("hash", 1)}; {_find("hash", 2, "r8")}; *(u64 *)(r7 + 0) = r8; {_delete("hash", 2)}; {EXIT}
-        second: *(u64 *)(r7 + 0) = 0; bad: *(u32 *)(r6 + 0) = 1; out: {EXIT}""",
+        second: *(u64 *)(r7 + 0) = 0; bad: *(u32 *)(r6 - 4) = 1; out: {EXIT}""",
     "record of the run before": f"""
         r7 = map[out][0] ll; r6 = *(u64 *)(r7 + 0); if r6 != 0 goto second
         r1 = map[ring] ll; r2 = 16; r3 = 0; call bpf_ringbuf_reserve; if r0 == 0 goto out
