@@ -57,7 +57,8 @@ def run(effort: Effort) -> Section:
         except NotSupportedError as error:
             missing["native image, firewall.o"] = str(error)
         for kind, path in paths.items():
-            child(kind, path, "auto", cache=Path(directory) / "first")  # Python compiles modules now, and not later
+            if path.exists():
+                child(kind, path, "auto", cache=Path(directory) / "first")  # Python compiles modules now, and not later
         for _ in range(effort.rounds * _STARTS):
             for start in (one for one in STARTS if one.name not in missing):
                 try:

@@ -3,7 +3,7 @@
 #include "machine.h"
 
 /* Values of maps are read and written by other threads meanwhile, so words are copied whole where both sides are aligned. */
-static inline void copy(u8 *to, const u8 *from, u64 size) {
+static inline __attribute__((noinline)) void copy(u8 *to, const u8 *from, u64 size) {
   if (to == from) return;
   for (; size >= 8; size -= 8, to += 8, from += 8) {
     u64 word;

@@ -36,6 +36,16 @@ static u64 value_address(const struct machine *m, const struct map *map, u64 ele
   return (m->r[1] ^ MAP_ADDRESS ^ VALUE_ADDRESS) + (value_number(element, map->cpus, cpu) << map->shift);
 }
 
+/* The address of the map that is element `element` of a map of maps. */
+static u64 inner_map(struct machine *m, const struct map *map, u64 element) {
+  if (element == NONE) return 0;
+  u64 inner = __atomic_load_n((const u64 *)value_at(map, element), __ATOMIC_ACQUIRE);
+  if (!inner) return 0;
+  for (u64 place = 1; place < m->value_places; place++)
+    if ((u64)m->values[place].map == inner) return MAP_ADDRESS | place << VALUE_PLACE_SHIFT;
+  return leave_to_host(m);
+}
+
 static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
   u64 element;
   switch (map->type) {
@@ -50,6 +60,13 @@ static u64 lookup(struct machine *m, struct map *map, const u8 *key, u64 cpu) {
       element = hash_element(map, key, map->key_size);
       if (element != NONE && map->parts && !note_lookup(map, element)) return leave_to_host(m);
       break;
+    case MAP_LPM_TRIE:
+      element = trie_element(map, key);
+      break;
+    case MAP_ARRAY_OF_MAPS:
+      return inner_map(m, map, array_element(map->max_entries, key));
+    case MAP_HASH_OF_MAPS:
+      return inner_map(m, map, hash_element(map, key, map->key_size));
     default:
       return leave_to_host(m);
   }
@@ -91,6 +108,8 @@ static u64 update_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
       return answer(m, ebpf_hash_update(map, key, value, flags, m->cpu, 0));
+    case MAP_LPM_TRIE:
+      return answer(m, ebpf_trie_update(map, key, value, flags, 0));
     default:
       return leave_to_host(m);
   }
@@ -104,6 +123,8 @@ static u64 delete_element(struct machine *m, struct map *map, const u8 *key) {
     case MAP_LRU_HASH:
     case MAP_LRU_PERCPU_HASH:
       return answer(m, delete(map, key, 0, map->accounted));
+    case MAP_LPM_TRIE:
+      return answer(m, delete_prefix(map, key, map->accounted));
     default:
       return leave_to_host(m);
   }
@@ -122,10 +143,16 @@ static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
   return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
 }
 
+static u64 bloom(struct machine *m, u64 number, struct map *map, const u8 *value) {
+  if (number == HELPER_PEEK) return (u64)ebpf_bloom_peek(map, value);
+  return number == HELPER_PUSH && !m->r[3] ? (u64)ebpf_bloom_push(map, value) : leave_to_host(m);
+}
+
 static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
   u8 *value = promised(m, m->r[2], map->value_size, number == HELPER_PUSH ? READABLE : WRITABLE);
-  if (!value || (map->type != MAP_QUEUE && map->type != MAP_STACK)) return leave_to_host(m);
-  if (number != HELPER_PEEK && !(map->access & WRITABLE)) return leave_to_host(m);
+  if (!value || (number != HELPER_PEEK && !(map->access & WRITABLE))) return leave_to_host(m);
+  if (map->type == MAP_BLOOM_FILTER) return bloom(m, number, map, value);
+  if (map->type != MAP_QUEUE && map->type != MAP_STACK) return leave_to_host(m);
   if (number == HELPER_PUSH) return answer(m, ebpf_queue_push(map, value, m->r[3]));
   s64 result = ebpf_queue_next(map, value, number == HELPER_POP);
   if (result == -E_NOENT) clear(value, map->value_size);

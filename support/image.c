@@ -1,7 +1,9 @@
 /* The image of the support library, as one translation unit. `ebpf_layout` is what the host compares before it runs it. */
 #include "decode.c"
 #include "map_hash.c"
+#include "map_trie.c"
 #include "map_queue.c"
+#include "map_bloom.c"
 #include "map_ring.c"
 #include "helpers.c"
 #include "interp.c"

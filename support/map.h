@@ -16,9 +16,13 @@ enum map_type {
   MAP_PERCPU_ARRAY = 6,
   MAP_LRU_HASH = 9,
   MAP_LRU_PERCPU_HASH = 10,
+  MAP_LPM_TRIE = 11,
+  MAP_ARRAY_OF_MAPS = 12,
+  MAP_HASH_OF_MAPS = 13,
   MAP_QUEUE = 22,
   MAP_STACK = 23,
-  MAP_RINGBUF = 27
+  MAP_RINGBUF = 27,
+  MAP_BLOOM_FILTER = 30
 };
 
 /* An element of a hash table. `next` is the number of the next one in its bucket, 0 at the end. */
@@ -61,7 +65,7 @@ struct map {
   /* Hash tables. Elements are numbered from 1. */
   u8 *nodes;
   u64 node_stride;
-  u32 *buckets;
+  u32 *buckets; /* of a trie: the number of its root */
   u64 bucket_mask;
   u64 capacity; /* elements that there is memory for */
   u64 fresh;    /* elements that have been used at some time */

@@ -4,6 +4,10 @@
 
 #define ALL_CPUS NONE
 
+static __attribute__((noinline)) u64 find(const struct map *map, const u8 *key) {
+  return hash_element(map, key, map->key_size);
+}
+
 static u64 is_per_cpu(const struct map *map) {
   return map->type == MAP_PERCPU_HASH || map->type == MAP_LRU_PERCPU_HASH;
 }
@@ -86,7 +90,7 @@ static s64 insert(struct map *map, const u8 *key, const u8 *value, u64 cpu, u64 
 
 static s64 update(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 cpu, u64 paid) {
   u64 how = flags & ~(u64)F_LOCK, locked = flags & F_LOCK;
-  u64 old = hash_element(map, key, map->key_size);
+  u64 old = find(map, key);
   if (how > F_EXIST || (locked && map->lock_offset == NONE)) return -E_INVAL;
   if (old != NONE && how == F_NOEXIST) return -E_EXIST;
   if (old == NONE) return how == F_EXIST ? -E_NOENT : insert(map, key, value, cpu, paid);
@@ -117,7 +121,7 @@ static void export(const struct map *map, u64 element, u8 *value) {
 /* Delete an element; `value` gets what it was, unless it is 0. The host takes the memory back, unless `credit` is 1. */
 static s64 delete(struct map *map, const u8 *key, u8 *value, u64 credit) {
   if (!take_lock(&map->lock)) return BUSY;
-  u64 element = hash_element(map, key, map->key_size);
+  u64 element = find(map, key);
   if (element != NONE) {
     if (value) export(map, element, value);
     remove(map, element);
@@ -142,7 +146,7 @@ ENTRY s64 ebpf_take_credit(struct map *map) {
 /* Copy a value out. It is no use of the element. */
 ENTRY s64 ebpf_hash_read(struct map *map, const u8 *key, u8 *value) {
   if (!take_lock(&map->lock)) return BUSY;
-  u64 element = hash_element(map, key, map->key_size);
+  u64 element = find(map, key);
   if (element != NONE) export(map, element, value);
   free_lock(&map->lock);
   return element == NONE ? -E_NOENT : 0;
@@ -151,7 +155,7 @@ ENTRY s64 ebpf_hash_read(struct map *map, const u8 *key, u8 *value) {
 /* Return the number of an element; `use` says that a program looks it up. */
 ENTRY s64 ebpf_hash_find(struct map *map, const u8 *key, u64 use) {
   if (!take_lock(&map->lock)) return BUSY;
-  u64 element = hash_element(map, key, map->key_size);
+  u64 element = find(map, key);
   if (element != NONE && use && map->parts) use_again(map, node_of(map, element)->slot);
   free_lock(&map->lock);
   return element == NONE ? -E_NOENT : (s64)element;
@@ -160,7 +164,7 @@ ENTRY s64 ebpf_hash_find(struct map *map, const u8 *key, u64 use) {
 /* Copy the key of the element after the one with `key` (0 or unknown: the first) to `next`. */
 ENTRY s64 ebpf_hash_next(struct map *map, const u8 *key, u8 *next) {
   if (!take_lock(&map->lock)) return BUSY;
-  u64 element = key ? hash_element(map, key, map->key_size) : NONE;
+  u64 element = key ? find(map, key) : NONE;
   u64 slot = slot_from(map, element == NONE ? 0 : node_of(map, element)->slot + 1);
   if (slot != NONE) copy(next, node_of(map, map->slots[slot])->key, map->key_size);
   free_lock(&map->lock);

@@ -11,7 +11,7 @@ enum { SPINS = 1 << 14 };
 #define UNPAID (BUSY + 1)     /* ask for the memory of one element, then call again */
 #define EXHAUSTED (BUSY + 2)  /* all free elements wait for runs to end */
 
-enum { E_NOENT = 2, E_2BIG = 7, E_AGAIN = 11, E_NOMEM = 12, E_EXIST = 17, E_INVAL = 22 };
+enum { E_NOENT = 2, E_2BIG = 7, E_AGAIN = 11, E_NOMEM = 12, E_EXIST = 17, E_INVAL = 22, E_NOSPC = 28 };
 enum { F_NOEXIST = 1, F_EXIST = 2, F_LOCK = 4 };
 
 static inline u64 take_lock(u64 *lock) {

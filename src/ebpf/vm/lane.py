@@ -36,11 +36,11 @@ from ebpf.vm.native import (
     LANE_CODE,
     LANE_PATIENCE,
     LANE_WORDS,
-    MAKES_RECORDS,
     MAPS,
     NOW,
     REFERENCE_WORDS,
     REGIONS,
+    RINGS,
     SLICE,
     TIMES,
     NativeState,
@@ -115,6 +115,7 @@ class Lane:
     def clear(self) -> None:
         """Make the lane ready for its next run, whatever is left of the last one."""
         words, code = self.words, self.code
+        self.places = places_of(self.program)  # maps in maps of maps may be others now
         self.state.clear()
         code[CODE_WORDS:] = self._refs
         self.state.reach(self.places)
@@ -123,7 +124,7 @@ class Lane:
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = words[KEPT] = 0
-        words[MAKES_RECORDS] = bool(self.places.rings)
+        words[RINGS] = bool(self.places.rings)
         words[CPU] = self.cpu
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]

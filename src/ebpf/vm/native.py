@@ -29,8 +29,8 @@ AT, FUEL, ACTION, ADDRESS, SIZE, CODE, TABLE, MASK, NEXT, LIVE, CHANGES, PATIENC
 CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(NUMBERS + MAX_FRAMES, 42)
 FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
-RECORDS, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
-MACHINE_WORDS = RECORDS + RECORD_WORDS * MAX_RECORDS
+RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
+MACHINE_WORDS = RESERVED + RECORD_WORDS * MAX_RECORDS
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -48,7 +48,7 @@ OPAQUE = 6
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
     range(MACHINE_WORDS, MACHINE_WORDS + 13)
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, MAKES_RECORDS = range(
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RINGS = range(
     MACHINE_WORDS + 13, MACHINE_WORDS + 23
 )
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
@@ -197,13 +197,13 @@ class NativeState:
         at = (number & self.words[MASK]) * REGION_WORDS
         self.table[at : at + REGION_WORDS] = _NO_REGION
         self.words[LIVE] -= 1
-        records = self.words[RECORDS:]
-        if number in records[::RECORD_WORDS]:
-            self.words[RECORDS + records[::RECORD_WORDS].index(number) * RECORD_WORDS] = 0
+        numbers = self.words[RESERVED:MACHINE_WORDS:RECORD_WORDS]
+        if number in numbers:
+            self.words[RESERVED + numbers.index(number) * RECORD_WORDS] = 0
 
     def records(self) -> dict[int, tuple[int, int, int]]:
         """Return the records that native code has reserved: region number → address of struct map, position, size."""
-        words = self.words[RECORDS:]
+        words = self.words[RESERVED:MACHINE_WORDS]
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ebpf.abi.types import MapType
 from ebpf.vm.fault import Fault
 from ebpf.vm.maps.nativering import NativeRingBufferMap
 from ebpf.vm.maps.storage import ADDRESS_BITS, VALUES_WORDS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ebpf.vm.maps.storage import NativeStorage
     from ebpf.vm.program import Program
 
+_NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 _VALUE, _MAP = 1 << 63, 3 << 62
 _REST = (1 << ADDRESS_BITS) - 1
 _MOST_PLACES = 1 << 14
@@ -37,10 +39,11 @@ class Value(NamedTuple):
 class Places:
     """Maps and their places. Immutable: runs of the same program share it."""
 
-    __slots__ = ("_numbers", "maps", "rings", "table")
+    __slots__ = ("_numbers", "_versions", "maps", "rings", "table")
 
-    def __init__(self, maps: tuple[Map, ...] = ()) -> None:
+    def __init__(self, maps: tuple[Map, ...] = (), *, versions: tuple[tuple[Map, int], ...] = ()) -> None:
         self.maps = maps
+        self._versions = versions
         self._numbers = {map_: number for number, map_ in enumerate(maps, 1)}
         if len(maps) > _MOST_PLACES:
             raise Fault("memory", f"the run uses more than {_MOST_PLACES} maps")
@@ -50,6 +53,11 @@ class Places:
             assert map_.native is not None
             words = [*map_.native.describe(), map_.native.address]
             self.table[place * VALUES_WORDS : place * VALUES_WORDS + len(words)] = array("Q", words)
+
+    @property
+    def current(self) -> bool:
+        """Whether the maps in maps of maps still are those that have places."""
+        return all(outer.version == version for outer, version in self._versions)
 
     def __contains__(self, map_: Map) -> bool:
         return map_ in self._numbers
@@ -111,6 +119,10 @@ def is_native(map_: Map) -> bool:
 def places_of(program: Program) -> Places:
     """Return the places in a run of this program alone."""
     places: Places | None = program.compiled.get("places")
-    if places is None:
-        places = program.compiled["places"] = Places(tuple(dict.fromkeys(filter(is_native, program.maps))))
+    if places is None or not places.current:
+        nested = [map_ for map_ in program.maps if map_.type in _NESTED]
+        versions = tuple((outer, outer.version) for outer in nested)
+        inner = (map_ for outer in nested for map_ in outer.known())
+        maps = tuple(dict.fromkeys(filter(is_native, (*program.maps, *inner))))
+        places = program.compiled["places"] = Places(maps, versions=versions)
     return places

@@ -81,6 +81,13 @@ def test_tail_calls_leave_native_code_and_come_back() -> None:
         assert three_ways(runner) == [[(1, PACKET)] * 5] * 3
 
 
+def test_a_batch_may_be_as_long_as_a_region_is_high() -> None:
+    """A region that is left is struck off the reserved records: from these alone, not from what a lane counts."""
+    with tail_caller() as (_, runner, _):
+        for count in range(1, 20):
+            assert runner.run_many(gather([PACKET] * count)).retvals.tolist() == [40] * count
+
+
 def test_a_forked_child_goes_on_by_itself() -> None:
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")

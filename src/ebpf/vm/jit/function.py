@@ -105,7 +105,7 @@ class FunctionCompiler:
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
-        self.loops = find_loops(self.slots, function, self.origins.lookups, module.quiet)
+        self.loops = find_loops(self.slots, function, self.origins.lookups, self.origins.found, module.quiet)
         self.covered: set[int] = set()
         """Accesses that were compared with their region before the loop that is being written."""
         self._fast: Fast | None = None
@@ -124,8 +124,8 @@ class FunctionCompiler:
         return bool(used(self.slots[at]) >> native.FRAME_POINTER & 1)
 
     def _exits(self, loop: Loop) -> set[int]:
-        after = {after for start in loop.blocks for after in self.function.blocks[start].successors}
-        return after - set(loop.blocks)
+        ways = [(start, after) for start in loop.blocks for after in self.function.blocks[start].successors]
+        return {after for start, after in ways if not loop.follows(start, after)}
 
     def slots_of(self, loop: Loop) -> set[int]:
         """Return the instructions of a loop."""
@@ -263,9 +263,17 @@ class FunctionCompiler:
             return [], self.writer.values.fuel
         return self._fast.fuel(self.writer)
 
-    def slots_ahead(self, at: int, most: int) -> Iterator[int]:
-        """Iterate over the instructions from `at` to the end of the block."""
-        return iter(self.block.slots[self.index : self.index + most])
+    def paths_ahead(self) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Iterate over what follows: a block's first slot, its instructions from here on, and the blocks behind it that
+        are reached in no other way. Nothing follows a comparison of pointers into the packet, which looks for its end.
+        """
+        pending = [(self.block, self.index)]
+        while pending:
+            block, index = pending.pop()
+            last = block.slots[-1]
+            after = [] if last in self.origins.bounds else [way for way in block.successors if self._inherits(way)]
+            yield block.start, block.slots[index:], after
+            pending += [(self.function.blocks[way], 0) for way in after]
 
     def forget_packet(self) -> None:
         """Take note that the packet may have moved."""
@@ -342,17 +350,17 @@ class FunctionCompiler:
             lines, fuel = self._fuel()
             writer.lines += lines
             writer.line(f"store i64 {writer.value(f'sub i64 {fuel}, {spent}')}, ptr %FUEL")
-            writer.line(f"br label %b{target}")
+            writer.line(f"br label %b{target}{'.slow' if target == loop.header else ''}")
         self._fast, self.covered = None, set()
 
     def _label(self, block: Block, after: int) -> str:
         """Return the label of the block after one."""
         if self._fast is not None:
-            if after in self._fast.loop.blocks:
+            if self._fast.loop.follows(block.start, after):
                 return f"b{after}.fast"
             return self._fast.exit(self.writer, after)
         loop = self.loops.get(after)
-        return f"b{after}.slow" if loop is not None and block.start in loop.blocks else f"b{after}"
+        return f"b{after}.slow" if loop is not None and block.start in loop.body else f"b{after}"
 
     def _body(self, block: Block) -> bool:
         """Write a block; False where it ends before its last instruction does."""
@@ -391,7 +399,8 @@ class FunctionCompiler:
             writer.flush(live)
             writer.line(f"br label %{self._label(block, block.successors[0])}")
             return
-        holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot)
+        small = self._fast is not None and self._fast.loop.compares_small(block.start)
+        holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot, small=small)
         writer.flush(live)
         writer.line(f"br i1 {holds}, label %{self._label(block, target)}, label %{self._label(block, at + 1)}")
 

@@ -84,6 +84,7 @@ def join(a: Origin, b: Origin) -> Origin:
 
 
 Registers = list[Origin]
+_JEQ_CONSTANT, _JNE_CONSTANT = 0x15, 0x55
 
 
 class Origins:
@@ -106,6 +107,10 @@ class Origins:
     ) -> None:
         self.at: dict[int, Origin] = {}
         self.lookups: dict[int, tuple[int, int]] = {}
+        self.bounds: set[int] = set()
+        """Jumps that compare pointers into the packet."""
+        self.found: dict[int, int] = {}
+        """Jumps that tell whether a look-up has found an element → where they lead then."""
         self._key_sizes = key_sizes
         self._slots = slots
         self._functions = functions
@@ -166,6 +171,11 @@ class Origins:
             registers[slot.dst] = _constant(slot, self._slots[at + 1].imm)
         elif kind == BPF_ALU:
             registers[slot.dst] = NOTHING
+        elif slot.opcode & BPF_X and Region.PACKET in (registers[slot.dst].region, registers[slot.src].region):
+            self.bounds.add(at)
+        elif slot.opcode in (_JEQ_CONSTANT, _JNE_CONSTANT) and not slot.imm:
+            if registers[slot.dst].region is Region.ELEMENT:
+                self.found[at] = at + 1 if slot.opcode == _JEQ_CONSTANT else at + 1 + slot.off
 
     def _lookup(self, at: int, registers: Registers) -> None:
         map_, key = registers[1], registers[2]

@@ -85,6 +85,7 @@ class Map:
         self.charge: Callable[[int], bool] = _grant
         """Asks the kernel for bytes (negative: gives back); False makes the element call fail with ENOMEM."""
         self.lock = threading.RLock()
+        self.version = 0
         self.native: NativeStorage | None = None
         """Where the elements are; None: in objects of Python."""
 
@@ -179,6 +180,10 @@ class Map:
 
     def clear(self) -> None:
         """Drop all elements, when the map itself goes."""
+
+    def known(self) -> list[Map]:
+        """Return maps in this one that a run knows from its start; `version` changes when they do."""
+        return []
 
     def settle(self) -> None:
         """Give back the memory of elements that native code has deleted (`charge`)."""

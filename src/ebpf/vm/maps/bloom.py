@@ -8,6 +8,7 @@ from struct import Struct
 
 from ebpf.abi.linux.errno import EINVAL, ENOENT, EOPNOTSUPP
 from ebpf.vm.maps.base import Map, MapShape
+from ebpf.vm.maps.storage import zeroed
 
 DEFAULT_HASHES = 5
 _WORDS = Struct("<16I")
@@ -17,14 +18,14 @@ class BloomFilterMap(Map):
     """A set of values that may answer yes wrongly, never no. `map_extra` is the number of hash functions (0: 5).
 
     Size and number of bits are the kernel's (so is the rate of wrong answers); the hash function is not, therefore
-    which values are wrongly found differs.
+    which values are wrongly found differs. It also differs between native storage and Python's.
     """
 
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
         super().__init__(shape, cpus=cpus, seed=seed)
         self.hashes = shape.map_extra & 0xF or DEFAULT_HASHES
         self._mask = bloom_bits(shape) - 1
-        self._bits = bytearray(max(8, (self._mask + 1) // 8))
+        self._bits = zeroed(max(8, (self._mask + 1) // 8))
         self._salt = seed.to_bytes(8, "little")
 
     @classmethod

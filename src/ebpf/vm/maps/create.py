@@ -17,6 +17,7 @@ from ebpf.vm.maps.bloom import BloomFilterMap
 from ebpf.vm.maps.hash import ELEMENT_OVERHEAD, HashMap
 from ebpf.vm.maps.lpm import LpmTrieMap
 from ebpf.vm.maps.lru import LruHashMap, LruPercpuHashMap
+from ebpf.vm.maps.native import native_kind, native_nested_kind
 from ebpf.vm.maps.nested import ArrayOfMapsMap, HashOfMapsMap
 from ebpf.vm.maps.percpu import PercpuArrayMap, PercpuHashMap
 from ebpf.vm.maps.perf import PerfEventArrayMap
@@ -195,11 +196,7 @@ def create_map(shape: MapShape, *, cpus: int = 1, seed: int = 0, template: MapSh
     kind = KINDS[shape.type]
     if template is not None:
         assert issubclass(kind.make, ArrayOfMapsMap | HashOfMapsMap)
-        return kind.make(shape, template=template, cpus=cpus, seed=seed)
-    if native_storage():
-        from ebpf.vm.maps.native import native_kind
-
-        native = native_kind(shape, cpus=cpus)
-        if native is not None:
-            return native(shape, cpus=cpus, seed=seed)
-    return kind.make(shape, cpus=cpus, seed=seed)
+        nested = native_nested_kind(shape, cpus=cpus) if native_storage() else None
+        return (nested or kind.make)(shape, template=template, cpus=cpus, seed=seed)
+    native = native_kind(shape, cpus=cpus) if native_storage() else None
+    return (native or kind.make)(shape, cpus=cpus, seed=seed)

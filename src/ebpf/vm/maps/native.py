@@ -7,12 +7,15 @@ from typing import Protocol
 from ebpf.abi.types import MapType
 from ebpf.vm.maps.base import Map, MapShape
 from ebpf.vm.maps.nativearray import NativeArrayMap, NativePercpuArrayMap
+from ebpf.vm.maps.nativebloom import NativeBloomFilterMap
 from ebpf.vm.maps.nativehash import (
     NativeHashMap,
     NativeLruHashMap,
     NativeLruPercpuHashMap,
     NativePercpuHashMap,
 )
+from ebpf.vm.maps.nativelpm import NativeLpmTrieMap
+from ebpf.vm.maps.nativenested import NativeArrayOfMapsMap, NativeHashOfMapsMap
 from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
 from ebpf.vm.maps.nativering import NativeRingBufferMap
 
@@ -31,14 +34,23 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.PERCPU_HASH: NativePercpuHashMap,
     MapType.LRU_HASH: NativeLruHashMap,
     MapType.LRU_PERCPU_HASH: NativeLruPercpuHashMap,
+    MapType.LPM_TRIE: NativeLpmTrieMap,
     MapType.QUEUE: NativeQueueMap,
     MapType.STACK: NativeStackMap,
     MapType.RINGBUF: NativeRingBufferMap,
+    MapType.BLOOM_FILTER: NativeBloomFilterMap,
 }
-"""The others are in Python storage."""
+"""Beside these and maps of maps, the others are in Python storage."""
 
 
 def native_kind(shape: MapShape, *, cpus: int) -> NativeKind | None:
     """Return the class of such a map, None where it has to be in Python storage."""
     kind = NATIVE.get(shape.type)
     return kind if kind is not None and kind.fits(shape, cpus=cpus) else None
+
+
+def native_nested_kind(shape: MapShape, *, cpus: int) -> type[NativeArrayOfMapsMap] | type[NativeHashOfMapsMap] | None:
+    """Return the class of such a map of maps, None where it has to be in Python storage."""
+    if shape.type is MapType.ARRAY_OF_MAPS:
+        return NativeArrayOfMapsMap
+    return NativeHashOfMapsMap if NativeHashOfMapsMap.fits(shape, cpus=cpus) else None

@@ -12,7 +12,6 @@ import ctypes
 from array import array
 from typing import Any
 
-from ebpf.abi.linux.errno import ENOMEM
 from ebpf.vm.maps.base import MapShape, round_up
 from ebpf.vm.maps.hash import HashMap
 from ebpf.vm.maps.lru import LruHashMap, LruPercpuHashMap
@@ -32,11 +31,11 @@ from ebpf.vm.maps.storage import (
     PART_COUNTS,
     PARTS,
     SLOTS,
-    UNPAID,
     USES,
     NativeStorage,
     functions,
     patiently,
+    pay,
     shift_of,
     zeroed,
 )
@@ -51,8 +50,6 @@ _NODE = 8
 _DEFERRED = 16
 _USES = 16
 _INDEX = 4
-_USED = 1
-"""An update has used the memory that was paid for."""
 _CHUNK = 4096
 """How many elements are copied while the lock is held."""
 
@@ -66,7 +63,7 @@ class _NativeHash(HashMap):
         super().__init__(shape, cpus=cpus, seed=seed)
         self._functions = functions()
         self._copies = cpus if self.per_cpu else 1
-        capacity = self.max_entries + _spare(shape, self._copies)
+        capacity = self.max_entries + spare_elements(shape, self._copies)
         stride, numbers = round_up(shape.value_size, 8), (capacity + 1) * self._copies
         self._value = ctypes.c_char * (stride * self._copies if self.per_cpu else shape.value_size)
         self._key = ctypes.c_char * shape.key_size
@@ -89,7 +86,7 @@ class _NativeHash(HashMap):
     def fits(cls, shape: MapShape, *, cpus: int) -> bool:
         """Whether tables of a bearable size hold such a map, and its values have addresses."""
         copies = cpus if cls.per_cpu else 1
-        elements = shape.max_entries + cpus + _spare(shape, copies) + 1
+        elements = shape.max_entries + cpus + spare_elements(shape, copies) + 1
         stride, node = round_up(shape.value_size, 8), round_up(_NODE + shape.key_size, 8)
         size = elements * (stride * copies + node + _DEFERRED + _USES + 4 * _INDEX)
         return size <= _MOST_BYTES and stride <= 1 << shift_of(elements * copies)
@@ -186,16 +183,7 @@ class _NativeHash(HashMap):
         if len(value) < (ctypes.sizeof(self._value) if cpu == ALL_CPUS else self.value_size):
             raise ValueError(f"a value of {self!r} has {self.value_size} bytes, not {len(value)}")
         call = self._functions.hash_update, self.native.pointer, self._sized(key), bytes(value), flags, cpu
-        result = patiently(*call, False)
-        if result != UNPAID:
-            return result
-        if not self.charge(self.element_size):
-            return -ENOMEM
-        result = patiently(*call, True)
-        if result == _USED:
-            return 0
-        self.charge(-self.element_size)  # another thread has inserted the key meanwhile, or the map is full now
-        return result
+        return pay(self.charge, self.element_size, *call)
 
     def _delete(self, key: bytes, value: ctypes.Array[ctypes.c_char] | None) -> int:
         error = patiently(self._functions.hash_delete, self.native.pointer, self._sized(key), value)
@@ -249,6 +237,7 @@ def use_parts(map_: _NativeHash, parts: int) -> None:
     storage.words[PARTS] = parts
 
 
-def _spare(shape: MapShape, copies: int) -> int:
+def spare_elements(shape: MapShape, copies: int) -> int:
+    """Return how many elements beyond max_entries there is memory for."""
     size = round_up(shape.key_size, 8) + round_up(shape.value_size, 8) * copies
     return max(_LEAST_SPARE, min(_SPARE, _SPARE_BYTES // size))

@@ -36,6 +36,8 @@ BUSY = 1 << 40
 """A function did nothing, because the lock was not free."""
 UNPAID = BUSY + 1
 """A function did nothing, because it has to be called with memory for an element that is paid for."""
+_USED = 1
+"""An update has used the memory that was paid for."""
 EXHAUSTED = BUSY + 2
 """A function did nothing, because all free elements wait for runs to end."""
 
@@ -156,8 +158,14 @@ class Functions:
         self.hash_next = bind("ebpf_hash_next", "ppp")
         self.hash_walk = bind("ebpf_hash_walk", "ppwppp")
         self.hash_clear = bind("ebpf_hash_clear", "p")
+        self.trie_update = bind("ebpf_trie_update", "pppww")
+        self.trie_delete = bind("ebpf_trie_delete", "pp")
+        self.trie_find = bind("ebpf_trie_find", "ppp")
+        self.trie_next = bind("ebpf_trie_next", "ppp")
         self.queue_push = bind("ebpf_queue_push", "ppw")
         self.queue_next = bind("ebpf_queue_next", "ppw")
+        self.bloom_push = bind("ebpf_bloom_push", "pp")
+        self.bloom_peek = bind("ebpf_bloom_peek", "pp")
         self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
         self.ring_commit = bind("ebpf_ring_commit", "pwww")
 
@@ -178,6 +186,20 @@ def patiently(function: Callable[..., int], *arguments: Any) -> int:
             if now >= deadline or not epochs.older_runs():
                 return -ENOMEM
         time.sleep(0)
+    return result
+
+
+def pay(charge: Callable[[int], bool], size: int, *call: Any) -> int:
+    """Call a function that may insert an element, whose memory is asked for when that turns out to be so."""
+    result = patiently(*call, False)
+    if result != UNPAID:
+        return result
+    if not charge(size):
+        return -ENOMEM
+    result = patiently(*call, True)
+    if result == _USED:
+        return 0
+    charge(-size)  # another thread has inserted the key meanwhile, or the map is full now
     return result
 
 

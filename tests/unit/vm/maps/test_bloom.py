@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ebpf.abi.types import MapType
 from ebpf.vm.maps import MapShape, create_map
+
+pytestmark = pytest.mark.usefixtures("storage")
 
 
 def test_small_filters_are_as_rarely_wrong_as_their_size_allows() -> None:

@@ -77,10 +77,18 @@ def fill(map_: Map, *numbers: int) -> None:
 # Who has it.
 
 
-@pytest.mark.parametrize("type_", [*KINDS, MapType.QUEUE, MapType.STACK, MapType.RINGBUF])
+SIZES = dict.fromkeys(KINDS, (4, 8, 4)) | {
+    MapType.RINGBUF: (0, 0, 4096),
+    MapType.QUEUE: (0, 8, 4),
+    MapType.STACK: (0, 8, 4),
+    MapType.BLOOM_FILTER: (0, 8, 4),
+    MapType.LPM_TRIE: (8, 8, 4, MapFlag.NO_PREALLOC),
+}
+
+
+@pytest.mark.parametrize("type_", SIZES)
 def test_these_types_are_in_native_storage(type_: MapType) -> None:
-    sizes = {MapType.RINGBUF: (0, 0, 4096), MapType.QUEUE: (0, 8, 4), MapType.STACK: (0, 8, 4)}.get(type_, (4, 8, 4))
-    assert create_map(MapShape(type_, *sizes)).storage_kind == "native"
+    assert create_map(MapShape(type_, *SIZES[type_])).storage_kind == "native"
 
 
 def test_storage_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
