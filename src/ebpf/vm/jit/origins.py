@@ -60,7 +60,7 @@ class Region(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A region, and the offset from its beginning (of a stack: from its end; of a packet: from `data`) if that is proven.
+    """A region, and the offset from its beginning where that is proven (of a stack from its end, of a packet from `data`).
 
     `which` is the index of the map, of an element the slot of the look-up.
     """
@@ -96,21 +96,23 @@ Registers = list[Origin]
 Facts = tuple[Registers, int]
 """Origins of the registers, and how many bytes from `data` on the program has found to be in the packet."""
 _COMPARISONS = {0x20: (False, 0), 0x30: (False, 1), 0xA0: (True, 1), 0xB0: (True, 0)}
-"""Comparison of a packet pointer with the end → whether the packet is long enough if it holds; one of a larger pointer."""
+"""Comparison of a packet pointer with the end → whether the packet is long enough if it holds, or if it does not, and
+whether by one byte more."""
 _FAR = 1 << 29
 """Distances from here on might lead around the address space."""
 _TURNED = {0x20: 0xA0, 0x30: 0xB0, 0xA0: 0x20, 0xB0: 0x30}
 """Comparison → the same with its sides exchanged."""
-_JEQ_CONSTANT, _JNE_CONSTANT = 0x15, 0x55
+_NULL_CHECKS = {0x15: 0, 0x55: 1}
+"""`if r == 0` and `if r != 0` → whether a pointer that is not null takes the jump."""
 
 
 class Origins:
     """The origins of a whole program.
 
     `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells whether
-    r1 is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base register of a load or store. `key_sizes` are
-    those of the maps, by index, in which look-ups are compiled; `lookups[slot]` is such a look-up: the index of the map,
-    and where in the frame its key is.
+    r1 is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base
+    register of a load or store. `key_sizes` are those of the maps, by index, in which look-ups are compiled;
+    `lookups[slot]` is such a look-up: the index of the map, and where in the frame its key is.
     """
 
     def __init__(
@@ -217,9 +219,8 @@ class Origins:
             registers[slot.dst] = NOTHING
         elif slot.opcode & BPF_X and Region.PACKET in (registers[slot.dst].region, registers[slot.src].region):
             self.bounds.add(at)
-        elif slot.opcode in (_JEQ_CONSTANT, _JNE_CONSTANT) and not slot.imm:
-            if registers[slot.dst].region is Region.ELEMENT:
-                self.found[at] = at + 1 if slot.opcode == _JEQ_CONSTANT else at + 1 + slot.off
+        elif slot.opcode in _NULL_CHECKS and not slot.imm and registers[slot.dst].region is Region.ELEMENT:
+            self.found[at] = at + 1 + slot.off * _NULL_CHECKS[slot.opcode]
 
     def _lookup(self, at: int, registers: Registers) -> None:
         map_, key = registers[1], registers[2]
