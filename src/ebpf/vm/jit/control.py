@@ -32,7 +32,8 @@ def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
         if compiler.function.calls or compiler.asks:
             yield "store i64 0, ptr %number"
         return
-    yield from library_call(compiler, "%r10", "ebpf_open_frame", "i64 %depth")
+    size = -(-compiler.origins.stack_sizes[compiler.function.entry] // WORD) * WORD
+    yield from library_call(compiler, "%r10", "ebpf_open_frame", f"i64 %depth, i64 {size}")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
     yield f"%stacks.p = getelementptr i8, ptr %m, i64 {member(native.STACKS)}"
     yield "%stacks = load ptr, ptr %stacks.p"

@@ -1,4 +1,4 @@
-"""The short form of a counted loop: the comparison before it, whether its fuel lasts and all that it accesses is there."""
+"""The short form of a counted loop, and the comparison before it: its fuel lasts, and what it accesses is there."""
 
 from __future__ import annotations
 
