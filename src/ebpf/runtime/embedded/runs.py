@@ -165,7 +165,11 @@ class EmbeddedRunner(BpfRunner):
         """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
         handle, state = self._program.handle, self._kernel.state
         with handle.borrow() as fd:
-            return make_function(state, state.handles.program(fd), self._engine, self.run, closed=handle.closed_word())
+            try:
+                program = state.handles.program(fd)
+            except Rejected as error:
+                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+            return make_function(state, program, self._engine, self.run, closed=handle.closed_word())
 
 
 def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:
