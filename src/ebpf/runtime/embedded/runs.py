@@ -118,7 +118,7 @@ class EmbeddedRunner(BpfRunner):
 
     @contextmanager
     def _loaded(self) -> Iterator[ProgramObject]:
-        """Give the loaded program, for as long as a run takes; what the kernel refuses is the error of a system call."""
+        """Give the loaded program while a run takes; what the kernel refuses is the error of a system call."""
         with self._program.handle.borrow() as fd:
             try:
                 yield self._kernel.state.handles.program(fd)
