@@ -17,8 +17,8 @@ from ebpf.objects.native import make_native
 
 _JIT_SWITCH = Path("/proc/sys/net/core/bpf_jit_enable")
 
-SETTLE_S = 0.5
-"""Time for the JIT's last tier, which compiles on a thread of its own; where it takes longer, medians see to it."""
+SETTLE_S = 10
+"""How long the JIT may take for its best code, which it compiles on a thread of its own."""
 
 
 class LoadedSubject:
@@ -35,11 +35,11 @@ class LoadedSubject:
         return Outcome(tuple(result.retval for result in results), b"".join(result.data for result in results))
 
     def warm(self) -> None:
-        """Run a few times, and give the JIT time to compile its best code beside."""
+        """Run a few times, and wait until the JIT has compiled its best code."""
         for packet in self.packets:
-            self.program.run(packet, repeat=1000)
+            self.program.run(packet, repeat=100)
         if self.program.engine == "jit":
-            time.sleep(SETTLE_S)
+            settle()
 
     def sample(self, repeat: int) -> float:
         """Return the mean over the packets."""
@@ -108,6 +108,20 @@ def load_kernel(spec: CollectionSpec) -> Collection:
         return spec.load(runtime="linux")
     except (NotSupportedError, SystemCallError) as error:
         raise Missing(str(error)) from None
+
+
+def settle() -> None:
+    """Wait until no other thread of this process works."""
+    end = time.monotonic() + SETTLE_S
+    idle = 0
+    while idle < 3 and time.monotonic() < end:
+        before = _of_others()
+        time.sleep(0.05)
+        idle = idle + 1 if _of_others() - before < 1_000_000 else 0
+
+
+def _of_others() -> int:
+    return time.process_time_ns() - time.thread_time_ns()
 
 
 def slope(run: Callable[[int], object], repeat: int) -> float:

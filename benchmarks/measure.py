@@ -118,7 +118,7 @@ def calibrate(subject: Subject, sample_ns: float) -> int:
     """Return how many runs a sample has to have."""
     repeat = 1
     while repeat < _MOST:
-        elapsed = subject.sample(repeat) * repeat
+        elapsed = min(subject.sample(repeat), subject.sample(repeat)) * repeat
         if elapsed >= sample_ns / 4:
             return max(1, int(repeat * sample_ns / elapsed))
         repeat *= 4

@@ -11,7 +11,7 @@ from benchmarks.engines import (
     JIT,
     KERNEL,
     NATIVE,
-    NATIVE_TUNED,
+    NATIVE_FREE,
     OURS,
     RBPF_INTERPRETER,
     RBPF_JIT,
@@ -49,7 +49,7 @@ def summarise(grid: Grid) -> Section:
     section.tables[0].notes += [f"WRONG: {note}" for note in wrong_notes(grid, ENGINES)]
     section.figures = _figures(grid)
     section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
-    section.wrong = wrong_notes(grid, (NATIVE_TUNED, KERNEL, IMAGE, *OURS))
+    section.wrong = wrong_notes(grid, (NATIVE_FREE, KERNEL, IMAGE, *OURS))
     section.picture = _picture(grid, shown)
     return section
 
@@ -107,7 +107,7 @@ def _means(grid: Grid, shown: list[Engine]) -> Table:
 
 def _picture(grid: Grid, shown: list[Engine]) -> str:
     """Draw all engines but the slowest, beside which nothing else could be told apart, and the bases themselves."""
-    drawn = [engine for engine in shown if engine not in (NATIVE, NATIVE_TUNED, REFERENCE)]
+    drawn = [engine for engine in shown if engine not in (NATIVE, NATIVE_FREE, REFERENCE)]
     groups = {name: (name,) for name in grid} | {"geomean G8": G8}
     series = [
         Series(engine.name, [ratio(grid, names, engine, NATIVE) for names in groups.values()]) for engine in drawn

@@ -154,13 +154,11 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     if distance is None:
         distance = values.distances[root, place] = writer.value(f"sub i64 {root}, {bounds.first}")
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
+    if compiler.trusted or at in compiler.covered or compiler.is_verified(at, access, origin):
+        ways = []
     for write in ways:
         known = values.proven.get((root, place, write))
-        if (
-            compiler.trusted
-            or at in compiler.covered
-            or (known is not None and known[0] <= start and start + access.size <= known[1])
-        ):
+        if known is not None and known[0] <= start and start + access.size <= known[1]:
             continue
         low, high = _extent(compiler, root, place, write=write)
         values.proven[root, place, write] = (low, high)
