@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,9 @@ def run(effort: Effort) -> Section:
             paths["image"].write_bytes(make_native(paths["object"].read_bytes()).pack())
         except NotSupportedError as error:
             missing["native image, firewall.o"] = str(error)
-        for kind, path in paths.items():
-            child(kind, path, "auto", cache=Path(directory) / "first")  # Python compiles modules now, and not later
+        for start in STARTS:
+            with suppress(Missing):
+                _start(start, paths[start.kind], Path(directory))  # Python compiles modules now, and not later
         for _ in range(effort.rounds * _STARTS):
             for start in (one for one in STARTS if one.name not in missing):
                 try:

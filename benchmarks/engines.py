@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.loaded import in_kernel, on_engine
+from benchmarks.loaded import from_image, in_kernel, on_engine
 from benchmarks.measure import Start
 from benchmarks.native import NativeSubject
 from benchmarks.peers import CRANELIFT, RBPF, UBPF, Peer, PeerSubject
@@ -33,13 +33,20 @@ def _peer(benchmark: Benchmark, *, peer: Peer, engine: str) -> Subject:
 
 
 NATIVE = Engine("native", "clang -O2, a shared library: the limit", _native)
-NATIVE_TUNED = Engine("tuned", "clang -O3 -march=native", lambda benchmark: _native(benchmark, "-O3", "-march=native"))
+NATIVE_FREE = Engine(
+    "free",
+    "clang -O3 -march=native, which may use vectors and unroll loops, as a JIT may",
+    lambda benchmark: _native(benchmark, "-O3", "-march=native", "-DFREE"),
+)
 NATIVE_DESCRIPTOR = Engine(
     "descriptor", "clang -O2, map sizes and tables in memory", lambda benchmark: _native(benchmark, "-DDESCRIPTOR")
 )
 KERNEL = Engine("kernel", "the Linux kernel's JIT (BPF_PROG_TEST_RUN)", in_kernel)
 UNCHECKED = Engine("jit unchecked", "ours: JIT with trusted=True", partial(on_engine, engine="jit", trusted=True))
 JIT = Engine("jit", "ours: JIT, every access checked", partial(on_engine, engine="jit"))
+IMAGE = Engine(
+    "image", "ours: native image, compiled ahead of time for any processor, every access checked", from_image
+)
 INTERPRETER = Engine("interpreter", "ours: every access checked", partial(on_engine, engine="interpreter"))
 REFERENCE = Engine("reference", "ours: pure Python, the definition", partial(on_engine, engine="reference"))
 UBPF_JIT = Engine("uBPF jit", "unchecked", partial(_peer, peer=UBPF, engine="jit"))
@@ -51,8 +58,9 @@ RBPF_CRANELIFT = Engine(
 )
 
 OURS = (UNCHECKED, JIT, INTERPRETER, REFERENCE)
+"""Those of `engine=`."""
 PEERS = (UBPF_JIT, UBPF_INTERPRETER, RBPF_JIT, RBPF_CRANELIFT, RBPF_INTERPRETER)
-ENGINES = (NATIVE, NATIVE_TUNED, KERNEL, *OURS, *PEERS)
+ENGINES = (NATIVE, NATIVE_FREE, KERNEL, UNCHECKED, JIT, IMAGE, INTERPRETER, REFERENCE, *PEERS)
 
 
 def starts(benchmark: Benchmark, engines: Iterable[Engine]) -> dict[str, Start]:

@@ -27,7 +27,7 @@ ENGINES = (NATIVE, NATIVE_DESCRIPTOR, KERNEL, UNCHECKED, JIT, INTERPRETER, *PEER
 def run(effort: Effort) -> Section:
     """Measure the two programs of maps."""
     grid = {one.name: measure(starts(one, ENGINES), effort) for one in BENCHMARKS if one.name in KINDS}
-    section = Section("maps", wrong=wrong_notes(grid))
+    section = Section("maps", wrong=wrong_notes(grid, (NATIVE_DESCRIPTOR, KERNEL, UNCHECKED, JIT, INTERPRETER)))
     section.tables = [_table(grid)]
     section.figures = [_figure(grid, name, base) for name in KINDS for base in (NATIVE_DESCRIPTOR, NATIVE)]
     section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}

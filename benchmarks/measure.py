@@ -77,6 +77,8 @@ def measure(starts: Mapping[str, Start], effort: Effort) -> dict[str, Cell]:
 
 def sample(subjects: Mapping[str, Subject], effort: Effort) -> dict[str, list[float]]:
     """Return ns per run of each round, the subjects taking turns."""
+    for subject in subjects.values():
+        subject.warm()
     repeats = {name: calibrate(subject, effort.sample_ns) for name, subject in subjects.items()}
     samples: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(effort.rounds):
@@ -113,10 +115,10 @@ def _differences(subjects: Mapping[str, Subject]) -> dict[str, str]:
 
 
 def calibrate(subject: Subject, sample_ns: float) -> int:
-    """Return how many runs a sample has to have; the program is warm after that."""
+    """Return how many runs a sample has to have."""
     repeat = 1
     while repeat < _MOST:
-        elapsed = subject.sample(repeat) * repeat
+        elapsed = min(subject.sample(repeat), subject.sample(repeat)) * repeat
         if elapsed >= sample_ns / 4:
             return max(1, int(repeat * sample_ns / elapsed))
         repeat *= 4

@@ -32,6 +32,9 @@ class NativeSubject:
         """Run once."""
         return Outcome((self._run(1)[0],), self._packet.raw)
 
+    def warm(self) -> None:
+        """Nothing: it is compiled."""
+
     def sample(self, repeat: int) -> float:
         """Run in loop.c, which takes the time itself."""
         return self._run(repeat)[1] / repeat

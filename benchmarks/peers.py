@@ -64,6 +64,9 @@ class PeerSubject:
         retval = int(self._ask("1").split()[0])
         return Outcome((retval,), bytes.fromhex(self._ask("packet")))
 
+    def warm(self) -> None:
+        """Nothing: it has no tiers."""
+
     def sample(self, repeat: int) -> float:
         """Run in the peer's own loop, which takes the time itself."""
         return int(self._ask(str(repeat)).split()[1]) / repeat

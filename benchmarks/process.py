@@ -29,7 +29,8 @@ def child(kind: str, path: Path, engine: str, *, repeat: int = 1, cache: Path | 
     # As in an installation, where pip has compiled the modules: nobody's cold start compiles Python.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if cache is not None:
-        environment["XDG_CACHE_HOME"] = str(cache)
+        environment["EBPF_CACHE_DIR"] = str(cache)
+        environment.pop("EBPF_CACHE", None)
     ran = subprocess.run(command, cwd=HERE.parent, env=environment, capture_output=True, text=True, check=False)
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or [f"exit status {ran.returncode}"])[-1]

@@ -69,6 +69,7 @@ def _costs(subject: LoadedSubject, effort: Effort) -> dict[str, float]:
         "function": lambda: function(packet),
         "run_many": lambda: program.run_many(packets),
     }
+    subject.warm()
     repeat = calibrate(subject, effort.sample_ns)
     counts = {name: _calls_of(way, effort.sample_ns) for name, way in ways.items()}
     rounds: dict[str, list[float]] = {name: [] for name in ways}

@@ -82,7 +82,7 @@ REAL = (
 def run(effort: Effort) -> Section:
     """Measure every program."""
     grid = {one.name: measure(_starts(one), effort) for one in REAL}
-    section = Section("real", wrong=wrong_notes(grid))
+    section = Section("real", wrong=wrong_notes(grid, _COLUMNS))
     section.tables = [_table(grid)]
     section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
     return section

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from benchmarks.engines import (
     ENGINES,
+    IMAGE,
     INTERPRETER,
     JIT,
+    KERNEL,
     NATIVE,
-    NATIVE_TUNED,
+    NATIVE_FREE,
+    OURS,
     RBPF_INTERPRETER,
     RBPF_JIT,
     REFERENCE,
@@ -43,9 +46,10 @@ def summarise(grid: Grid) -> Section:
     shown = [engine for engine in ENGINES if any(engine.name in row and row[engine.name].ns for row in grid.values())]
     section.tables = [_times(grid, shown), _ratios(grid, shown), _means(grid, shown)]
     section.tables[0].notes = [f"{engine.name}: {engine.what}" for engine in shown] + missing_notes(grid, ENGINES)
+    section.tables[0].notes += [f"WRONG: {note}" for note in wrong_notes(grid, ENGINES)]
     section.figures = _figures(grid)
     section.data = {name: {engine: cell.data() for engine, cell in row.items()} for name, row in grid.items()}
-    section.wrong = wrong_notes(grid)
+    section.wrong = wrong_notes(grid, (NATIVE_FREE, KERNEL, IMAGE, *OURS))
     section.picture = _picture(grid, shown)
     return section
 
@@ -60,10 +64,14 @@ def missing_notes(grid: Grid, engines: Iterable[Engine]) -> list[str]:
     return [note if len(names) == len(grid) else f"{note} ({', '.join(names)})" for note, names in notes.items()]
 
 
-def wrong_notes(grid: Grid) -> list[str]:
-    """List every wrong outcome."""
+def wrong_notes(grid: Grid, engines: Iterable[Engine]) -> list[str]:
+    """List every wrong outcome of these engines."""
+    names = [engine.name for engine in engines]
     return [
-        f"{name} on {engine}: {cell.wrong}" for name, row in grid.items() for engine, cell in row.items() if cell.wrong
+        f"{name} on {one}: {row[one].wrong}"
+        for name, row in grid.items()
+        for one in names
+        if one in row and row[one].wrong
     ]
 
 
@@ -99,7 +107,7 @@ def _means(grid: Grid, shown: list[Engine]) -> Table:
 
 def _picture(grid: Grid, shown: list[Engine]) -> str:
     """Draw all engines but the slowest, beside which nothing else could be told apart, and the bases themselves."""
-    drawn = [engine for engine in shown if engine not in (NATIVE, NATIVE_TUNED, REFERENCE)]
+    drawn = [engine for engine in shown if engine not in (NATIVE, NATIVE_FREE, REFERENCE)]
     groups = {name: (name,) for name in grid} | {"geomean G8": G8}
     series = [
         Series(engine.name, [ratio(grid, names, engine, NATIVE) for names in groups.values()]) for engine in drawn

@@ -24,6 +24,9 @@ class Subject(Protocol):
     def outcome(self) -> Outcome:
         """Return the outcome of one run over each packet."""
 
+    def warm(self) -> None:
+        """Bring the program to the state that it stays in."""
+
     def sample(self, repeat: int) -> float:
         """Return ns per run, measured over `repeat` runs in a loop of native code where the engine has one."""
 

@@ -81,9 +81,9 @@ ENTRY u64 ebpf_run(struct machine *m) {
   u64 mask = m->mask, fuel = m->fuel, stop;
   const struct op *op = m->code->ops + m->at;
 
-  if (m->action == ENTER) {
+  if (m->action == ENTER || m->action == ENTER_SEEN) {
     /* The host has entered the epoch of this run, which has to be seen before anything is looked up. */
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (m->action == ENTER) __atomic_thread_fence(__ATOMIC_SEQ_CST);
     stop = enter(m, NO_CALLER);
     if (stop) return stop;
   }

@@ -28,7 +28,7 @@ struct batch {
   u64 count;
   const u8 *source;
   u64 source_size;
-  const u64 *starts;
+  const u64 *starts; /* 0: packets follow each other in `source` as they do in `out` */
   const u64 *lengths;
   u8 *out;
   u64 position; /* in `out`, of the packet that is next */

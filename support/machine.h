@@ -128,7 +128,7 @@ struct machine {
   struct record records[MAX_RECORDS];
 };
 
-enum action { RESUME, ENTER, LEAVE };
+enum action { RESUME, ENTER, LEAVE, ENTER_SEEN /* ENTER, where all processors see the run's epoch already */ };
 
 /* Why the interpreter came back. */
 enum stop {

@@ -21,12 +21,16 @@ typedef unsigned long long u64;
 /* A subprogram: a call in bytecode, and a call in native code. */
 #define SUBPROGRAM static __attribute__((noinline))
 
-/* eBPF has no vectors. A value that passes through here can't be computed several at a time, so that the native code
- * does the same steps; in bytecode it costs nothing. */
+/* eBPF has no vectors. A value that passes through SCALAR can't be computed several at a time, so that the native code
+ * does the same steps; in bytecode it costs nothing. A LOOP stays a loop: an unrolled one measures straight-line code.
+ * With -DFREE native code is bound by neither, as a JIT is not. */
+#if defined(FREE)
+#define SCALAR(value)
+#define LOOP
+#else
 #define SCALAR(value) __asm__ volatile("" : "+r"(value))
-
-/* Loops stay loops: an unrolled one measures straight-line code. */
 #define LOOP _Pragma("clang loop unroll(disable) vectorize(disable)")
+#endif
 
 #define MASK31 0x7fffffff
 

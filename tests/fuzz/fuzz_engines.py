@@ -114,6 +114,12 @@ def difference(plan: Plan, names: list[str], ends: Counter[str], *, with_kernel:
         found = _differing(comparable(play(script, name), name), comparable(expected, name))
         if found:
             return f"{name} instead of {names[0]}: {found}"
+    lane = replace(script, repeat=2, lane=True)
+    twice = play(lane, names[0])
+    for name in names[1:]:
+        found = _differing(comparable(play(lane, name), name), comparable(twice, name))
+        if found:
+            return f"{name} instead of {names[0]}, in a lane: {found}"
     if with_kernel and not expected.fault:
         theirs = play_in(ebpf.runtime.linux(), script)
         ends["accepted by the kernel"] += not theirs.refused

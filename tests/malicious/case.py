@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramType
@@ -52,6 +53,7 @@ STORES = (
 class Case:
     """A program and its end: a fault at label `bad`, a 32-bit result, or an errno of PROG_LOAD or of the test run.
 
+    With a fault and a result either will do: what an address of an earlier run means depends on how maps are stored.
     `slots` are programs for the program array `progs`; the label may be in one of them. `bare` programs are run as
     the conformance command does, with `memory` at r1: without maps, and without what only Linux forbids. `out` is
     what the map `out` must begin with afterwards.
@@ -77,7 +79,7 @@ class Case:
     def __str__(self) -> str:
         return f"{self.group}: {self.name}"
 
-    @property
+    @cached_property
     def bad(self) -> tuple[str, int] | None:
         """Program and slot of the instruction that must fault; None where no single one does."""
         texts = {"main": self.text, **{f"slot{index}": text for index, text in self.slots.items()}}
@@ -88,6 +90,11 @@ class Case:
                     return name, slot
                 slot += insn.slots
         return None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether its type of program can be run more than once in one call."""
+        return not self.bare and self.type not in (ProgramType.SYSCALL, ProgramType.RAW_TRACEPOINT)
 
     def script(self) -> Script:
         """Return what is to be run, with no more maps than the programs name."""

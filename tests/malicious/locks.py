@@ -23,7 +23,6 @@ WRONG_PLACES = {
         "the stack": "r1 = r10; r1 += -8",
         "a value that is read-only": "r1 = map[ro][4] ll",
         "the value's end and 4": "r1 = r6; r1 += 68",
-        "a map": "r1 = map[locked] ll",
     }.items()
 }
 NOWHERE = {

@@ -1,4 +1,4 @@
-"""What came of each program of a group on an engine: run in a child process, in a further one after each that died."""
+"""What came of each program on an engine: run in a child process, in a further one after each that died."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from tests.malicious.groups import GROUPS
+from tests.malicious.groups import CASES
 from tests.stage.run import Outcome
 
-SECONDS = 60
-"""What a whole group may take; more means that one of its programs hangs."""
+SECONDS = 110
+"""What the whole corpus may take; more means that one of its programs hangs."""
 _ROOT = Path(__file__).parents[2]
 
 
@@ -21,30 +21,32 @@ class DiedError(Exception):
 
 
 @cache
-def outcomes(engine: str, group: str) -> dict[str, Outcome | DiedError]:
-    """Run all programs of a group; return what came of each by name."""
-    found: dict[str, Outcome | DiedError] = {}
-    cases = GROUPS[group]
-    while len(found) < len(cases):
-        first = len(found)
-        lines, reason = _run(engine, group, first)
-        found |= {name: Outcome(**json.loads(text)) for name, text in zip(lines[::2], lines[1::2], strict=False)}
-        if len(found) < len(cases):
+def outcomes(engine: str) -> dict[str, list[Outcome] | DiedError]:
+    """Run all programs; return what came of each: by itself, and in a lane if it can be run there."""
+    found: dict[str, list[Outcome] | DiedError] = {}
+    while len(found) < len(CASES):
+        lines, reason = _run(engine, len(found))
+        found |= {name: _read(text) for name, text in zip(lines[::2], lines[1::2], strict=False)}
+        if len(found) < len(CASES):
             # It was at the first program that it did not report; the others get a process of their own.
-            culprit = cases[len(found)].name
+            culprit = str(CASES[len(found)])
             found[culprit] = DiedError(f"{culprit}: {reason or 'the process ended before its end'}")
         elif reason:
-            found[cases[-1].name] = DiedError(f"at the end of {group}: {reason}")
+            found[str(CASES[-1])] = DiedError(f"at the end: {reason}")
     return found
 
 
-def _run(engine: str, group: str, first: int) -> tuple[list[str], str]:
+def _read(text: str) -> list[Outcome]:
+    return [Outcome(**members) for members in json.loads(text)]
+
+
+def _run(engine: str, first: int) -> tuple[list[str], str]:
     """Return the lines that the child printed whole, and how it died ("" if it did not)."""
-    command = [sys.executable, "-m", "tests.malicious.child", engine, group, str(first)]
+    command = [sys.executable, "-m", "tests.malicious.child", engine, str(first)]
     try:
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired as error:
-        return _whole(error.stdout), f"hangs: {group} took more than {SECONDS} s"
+        return _whole(error.stdout), f"hangs: {SECONDS} s were not enough"
     reason = f"exit status {done.returncode}\n{done.stderr[-2000:]}" if done.returncode else ""
     return _whole(done.stdout), reason
 

@@ -30,8 +30,9 @@ Call: TypeAlias = Callable[[ctypes.c_void_p], int]
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots,
-    operations, count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots, operations,
+    count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer` makes of an address; the
+    latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from array import array
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
-from ebpf.runtime.base import Packets
+from ebpf.objects.spans import spans
+from ebpf.runtime.base import JoinedPackets
 
 
 class _Schema(ctypes.Structure):
@@ -50,18 +51,17 @@ _OFFSETS = {b"z": ctypes.c_int32, b"Z": ctypes.c_int64}
 """Formats of binary and large binary → type of their offsets."""
 
 
-def binary_column(column: Any) -> Packets:
+def binary_column(column: Any) -> JoinedPackets:
     """Copy a column of type binary, large_binary or fixed_size_binary.
 
     Raises TypeError for other types, ValueError where a value is null.
     """
-    parts = [_values(chunk, format_) for chunk, format_ in _chunks(column)]
-    offsets, lengths, data = array("Q"), array("Q"), bytearray()
-    for part in parts:
-        offsets.extend(array("Q", (offset + len(data) for offset in part.offsets)) if data else part.offsets)
-        lengths.extend(part.lengths)
-        data += part.data
-    return Packets(offsets, lengths, memoryview(data))
+    lengths, data = array("Q"), bytearray()
+    for chunk, format_ in _chunks(column):
+        sizes, content = _values(chunk, format_)
+        lengths.extend(sizes)
+        data += content
+    return JoinedPackets(memoryview(data), lengths)
 
 
 def _chunks(column: Any) -> Iterator[tuple[_Array, bytes]]:
@@ -106,7 +106,8 @@ def _format(schema: int) -> bytes:
     return bytes(_Schema.from_address(schema).format or b"")
 
 
-def _values(chunk: _Array, format_: bytes) -> Packets:
+def _values(chunk: _Array, format_: bytes) -> tuple[array[int], bytes]:
+    """Return the sizes of the values, and their bytes one behind the other."""
     width = _OFFSETS.get(format_)
     if width is None and not format_.startswith(b"w:"):
         raise TypeError(
@@ -118,15 +119,11 @@ def _values(chunk: _Array, format_: bytes) -> Packets:
     count = chunk.length
     if width is None:
         size = int(format_[2:])
-        start = chunk.offset * size
-        offsets = array("Q", range(0, count * size, size)) if size else array("Q", bytes(8 * count))
-        return Packets(offsets, array("Q", [size]) * count, _memory(chunk.buffers[1], start, count * size))
+        return array("Q", [size]) * count, _memory(chunk.buffers[1], chunk.offset * size, count * size)
     edges = (width * (count + 1)).from_address(chunk.buffers[1] + ctypes.sizeof(width) * chunk.offset)
-    first = edges[0]
-    offsets = array("Q", (edge - first for edge in edges))
-    lengths = array("Q", (end - start for start, end in pairwise(offsets)))
-    data = _memory(chunk.buffers[2], first, offsets.pop())
-    return Packets(offsets, lengths, data)
+    numpy = sys.modules.get("numpy")
+    first, end, sizes = spans(edges[:] if numpy is None else numpy.frombuffer(edges, width))
+    return sizes, _memory(chunk.buffers[2], first, end - first)
 
 
 def _nulls(chunk: _Array) -> bool:
@@ -137,5 +134,5 @@ def _nulls(chunk: _Array) -> bool:
     return any(not bits[i >> 3] >> (i & 7) & 1 for i in range(chunk.offset, chunk.offset + chunk.length))
 
 
-def _memory(address: int | None, start: int, size: int) -> memoryview:
-    return memoryview(ctypes.string_at(address + start, size) if address and size else b"")
+def _memory(address: int | None, start: int, size: int) -> bytes:
+    return ctypes.string_at(address + start, size) if address and size else b""

@@ -6,11 +6,11 @@ import os
 from array import array
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ebpf.objects.batch import Batch
-from ebpf.runtime.base import Packets
+from ebpf.objects.spans import spans, words
+from ebpf.runtime.base import JoinedPackets
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -19,12 +19,8 @@ if TYPE_CHECKING:
         Iterable[Buffer] | Batch | tuple[Buffer, Buffer | Sequence[int]] | str | os.PathLike[str] | BinaryIO | Any
     )
 
-_PLAIN = {bytes, bytearray}
-_WORDS = "QqLlN"
-"""Formats of integers that are 8 bytes wide, where their size says so."""
 
-
-def gather(source: PacketSource) -> Packets:
+def gather(source: PacketSource) -> JoinedPackets:
     """Bring packets into one buffer.
 
     Raises:
@@ -32,15 +28,15 @@ def gather(source: PacketSource) -> Packets:
         OSError, ObjectFileError, NotSupportedError: of a capture file.
     """
     if isinstance(source, Batch):
-        return _inside(Packets(array("Q", source.offsets), array("Q", source.lengths), memoryview(source.data)))
+        return _inside(JoinedPackets(memoryview(source.data), array("Q", source.lengths), array("Q", source.offsets)))
     if isinstance(source, (str, os.PathLike)) or hasattr(source, "read"):
         return _captured(source)
     if hasattr(source, "__arrow_c_array__") or hasattr(source, "__arrow_c_stream__"):
         from ebpf.objects.arrow import binary_column
 
-        return _inside(binary_column(source))
+        return binary_column(source)
     if isinstance(source, tuple) and len(source) == 2 and _are_offsets(source[1]):
-        return _inside(_cut(*source))
+        return _cut(*source)
     if isinstance(source, (bytes, bytearray)) or not isinstance(source, Iterable):
         raise TypeError(
             f"run_many takes packets, got {type(source).__name__}: pass a list of buffers, (data, offsets), a Batch, "
@@ -49,13 +45,15 @@ def gather(source: PacketSource) -> Packets:
     return _joined(list(source))
 
 
-def _joined(packets: list[Any]) -> Packets:
-    if not _PLAIN.issuperset(map(type, packets)):
+def _joined(packets: list[Any]) -> JoinedPackets:
+    try:
+        data, lengths = b"".join(packets), array("Q", map(len, packets))
+    except TypeError:
+        data, lengths = b"", array("Q", [1])
+    if sum(lengths) != len(data):  # some are no bytes, or buffers of larger items
         packets = [_bytes(index, packet) for index, packet in enumerate(packets)]
-    lengths = array("Q", map(len, packets))
-    offsets = array("Q", accumulate(lengths, initial=0))
-    offsets.pop()
-    return Packets(offsets, lengths, memoryview(b"".join(packets)))
+        data, lengths = b"".join(packets), array("Q", map(len, packets))
+    return JoinedPackets(memoryview(data), lengths)
 
 
 def _bytes(index: int, packet: Any) -> bytes:
@@ -65,7 +63,7 @@ def _bytes(index: int, packet: Any) -> bytes:
         raise TypeError(f"packet {index} is no buffer but {type(packet).__name__}") from None
 
 
-def _captured(source: Any) -> Packets:
+def _captured(source: Any) -> JoinedPackets:
     from ebpf.link.pcap import CaptureReader
 
     reader = CaptureReader(source if isinstance(source, (str, os.PathLike)) else BytesIO(source.read()))
@@ -85,32 +83,15 @@ def _are_offsets(value: Any) -> bool:
         return False
 
 
-def _cut(data: Any, offsets: Any) -> Packets:
-    """Take n packets from n + 1 offsets: packet i ends where packet i + 1 begins, as in Arrow."""
-    edges = words(offsets)
-    if not edges:
-        raise ValueError("offsets are one more than there are packets, got none")
-    if any(end < start for start, end in pairwise(edges)):
-        raise ValueError("offsets have to rise: packet i lies between offsets i and i + 1")
-    lengths = array("Q", (end - start for start, end in pairwise(edges)))
-    edges.pop()
-    return Packets(edges, lengths, memoryview(data).cast("B"))
+def _cut(data: Any, offsets: Any) -> JoinedPackets:
+    view = memoryview(data).cast("B")
+    first, end, lengths = spans(offsets)
+    if end > len(view):
+        return _inside(JoinedPackets(view, lengths, words(offsets)[:-1]))
+    return JoinedPackets(view[first:end], lengths)
 
 
-def words(numbers: Any) -> array[int]:
-    """Copy integers, of whatever size, as unsigned ones of 8 bytes. ValueError for a negative one."""
-    if not isinstance(numbers, (list, tuple, range)):
-        view = memoryview(numbers)
-        if view.format in _WORDS and view.itemsize == 8 and view.c_contiguous:
-            return array("Q", view.tobytes())  # a negative one is far out of the data
-        numbers = view.tolist()
-    try:
-        return array("Q", numbers)
-    except OverflowError:
-        raise ValueError("offsets and lengths are not negative") from None
-
-
-def _inside(packets: Packets) -> Packets:
+def _inside(packets: JoinedPackets) -> JoinedPackets:
     size = len(packets.data)
     if len(packets.offsets) != len(packets.lengths):
         raise ValueError(f"there are {len(packets.offsets)} offsets and {len(packets.lengths)} lengths")

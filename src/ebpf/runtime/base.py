@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
@@ -82,16 +83,33 @@ class RunResult:
     redirect: Redirect | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Packets:
-    """Packets in one buffer: number i is `lengths[i]` bytes of `data` from `offsets[i]` on. Both arrays are of u64."""
+class JoinedPackets:
+    """Packets in one buffer: number i is `lengths[i]` bytes of `data` from `offsets[i]` on. Both arrays are of u64.
 
-    offsets: array[int]
-    lengths: array[int]
-    data: memoryview
+    Without offsets each packet begins where the one before it ends, the first at 0. Not to be changed.
+    """
+
+    __slots__ = ("_offsets", "data", "lengths")
+
+    def __init__(self, data: memoryview, lengths: array[int], offsets: array[int] | None = None) -> None:
+        self.data = data
+        self.lengths = lengths
+        self._offsets = offsets
+
+    @property
+    def adjacent(self) -> bool:
+        """Whether it is known that packets follow each other without gaps."""
+        return self._offsets is None
+
+    @property
+    def offsets(self) -> array[int]:
+        """Where the packets begin."""
+        if self._offsets is None:
+            return array("Q", accumulate(self.lengths, initial=0))[:-1]
+        return self._offsets
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.lengths)
 
     def __iter__(self) -> Iterator[memoryview]:
         for offset, length in zip(self.offsets, self.lengths, strict=True):
@@ -103,7 +121,7 @@ class ManyRuns:
     """Outcome of one run for each of many packets: return values (32 bits, unsigned) and what is left of each."""
 
     retvals: array[int]
-    packets: Packets
+    packets: JoinedPackets
 
 
 class MapIO(Protocol):
@@ -164,7 +182,7 @@ class Runner(Protocol):
         """Run over copies of a packet and a context; see `Program.run()`."""
         ...
 
-    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+    def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         """Run once over a copy of each packet; see `Program.run_many()`. All packets lie inside of their data."""
         ...
 

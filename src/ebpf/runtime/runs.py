@@ -5,13 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import ManyRuns, Packets, RunResult
+from ebpf.runtime.base import JoinedPackets, ManyRuns, RunResult
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -85,7 +84,7 @@ class BpfRunner:
             duration_ns=attr.duration,
         )
 
-    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+    def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         """Run over one packet after the other. NotSupportedError for more than one thread.
 
         The error of a packet has a note that says which one it was.
@@ -103,8 +102,7 @@ class BpfRunner:
             retvals.append(result.retval)
             lengths.append(len(result.data))
             left.append(result.data)
-        offsets = array("Q", accumulate(lengths, initial=0))[: len(lengths)]
-        return ManyRuns(retvals, Packets(offsets, lengths, memoryview(b"".join(left))))
+        return ManyRuns(retvals, JoinedPackets(memoryview(b"".join(left)), lengths))
 
     def function(self) -> Callable[[Buffer], int]:
         """Not there: the kernel runs over copies."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from typing import TypeAlias
 
 from ebpf.vm.alu import M32
 from ebpf.vm.forms import Form
@@ -15,6 +16,7 @@ from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
     ARGUMENT,
     COUNT,
+    CPU,
     FIELDS,
     FORM,
     HIDDEN,
@@ -39,22 +41,26 @@ from ebpf.vm.native import (
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
 
+Slowly: TypeAlias = Callable[[int, int], TestRun]
 _CONTEXT, _PACKET = 1, 2
 """Numbers of their regions."""
+_PER_PACKET = 50
+"""Instructions that are counted for a packet of a batch that was too short to be measured."""
 
 
 class PacketBatch:
     """Packets, and what came of them. Threads may work on parts of their own.
 
-    Packet i is `lengths[i]` bytes of `data` from `starts[i]` on. When it is done, `retvals[i]` is what the program
-    returned, and what it left is `changed[i]`, or `lengths[i]` bytes of `out` from `positions[i]` on.
+    Packet i is `lengths[i]` bytes of `data` from `starts[i]` on; without `starts` it begins where the one before it
+    ends. When it is done, `retvals[i]` is what the program returned, and what it left is `changed[i]`, or `lengths[i]`
+    bytes of `out` from `positions[i]` on.
     """
 
-    def __init__(self, starts: array[int], lengths: array[int], data: memoryview) -> None:
+    def __init__(self, data: memoryview, lengths: array[int], starts: array[int] | None = None) -> None:
         from ebpf.codegen.image import address_of
 
         self.starts, self.lengths, self.data = starts, lengths, data
-        self.count = len(starts)
+        self.count = len(lengths)
         self.retvals = array("I", bytes(4 * self.count))
         self.positions = array("Q", bytes(8 * self.count))
         self.out = bytearray(sum(lengths))
@@ -63,9 +69,10 @@ class PacketBatch:
         self._views = memoryview(self.out), data
         self.source, self.target = address_of(data), address_of(self._views[0])
 
-    def packet(self, index: int) -> memoryview:
-        """Return a packet as it came."""
-        return self.data[self.starts[index] : self.starts[index] + self.lengths[index]]
+    def packet(self, index: int, position: int) -> memoryview:
+        """Return a packet as it came; its position in `out` says where that is when there are no `starts`."""
+        start = position if self.starts is None else self.starts[index]
+        return self.data[start : start + self.lengths[index]]
 
     def set(self, index: int, position: int, retval: int, left: bytes) -> None:
         """Note the result of a packet that was copied to `position`, or would have been."""
@@ -93,11 +100,11 @@ class OneByOne:
     def __init__(self) -> None:
         self.index = 0
 
-    def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:
+    def run(self, batch: PacketBatch, first: int, last: int, slowly: Slowly) -> None:
         """Run over packets `first` to `last` (exclusive), as PacketLane does."""
         self.index, position = first, sum(batch.lengths[:first])
         while self.index < last and not batch.cancelled:
-            ran = slowly(self.index)
+            ran = slowly(self.index, position)
             batch.set(self.index, position, ran.retval, ran.data)
             position += batch.lengths[self.index]
             self.index += 1
@@ -112,6 +119,7 @@ class PacketLane(Lane):
         self.form = form
         self.ready = True
         """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
+        self._first = 0
         view = memoryview(bytearray(form.fields))
         self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
         self._fields_address = address_of(view)
@@ -128,6 +136,12 @@ class PacketLane(Lane):
         words[FORM], words[START], words[HIDDEN] = form.number, form.start, form.hidden
         words[WRITABLE], words[SHORTEST], words[LONGEST] = form.writable, form.shortest, form.longest
         words[FIELDS] = self._fields_address
+
+    def use_again(self, kernel: Kernel, cpu: int) -> None:
+        """Make a lane whose last batch went well ready for one on another virtual CPU."""
+        self.kernel = kernel
+        self.cpu = self.words[CPU] = cpu
+        self._owner.renew(self.code, _PER_PACKET * (self.words[COUNT] - self._first))
 
     def go_on(self, stop: int, packet: memoryview) -> tuple[int, bytes]:
         """Finish the run over a packet that native code has come back from; return r0 and what is left of the packet.
@@ -153,10 +167,10 @@ class PacketLane(Lane):
             self.ready = True
         return result, left
 
-    def run(self, batch: PacketBatch, first: int, last: int, slowly: Callable[[int], TestRun]) -> None:
+    def run(self, batch: PacketBatch, first: int, last: int, slowly: Slowly) -> None:
         """Run over packets `first` to `last` (exclusive) of a batch, until it is cancelled.
 
-        `slowly(index)` runs over one in another way, or raises what is wrong with it.
+        `slowly(index, position)` runs over one in another way, or raises what is wrong with it.
 
         Raises:
             ProgramFault: as `Lane.finish` does; with kind "closed" when the kernel was, meanwhile.
@@ -179,7 +193,7 @@ class PacketLane(Lane):
             index, position = words[INDEX], words[POSITION]
             length = batch.lengths[index]
             if stop == REFUSED:
-                ran = slowly(index)
+                ran = slowly(index, position)
                 retval, left = ran.retval, ran.data
             else:
                 retval, left = self.go_on(stop, memoryview(batch.out)[position : position + length])
@@ -193,8 +207,9 @@ class PacketLane(Lane):
 
     def _take(self, batch: PacketBatch, first: int, last: int) -> None:
         words = self.words
-        words[INDEX], words[COUNT] = first, last
+        words[INDEX], words[COUNT] = self._first, _ = first, last
         words[SOURCE], words[SOURCE_SIZE] = batch.source, len(batch.data)
-        words[STARTS], words[LENGTHS] = batch.starts.buffer_info()[0], batch.lengths.buffer_info()[0]
+        words[STARTS] = 0 if batch.starts is None else batch.starts.buffer_info()[0]
+        words[LENGTHS] = batch.lengths.buffer_info()[0]
         words[OUT], words[POSITION], words[ROOM] = batch.target, sum(batch.lengths[:first]), len(batch.out)
         words[POSITIONS], words[RETVALS] = batch.positions.buffer_info()[0], batch.retvals.buffer_info()[0]

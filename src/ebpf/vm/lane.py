@@ -38,9 +38,9 @@ from ebpf.vm.native import (
     LANE_WORDS,
     MAPS,
     NOW,
-    RECORDS,
     REFERENCE_WORDS,
     REGIONS,
+    RINGS,
     SLICE,
     TIMES,
     NativeState,
@@ -124,13 +124,13 @@ class Lane:
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = words[KEPT] = 0
-        words[RECORDS] = bool(self.places.rings)
+        words[RINGS] = bool(self.places.rings)
         words[CPU] = self.cpu
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 
     def pause(self) -> None:
-        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel was closed."""
         self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
         check_open_between_runs(self.program, self.kernel)

@@ -48,7 +48,7 @@ OPAQUE = 6
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
     range(MACHINE_WORDS, MACHINE_WORDS + 13)
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RECORDS = range(
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RINGS = range(
     MACHINE_WORDS + 13, MACHINE_WORDS + 23
 )
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
@@ -83,6 +83,7 @@ class Action(IntEnum):
     RESUME = 0
     ENTER = 1
     LEAVE = 2
+    ENTER_SEEN = 3
 
 
 class Stop(IntEnum):
@@ -196,13 +197,13 @@ class NativeState:
         at = (number & self.words[MASK]) * REGION_WORDS
         self.table[at : at + REGION_WORDS] = _NO_REGION
         self.words[LIVE] -= 1
-        records = self.words[RESERVED : RESERVED + RECORD_WORDS * MAX_RECORDS]
-        if number in records[::RECORD_WORDS]:
-            self.words[RESERVED + records[::RECORD_WORDS].index(number) * RECORD_WORDS] = 0
+        numbers = self.words[RESERVED:MACHINE_WORDS:RECORD_WORDS]
+        if number in numbers:
+            self.words[RESERVED + numbers.index(number) * RECORD_WORDS] = 0
 
     def records(self) -> dict[int, tuple[int, int, int]]:
         """Return the records that native code has reserved: region number → address of struct map, position, size."""
-        words = self.words[RESERVED : RESERVED + RECORD_WORDS * MAX_RECORDS]
+        words = self.words[RESERVED:MACHINE_WORDS]
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 

@@ -31,5 +31,5 @@ def test_engines_agree(shape: Shape) -> None:
 
 
 def test_too_short() -> None:
-    with pytest.raises(ValueError, match="at least 27 instructions, not 10"):
+    with pytest.raises(ValueError, match="at least 35 instructions, not 10"):
         synthetic(10, "straight")

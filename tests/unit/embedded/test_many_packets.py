@@ -11,7 +11,7 @@ import pytest
 
 from ebpf.abi.types import ProgramType
 from ebpf.errors import EbpfError, ProgramFault, SystemCallError
-from ebpf.runtime.base import Limits, Packets, ProgramFacts, Runner
+from ebpf.runtime.base import JoinedPackets, Limits, ProgramFacts, Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from tests.testrun import addresses
 from tests.testrun.case import Case, loaded, output
@@ -59,10 +59,8 @@ def one_by_one(runner: Runner, packets: Iterable[bytes]) -> list[Answer]:
     return [answer(lambda packet=packet: run(packet)) for packet in packets]  # type: ignore[misc]  # mypy infers no lambda
 
 
-def joined(packets: list[bytes]) -> Packets:
-    lengths = array("Q", map(len, packets))
-    offsets = array("Q", itertools.accumulate(lengths, initial=0))[:-1]
-    return Packets(offsets, lengths, memoryview(b"".join(packets)))
+def joined(packets: list[bytes]) -> JoinedPackets:
+    return JoinedPackets(memoryview(b"".join(packets)), array("Q", map(len, packets)))
 
 
 def all_at_once(runner: Runner, packets: list[bytes]) -> list[Answer]:

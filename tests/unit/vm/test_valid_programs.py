@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,7 +16,7 @@ from tests.stage.run import Outcome, comparable, play
 from tests.valid.draft import FAULTY, VALID, Plan
 from tests.valid.program import script_of
 
-FAULTS = {"memory", "alignment", "helper", "call", "budget"}
+FAULTS = {"memory", "alignment", "helper", "budget"}
 PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
@@ -40,6 +41,16 @@ def test_valid_programs(other: str) -> None:
         outcome = play(script_of(plan), other)
         assert outcome == expected(plan)
         assert (outcome.refused, outcome.fault) == (0, "")
+
+    compare()
+
+
+def test_valid_programs_in_a_lane(other: str) -> None:
+    @settings(PROFILE, max_examples=100)
+    @given(plan=VALID)
+    def compare(plan: Plan) -> None:
+        script = replace(script_of(plan), repeat=3, lane=True)
+        assert play(script, other) == play(script, ENGINES[0])
 
     compare()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ebpf.abi.types import Cmd
 from ebpf.errors import EbpfError, NotSupportedError
-from ebpf.runtime.base import ManyRuns, Packets
+from ebpf.runtime.base import JoinedPackets, ManyRuns
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.runs import packet_note
 from ebpf.vm.batch import OneByOne, PacketBatch, PacketLane
@@ -28,16 +28,26 @@ _LOOK = 0.05
 """Seconds between two looks of the caller at signals, while other threads work."""
 
 
-def run_many(state: State, program: ProgramObject, engine: Engine, packets: Packets, threads: int) -> ManyRuns:
+def run_many(
+    state: State,
+    program: ProgramObject,
+    engine: Engine,
+    packets: JoinedPackets,
+    threads: int,
+    *,
+    spare: list[PacketLane],
+) -> ManyRuns:
     """Run over all packets, each thread over its share of them, in their order.
+
+    `spare` are lanes of the same program and engine that nobody uses.
 
     Raises NotSupportedError for more threads than virtual CPUs, and what a run raises; the first error ends all.
     """
     if threads > state.cpu_count:
         what = f"running on {threads} threads with {state.cpu_count} virtual CPUs"
         raise NotSupportedError(what, runtime="embedded", alternative=f"make the runtime with cpus={threads}")
-    batch = PacketBatch(packets.offsets, packets.lengths, packets.data)
-    work = _Work(state, program, engine, batch)
+    batch = PacketBatch(packets.data, packets.lengths, None if packets.adjacent else packets.offsets)
+    work = _Work(state, program, engine, batch, spare)
     shares = min(threads, len(packets)) or 1
     edges = [len(packets) * share // shares for share in range(shares + 1)]
     if shares == 1 or state.cpus.owned_here:
@@ -45,7 +55,7 @@ def run_many(state: State, program: ProgramObject, engine: Engine, packets: Pack
     else:
         work.spread(edges)
     retvals, positions, lengths, data = batch.finish()
-    return ManyRuns(retvals, Packets(positions, lengths, memoryview(data)))
+    return ManyRuns(retvals, JoinedPackets(memoryview(data), lengths, positions))
 
 
 class _Interruptible:
@@ -66,8 +76,11 @@ class _Interruptible:
 class _Work:
     """A batch, the program that it goes through, and how its threads end."""
 
-    def __init__(self, state: State, program: ProgramObject, engine: Engine, batch: PacketBatch) -> None:
+    def __init__(
+        self, state: State, program: ProgramObject, engine: Engine, batch: PacketBatch, spare: list[PacketLane]
+    ) -> None:
         self._state = state
+        self._spare = spare
         self._kernel = cast("Kernel", _Interruptible(state, batch))
         self._program = program
         self._engine = engine
@@ -107,31 +120,40 @@ class _Work:
             # The program runs already, further out on this thread: as in the kernel, it is not entered again.
             with self._program.lock:
                 self._program.recursion_misses += last - first
-            OneByOne().run(self._batch, first, last, lambda index: TestRun(0, bytes(self._batch.packet(index))))
+            OneByOne().run(self._batch, first, last, lambda *place: TestRun(0, bytes(self._batch.packet(*place))))
 
     def _run_on(self, cpu: int, first: int, last: int) -> bool:
         lane = self._lane(cpu)
         started = time.perf_counter_ns()
         try:
-            lane.run(self._batch, first, last, lambda index: self._run_one(cpu, index))
+            lane.run(self._batch, first, last, lambda index, position: self._run_one(cpu, index, position))
         except EbpfError as error:
             error.add_note(packet_note(lane.index))
             raise
         finally:
             if self._state.statistics:
                 self._program.count_run(lane.index - first, time.perf_counter_ns() - started)
+        if isinstance(lane, PacketLane) and len(self._spare) < self._state.cpu_count:
+            self._spare.append(lane)
         return True
 
     def _lane(self, cpu: int) -> PacketLane | OneByOne:
         program, form = self._program.program, form_of(self._program.program)
         if self._engine.code is None or form is None:
             return OneByOne()
+        try:
+            lane = self._spare.pop()
+        except IndexError:
+            pass
+        else:
+            lane.use_again(self._kernel, cpu)
+            return lane
         code, budget = self._engine.code(program), self._state.limits.budget
         return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
-    def _run_one(self, cpu: int, index: int) -> TestRun:
+    def _run_one(self, cpu: int, index: int, position: int) -> TestRun:
         check_open_between_runs(self._program.program, self._kernel)
-        request = TestRequest(data=bytes(self._batch.packet(index)), repeat=1, wants_data=True)
+        request = TestRequest(data=bytes(self._batch.packet(index, position)), repeat=1, wants_data=True)
         state = self._state
         try:
             return test_run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.base import ManyRuns, Packets, Redirect, RunResult
+from ebpf.runtime.base import JoinedPackets, ManyRuns, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.functions import make_function
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.base import ProgramFacts
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
     from ebpf.runtime.embedded.state import State
+    from ebpf.vm.batch import PacketLane
 
 _CONTEXT_IN_PLACE = ProgramType.SYSCALL
 """The type whose context is given back in the buffer that it came in."""
@@ -109,6 +110,7 @@ class EmbeddedRunner(BpfRunner):
     ) -> None:
         super().__init__(runtime, program)
         self._kernel = runtime
+        self._lanes: list[PacketLane] = []
         with program.handle.borrow() as fd:
             loaded = runtime.state.handles.program(fd).program
         self._engine = choose_engine(engine, trusted=trusted, program=loaded)
@@ -149,13 +151,13 @@ class EmbeddedRunner(BpfRunner):
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 
-    def run_many(self, packets: Packets, *, threads: int = 1) -> ManyRuns:
+    def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
             return super().run_many(packets, threads=threads)
         state = self._kernel.state
         with self._program.handle.borrow() as fd:
             try:
-                return run_many(state, state.handles.program(fd), self._engine, packets, threads)
+                return run_many(state, state.handles.program(fd), self._engine, packets, threads, spare=self._lanes)
             except Rejected as error:
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 

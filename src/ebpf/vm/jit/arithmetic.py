@@ -108,9 +108,9 @@ def _constant(operand: str, bits: int) -> int | None:
     return value - (1 << bits) if value >> bits - 1 else value
 
 
-def condition(writer: Writer, slot: Slot) -> str:
-    """Write the comparison of a conditional jump and return its i1."""
-    bits = 64 if slot.opcode & 7 == BPF_JMP else 32
+def condition(writer: Writer, slot: Slot, *, small: bool = False) -> str:
+    """Write the comparison of a conditional jump and return its i1; `small` numbers have upper halves of zero."""
+    bits = 64 if slot.opcode & 7 == BPF_JMP or small else 32
     a, b = writer.read_narrow(slot.dst, bits), _operand(writer, slot, bits)
     operation = slot.opcode & 0xF0
     if operation == _JSET:

@@ -57,13 +57,8 @@ def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     A function that does not use its stack has none, and 0 in r10.
     """
     yield "leave:"
-    yield f"%frame.p = getelementptr i8, ptr %m, i64 {member(native.FRAME_POINTER)}"
-    yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr %frame.p"
     if not compiler.uses_frame:
         yield "store i64 0, ptr %number"
-    yield "%open = add i64 %depth, 1"
-    yield f"%depth.p = getelementptr i8, ptr %m, i64 {member(native.DEPTH)}"
-    yield "store i64 %open, ptr %depth.p"
     yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
     yield "raised:"
     yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.vm.jit.loops import Linear, Loop, Reach
 from ebpf.vm.jit.origins import NOTHING, Origin, Region
+from ebpf.vm.jit.writer import Writer
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler

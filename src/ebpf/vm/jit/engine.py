@@ -59,7 +59,8 @@ class Machine(interpreter.Machine):
         if code is None:
             return super().loop(slot)
         with Host(self) as host:
-            words[AT], words[ACTION] = slot, _ENTER
+            # A callback begins while its caller waits for an answer: that one's status is none of its own.
+            words[AT], words[ACTION], words[STATUS] = slot, _ENTER, _ANSWERED
             stop = (code.run_released if code.is_long else code.run)(self.state.pointer)
         if stop == _EXIT:
             if words[CHANGES] != self._changes and words[DEPTH]:
@@ -79,7 +80,13 @@ class Machine(interpreter.Machine):
     def answer(self) -> None:
         """Answer what compiled code asks. STATUS says how; it stays as it is where an exception is raised."""
         words = self.state.words
-        words[STATUS] = self._answer(words[ACTION], words[AT])
+        status, at = words[STATUS], words[AT]
+        try:
+            words[STATUS] = self._answer(words[ACTION], at)
+        except BaseException:
+            # Code that was called back meanwhile has left its own status and place there.
+            words[STATUS], words[AT] = status, at
+            raise
 
     def _answer(self, why: int, at: int) -> int:
         words = self.state.words

@@ -14,7 +14,7 @@ from ebpf.vm.native import NO_CALLER, Stop
 
 ENTRY = "ebpf_entry"
 RESULT = "{ i64, i64, i64 }"
-_NESTED = "nested"
+_NESTED, LEAVE = "nested", "leave"
 
 
 def write_entry(callbacks: Sequence[int], *, convention: str, asks: bool, kernel_helpers: bool) -> Iterator[str]:
@@ -87,6 +87,23 @@ def _write_nested(callbacks: Sequence[int], *, kernel_helpers: bool) -> Iterator
     yield from _record()
     yield "unknown:"
     yield f"ret i64 {int(Stop.UNKNOWN)}"
+    yield "}"
+
+
+def write_leave() -> Iterator[str]:
+    """Return the lines of the function that stores the state of a frame for the interpreter to go on with.
+
+    One call is shorter, in every place where a check may fail, than the stores.
+    """
+    registers = ", ".join(f"i64 %r{register}" for register in range(11))
+    yield f"define internal coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 %at, i64 %fuel, {registers}) noinline cold {{"
+    yield "%open = add i64 %depth, 1"
+    values = {native.DEPTH: "%open", native.AT: "%at", native.FUEL: "%fuel"}
+    values |= {register: f"%r{register}" for register in range(11)}
+    for word, value in values.items():
+        yield f"%p{word} = getelementptr i8, ptr %m, i64 {member(word)}"
+        yield f"store i64 {value}, ptr %p{word}"
+    yield "ret void"
     yield "}"
 
 

@@ -7,7 +7,7 @@ the interpreter goes on (COMPILED), or that the host has an exception to raise (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,8 @@ from ebpf.vm.jit import control, maps
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
 from ebpf.vm.jit.counted import Guard
-from ebpf.vm.jit.entry import RESULT
+from ebpf.vm.jit.dominance import Dominance
+from ebpf.vm.jit.entry import LEAVE, RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
@@ -43,6 +44,7 @@ from ebpf.vm.native import Stop
 if TYPE_CHECKING:
     from ebpf.vm.jit.access import Access
     from ebpf.vm.jit.module import ModuleCompiler
+    from ebpf.vm.jit.writer import Place
     from ebpf.vm.maps import Map
 
 _WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
@@ -101,16 +103,17 @@ class FunctionCompiler:
         self.has_context = module.has_context
         self.context_size = module.context_size
         self.liveness: Liveness = module.liveness[function.entry]
-        self.writer = Writer()
+        self.writer: Writer = Writer()
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
-        self.loops = find_loops(self.slots, function, self.origins.lookups, module.quiet)
+        self.loops = find_loops(self.slots, function, self.origins.lookups, self.origins.found, module.quiet)
         self.covered: set[int] = set()
         """Accesses that were compared with their region before the loop that is being written."""
         self._fast: Fast | None = None
         self._shared = {after for loop in self.loops.values() for after in self._exits(loop)}
         """Blocks that both forms of a loop lead to."""
+        self._dominance = Dominance(self.slots, function)
         self._needs: dict[str, None] = {}
         self._maps: set[int] = set()
         self._ends: dict[int, Values | None] = {}
@@ -124,12 +127,12 @@ class FunctionCompiler:
         return bool(used(self.slots[at]) >> native.FRAME_POINTER & 1)
 
     def _exits(self, loop: Loop) -> set[int]:
-        after = {after for start in loop.blocks for after in self.function.blocks[start].successors}
-        return after - set(loop.blocks)
+        ways = [(start, after) for start in loop.blocks for after in self.function.blocks[start].successors]
+        return {after for start, after in ways if not loop.follows(start, after)}
 
     def slots_of(self, loop: Loop) -> set[int]:
         """Return the instructions of a loop."""
-        return {at for start in loop.blocks for at in self.function.blocks[start].slots}
+        return self._slots_of_blocks(loop.blocks)
 
     def may_access(self, origin: Origin, access: Access) -> bool:
         """Tell whether an origin is a map's value that programs may access like that."""
@@ -137,6 +140,13 @@ class FunctionCompiler:
         if map_ is None:
             return False
         return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
+
+    def is_verified(self, at: int, access: Access, origin: Origin) -> bool:
+        """Tell whether the program has compared the packet's end with what it accesses before it gets here."""
+        if origin.region is not Region.PACKET or origin.exact is None or origin.exact + access.offset < 0:
+            return False
+        end = origin.exact + access.offset + access.size
+        return end <= self.origins.verified[at] and (not access.writes or self.module.packet_writable)
 
     # What instructions ask for.
 
@@ -217,14 +227,22 @@ class FunctionCompiler:
     def leave_to_interpreter(self, at: int) -> str:
         """Write the rare path that stores the state before instruction `at`; return its label."""
         writer, label = self.writer, self.writer.label("leave")
-        live = self.liveness.before[at]
-        lines = [f"{label}:"]
+        live, registers = self.liveness.before[at], self.writer.values.registers
+        lines, given = [f"{label}:"], []
         for register in range(10):
-            if live >> register & 1:
-                lines += self._store_register(register)
-        lines += self.store_position(at)
-        lines.append("br label %leave")
-        writer.later(lines)
+            value = registers.get(register) if live >> register & 1 else "poison"
+            if value is None:
+                value = writer.name()
+                lines.append(f"{value} = load i64, ptr %R{register}")
+            given.append(f"i64 {value}")
+        fuel_lines, before = self._fuel()
+        fuel = writer.name()
+        lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
+        frame = "%r10" if self.uses_frame else "0"
+        lines.append(
+            f"call coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
+        )
+        writer.later([*lines, "br label %leave"])
         return label
 
     def _store_register(self, register: int) -> list[str]:
@@ -263,9 +281,17 @@ class FunctionCompiler:
             return [], self.writer.values.fuel
         return self._fast.fuel(self.writer)
 
-    def slots_ahead(self, at: int, most: int) -> Iterator[int]:
-        """Iterate over the instructions from `at` to the end of the block."""
-        return iter(self.block.slots[self.index : self.index + most])
+    def paths_ahead(self) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Iterate over what follows: a block's first slot, its instructions from here on, and the blocks behind it that
+        are reached in no other way. Nothing follows a comparison of pointers into the packet, which looks for its end.
+        """
+        pending = [(self.block, self.index)]
+        while pending:
+            block, index = pending.pop()
+            last = block.slots[-1]
+            after = [] if last in self.origins.bounds else [way for way in block.successors if self._inherits(way)]
+            yield block.start, block.slots[index:], after
+            pending += [(self.function.blocks[way], 0) for way in after]
 
     def forget_packet(self) -> None:
         """Take note that the packet may have moved."""
@@ -302,7 +328,7 @@ class FunctionCompiler:
         writer.dirty = set()
         known = self._ends.get(block.predecessors[0]) if self._inherits(block.start) else None
         if known is None:
-            self._load_variables()
+            self._meet(block.start)
         else:
             writer.values = known.copy()
         if block.is_loop_header:
@@ -313,15 +339,49 @@ class FunctionCompiler:
         single = len(self.function.blocks[start].predecessors) == 1
         return single and start != self.function.entry and start not in self._shared
 
-    def _load_variables(self) -> None:
-        self.writer.values = Values(registers={native.FRAME_POINTER: "%r10"} if self.uses_frame else {})
+    def _meet(self, start: int) -> None:
+        """Begin a block that is reached in several ways with what is the same on all of them."""
+        self.writer.values = self._same(start)
+        if self.uses_frame:
+            self.writer.values.registers[native.FRAME_POINTER] = "%r10"
         self.writer.values.fuel = self.writer.value("load i64, ptr %FUEL")
+
+    def _same(self, start: int) -> Values:
+        """Return what a block that is always gone through knows at its end, and that holds at the start of this one."""
+        avoid = {other for loop in self.loops.values() if not self._stays_in(loop, start) for other in loop.body}
+        above = self._dominance.above(start, avoid)
+        known = None if above is None else self._ends.get(above)
+        between = None if above is None else self._dominance.between(above, start)
+        if known is None or between is None:
+            return Values()
+        changed, slots = self._dominance.changed(between), self._slots_of_blocks(between)
+        registers = {name: value for name, value in known.registers.items() if not changed >> name & 1}
+        return Values(
+            registers,
+            known.sums.copy(),
+            {key: ends for key, ends in known.proven.items() if self._stays(key[1], slots)},
+            {key: value for key, value in known.distances.items() if self._stays(key[1], slots)},
+        )
+
+    def _stays_in(self, loop: Loop, start: int) -> bool:
+        """Tell whether a block is reached from the rest of a loop's long form only: the short form leads behind it."""
+        return start in loop.body and start != loop.header and not self._exits(loop) & loop.body
+
+    def _stays(self, place: Place, slots: set[int]) -> bool:
+        """Tell whether what is known of a region holds although these instructions may have run meanwhile."""
+        region, which = place
+        if region is Region.PACKET:
+            return not self.module.moves_packet
+        return region is not Region.ELEMENT or which not in slots
+
+    def _slots_of_blocks(self, blocks: Collection[int]) -> set[int]:
+        return {at for start in blocks for at in self.function.blocks[start].slots}
 
     def _write_fast(self, loop: Loop) -> None:
         """Write the comparison before a counted loop, and the form of the loop for when it holds."""
         writer = self.writer
         writer.begin(f"b{loop.header}")
-        self._load_variables()
+        self._meet(loop.header)
         guard = Guard(self, loop)
         holds = guard.write()
         fast = Fast(loop, writer.read(loop.test.counter), writer.values.fuel)
@@ -332,7 +392,7 @@ class FunctionCompiler:
             writer.begin(f"b{start}.fast")
             writer.dirty = set()
             if start == loop.header:
-                self._load_variables()
+                self._meet(loop.header)
                 fast.counter = writer.read(loop.test.counter)
             if not self._body(self.block):
                 break
@@ -342,17 +402,17 @@ class FunctionCompiler:
             lines, fuel = self._fuel()
             writer.lines += lines
             writer.line(f"store i64 {writer.value(f'sub i64 {fuel}, {spent}')}, ptr %FUEL")
-            writer.line(f"br label %b{target}")
+            writer.line(f"br label %b{target}{'.slow' if target == loop.header else ''}")
         self._fast, self.covered = None, set()
 
     def _label(self, block: Block, after: int) -> str:
         """Return the label of the block after one."""
         if self._fast is not None:
-            if after in self._fast.loop.blocks:
+            if self._fast.loop.follows(block.start, after):
                 return f"b{after}.fast"
             return self._fast.exit(self.writer, after)
         loop = self.loops.get(after)
-        return f"b{after}.slow" if loop is not None and block.start in loop.blocks else f"b{after}"
+        return f"b{after}.slow" if loop is not None and block.start in loop.body else f"b{after}"
 
     def _body(self, block: Block) -> bool:
         """Write a block; False where it ends before its last instruction does."""
@@ -391,7 +451,8 @@ class FunctionCompiler:
             writer.flush(live)
             writer.line(f"br label %{self._label(block, block.successors[0])}")
             return
-        holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot)
+        small = self._fast is not None and self._fast.loop.compares_small(block.start)
+        holds = control.may_goto(self) if slot.opcode == MAY_GOTO else condition(writer, slot, small=small)
         writer.flush(live)
         writer.line(f"br i1 {holds}, label %{self._label(block, target)}, label %{self._label(block, at + 1)}")
 

@@ -1,8 +1,9 @@
 """Loops whose number of iterations is known before they begin, and what they access.
 
-A loop that is one way through its blocks, with a register that changes by a constant and an exit that compares it with
-something constant, is written twice: for the usual case without looks at the fuel and without the checks that one
-comparison before the loop replaces, and with all of them for every other case.
+A loop with one usual way through its blocks, a register that changes by a constant on it, and an exit that compares that
+with something constant, is written twice: the usual way without looks at the fuel and without the checks that one
+comparison before the loop replaces, and the whole loop with all of them for every other case. All ways but the usual
+one lead from the former to the latter.
 """
 
 from __future__ import annotations
@@ -96,9 +97,13 @@ class Reach:
 
 @dataclass(slots=True)
 class Loop:
-    """A loop: its blocks' first slots, the header's first. `steps` are what the registers change by in an iteration."""
+    """A loop: first slots of the blocks of the usual way, the header's first, and of all of its `body`.
+
+    `steps` are what the registers change by in an iteration, of so many instructions.
+    """
 
     blocks: list[int]
+    body: set[int]
     instructions: int
     test: Test
     steps: dict[int, int]
@@ -108,42 +113,71 @@ class Loop:
     def header(self) -> int:
         return self.blocks[0]
 
+    def follows(self, start: int, after: int) -> bool:
+        """Tell whether the usual way leads from one block to another."""
+        place = self.blocks.index(start)
+        return after == self.blocks[(place + 1) % len(self.blocks)]
+
+    def compares_small(self, start: int) -> bool:
+        """Tell whether the jump at the end of a block compares lower halves, and the upper ones are zero."""
+        return self.test.narrow and self.blocks[self.test.place] == start
+
     def slope(self, sum_: Linear) -> int:
         """Return by how much a sum changes from one iteration to the next."""
         return sum(factor * self.steps.get(register, 0) for register, factor in sum_.terms)
 
 
 def find_loops(
-    slots: Sequence[Slot], function: Function, lookups: Mapping[int, object], quiet: Mapping[int, bool]
+    slots: Sequence[Slot],
+    function: Function,
+    lookups: Mapping[int, object],
+    found_elements: Mapping[int, int],
+    quiet: Mapping[int, bool],
 ) -> dict[int, Loop]:
-    """Return such loops by header. `lookups` are the calls that are part of the code; `quiet` the constants, by slot,
-    that never ask the host."""
+    """Return such loops by header.
+
+    `lookups` are the calls that are part of the code, `found_elements` the jumps after them and where they lead usually,
+    `quiet` the constants, by slot, that never ask the host.
+    """
     found = {}
     for block in function.blocks.values():
         if block.is_loop_header and block.start != function.entry:
-            chain = _chain(function, block)
-            loop = _Walk(slots, chain, lookups, quiet).loop() if chain else None
+            chain = _usual_way(function, block, found_elements)
+            loop = _Walk(slots, chain, lookups, quiet).loop(_body(function, block)) if chain else None
             if loop is not None:
                 found[loop.header] = loop
     return found
 
 
-def _chain(function: Function, header: Block) -> list[Block]:
-    """Return the blocks of a loop that has one way through it, else nothing."""
-    order = {start: place for place, start in enumerate(function.blocks)}
-    latches = [start for start in header.predecessors if order[start] >= order[header.start]]
-    if len(latches) != 1 or len(latches) == len(header.predecessors):
-        return []
-    chain = [function.blocks[latches[0]]]
-    while chain[-1] is not header:
-        block = chain[-1]
-        if len(block.predecessors) != 1 or block.start == function.entry or len(chain) > len(order):
+def _usual_way(function: Function, header: Block, found_elements: Mapping[int, int]) -> list[Block]:
+    """Return the blocks that an iteration usually goes through, nothing where that is not known."""
+    body = _body(function, header)
+    way = [header]
+    while len(way) <= len(body):
+        block = way[-1]
+        after = [start for start in block.successors if start in body]
+        usual = found_elements.get(block.slots[-1])
+        if len(after) > 1 and usual in after:
+            after = [start for start in after if start == usual]
+        if len(after) != 1:
             return []
-        chain.append(function.blocks[block.predecessors[0]])
-    chain.reverse()
-    members = {block.start for block in chain}
-    ways = [sum(after in members for after in block.successors) for block in chain]
-    return chain if all(count == 1 for count in ways) else []
+        if after[0] == header.start:
+            return way
+        way.append(function.blocks[after[0]])
+    return []
+
+
+def _body(function: Function, header: Block) -> set[int]:
+    """Return the blocks of a loop: all from which its header is reached again."""
+    order = {start: place for place, start in enumerate(function.blocks)}
+    body = {header.start}
+    pending = [start for start in header.predecessors if order[start] >= order[header.start]]
+    while pending:
+        start = pending.pop()
+        if start not in body:
+            body.add(start)
+            pending.extend(function.blocks[start].predecessors)
+    return body
 
 
 class _Walk:
@@ -162,7 +196,7 @@ class _Walk:
         self._reaches: list[tuple[int, Access, Linear, int]] = []
         self._exits: list[tuple[int, int, Linear, Linear, bool]] = []
 
-    def loop(self) -> Loop | None:
+    def loop(self, body: set[int]) -> Loop | None:
         """Return the loop if it is one that is counted."""
         for place, block in enumerate(self._chain):
             for at in block.slots:
@@ -177,7 +211,8 @@ class _Walk:
         test = self._test(steps)
         if test is None or (self._narrow - {test.counter}):
             return None
-        loop = Loop([block.start for block in self._chain], sum(len(block.slots) for block in self._chain), test, steps)
+        blocks = [block.start for block in self._chain]
+        loop = Loop(blocks, body, sum(len(block.slots) for block in self._chain), test, steps)
         for at, access, address, place in self._reaches:
             if all(register in steps for register, _ in address.terms):
                 loop.reaches.append(Reach(at, access, address, place > test.place))

@@ -66,7 +66,7 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
         cpu = writer.value(f"load i64, ptr {compiler.machine(native.CPU)}")
         element = writer.value(f"add i64 {first}, {cpu}")
     shifted = writer.value(f"shl i64 {element}, {kept.shift}")
-    address = writer.value(f"add i64 {compiler.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
+    address = writer.value(f"add nuw i64 {compiler.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
     distance = writer.value(f"mul i64 {element}, {kept.stride}")
     host = writer.value(f"getelementptr i8, ptr {compiler.map_values(index)}, i64 {distance}")
     compiler.keep_element(at, writer.value(f"select i1 {found}, i64 {address}, i64 {NOWHERE}"), host)
@@ -86,6 +86,8 @@ def pointers(indices: list[int]) -> Iterator[str]:
         for word in range(native.REFERENCE_WORDS):
             kind = "ptr" if word == native.REFERENCE_MAP else "i64"
             yield f"{name}.{word}.p = getelementptr i8, ptr %maps, i64 {index * MAP_REFERENCE_SIZE + word * WORD}"
-            yield f"{name}.{word} = load {kind}, ptr {name}.{word}.p"
+            # Addresses of values have the highest bit, so none of them is null.
+            known = ", !range !60" if word in (native.REFERENCE_VALUES, native.REFERENCE_FIRST) else ""
+            yield f"{name}.{word} = load {kind}, ptr {name}.{word}.p{known}"
         yield f"{name}.values.p = getelementptr i8, ptr {name}.{native.REFERENCE_MAP}, i64 {WORD * storage.VALUES}"
         yield f"{name}.values = load ptr, ptr {name}.values.p"

@@ -154,15 +154,13 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     if distance is None:
         distance = values.distances[root, place] = writer.value(f"sub i64 {root}, {bounds.first}")
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
+    if compiler.trusted or at in compiler.covered or compiler.is_verified(at, access, origin):
+        ways = []
     for write in ways:
         known = values.proven.get((root, place, write))
-        if (
-            compiler.trusted
-            or at in compiler.covered
-            or (known is not None and known[0] <= start and start + access.size <= known[1])
-        ):
+        if known is not None and known[0] <= start and start + access.size <= known[1]:
             continue
-        low, high = _extent(compiler, at, root, place, write=write)
+        low, high = _extent(compiler, root, place, write=write)
         values.proven[root, place, write] = (low, high)
         lowest = distance if not low else writer.value(f"add i64 {distance}, {low}")
         room = compiler.room(origin, high - low, write=write)
@@ -170,27 +168,42 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     return compiler.pointer(writer.value(f"getelementptr i8, ptr {bounds.data}, i64 {distance}"), start)
 
 
-def _extent(compiler: FunctionCompiler, at: int, root: str, place: Place, *, write: bool) -> tuple[int, int]:
-    """Return the bytes around `root` that the accesses from here to the end of the block touch."""
+def _extent(compiler: FunctionCompiler, root: str, place: Place, *, write: bool) -> tuple[int, int]:
+    """Return the bytes around `root` that accesses touch from here on, as far as nothing else leads there."""
     sums = compiler.writer.values.sums
-    bases: dict[int, int] = {}
+    here: dict[int, int] = {}
     for register, value in compiler.writer.values.registers.items():
         origin, constant = sums.get(value, (value, 0))
         if origin == root:
-            bases[register] = constant
+            here[register] = constant
     ends: list[int] = []
-    for ahead in compiler.slots_ahead(at, _WINDOW):
-        slot = compiler.slots[ahead]
-        access = access_of(slot)
-        if access is not None and access.base in bases and (access.writes if write else access.reads):
-            other = compiler.origins.at.get(ahead, NOTHING)
-            if (other.region, other.which) == place:
-                start = bases[access.base] + access.offset
-                ends += [start, start + access.size]
-        if slot.opcode in (CALL, CALLX):
+    bases_at = {compiler.block.start: here}
+    left = _WINDOW
+    for start, instructions, after in compiler.paths_ahead():
+        bases = bases_at[start]
+        for ahead in instructions[:left]:
+            _note(compiler, ahead, bases, place, ends, write=write)
+        left -= len(instructions)
+        if left <= 0:
             break
-        _follow(slot, bases)
+        bases_at.update((way, dict(bases)) for way in after)
     return min(ends), max(ends)
+
+
+def _note(
+    compiler: FunctionCompiler, at: int, bases: dict[int, int], place: Place, ends: list[int], *, write: bool
+) -> None:
+    """Note what an instruction accesses around the root, and which registers are a constant away from it then."""
+    slot = compiler.slots[at]
+    access = access_of(slot)
+    if access is not None and access.base in bases and (access.writes if write else access.reads):
+        other = compiler.origins.at.get(at, NOTHING)
+        if (other.region, other.which) == place:
+            start = bases[access.base] + access.offset
+            ends += [start, start + access.size]
+    if slot.opcode in (CALL, CALLX) and at not in compiler.origins.lookups:
+        bases.clear()
+    _follow(slot, bases)
 
 
 def _follow(slot: Slot, bases: dict[int, int]) -> None:
