@@ -61,7 +61,7 @@ class Region(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A region, and the offset where it is proven: from its beginning, of a stack from its end, of a packet from `data`.
+    """A region, and the offset where it is proven: from its start, of a stack from its end, of a packet from `data`.
 
     `which` is the index of the map, of an element the slot of the look-up.
     """
