@@ -49,7 +49,7 @@ declare i64 @llvm.bswap.i64(i64)
 
 
 class ModuleCompiler:
-    """Writes one program. `convention` is how functions of the host are called, "win64cc" where that is not the usual."""
+    """Writes one program. `convention` is how functions of the host are called: "win64cc", or "" for the usual way."""
 
     def __init__(self, program: Program, *, trusted: bool = False, convention: str = "") -> None:
         self.program = program

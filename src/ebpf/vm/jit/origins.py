@@ -34,8 +34,9 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.access import access_of
 from ebpf.vm.jit.blocks import Function, calls_function
-from ebpf.vm.jit.liveness import defined
+from ebpf.vm.jit.liveness import defined, used
 from ebpf.vm.program import Slot
 from ebpf.vm.steps import SIZES
 
@@ -60,7 +61,7 @@ class Region(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A region, and the offset from its beginning (of a stack: from its end; of a packet: from `data`) if that is proven.
+    """A region, and the offset where it is proven: from its beginning, of a stack from its end, of a packet from `data`.
 
     `which` is the index of the map, of an element the slot of the look-up.
     """
@@ -96,21 +97,24 @@ Registers = list[Origin]
 Facts = tuple[Registers, int]
 """Origins of the registers, and how many bytes from `data` on the program has found to be in the packet."""
 _COMPARISONS = {0x20: (False, 0), 0x30: (False, 1), 0xA0: (True, 1), 0xB0: (True, 0)}
-"""Comparison of a packet pointer with the end → whether the packet is long enough if it holds; one of a larger pointer."""
+"""Comparison of a packet pointer with the end → whether the packet is long enough if it holds, or if it does not, and
+whether by one byte more."""
+_LOAD_ACQUIRE = 0x100
 _FAR = 1 << 29
 """Distances from here on might lead around the address space."""
 _TURNED = {0x20: 0xA0, 0x30: 0xB0, 0xA0: 0x20, 0xB0: 0x30}
 """Comparison → the same with its sides exchanged."""
-_JEQ_CONSTANT, _JNE_CONSTANT = 0x15, 0x55
+_NULL_CHECKS = {0x15: 0, 0x55: 1}
+"""`if r == 0` and `if r != 0` → whether a pointer that is not null takes the jump."""
 
 
 class Origins:
     """The origins of a whole program.
 
-    `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells whether
-    r1 is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base register of a load or store. `key_sizes` are
-    those of the maps, by index, in which look-ups are compiled; `lookups[slot]` is such a look-up: the index of the map,
-    and where in the frame its key is.
+    `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells if r1
+    is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base
+    register of a load or store. `key_sizes` are those of the maps, by index, in which look-ups are compiled;
+    `lookups[slot]` is such a look-up: the index of the map, and where in the frame its key is.
     """
 
     def __init__(
@@ -128,6 +132,8 @@ class Origins:
         self.verified: dict[int, int] = {}
         """Load or store through a pointer of an exact offset into the packet → how many bytes are there for sure."""
         self._moving = moving
+        self.stack_sizes: dict[int, int] = dict.fromkeys(functions, 0)
+        """Bytes of its frame, from the end on, that a function may touch."""
         self.bounds: set[int] = set()
         """Jumps that compare pointers into the packet."""
         self.found: dict[int, int] = {}
@@ -152,6 +158,7 @@ class Origins:
             arguments = [NOTHING] * 5
         states: dict[int, Facts] = {function.entry: ([NOTHING, *arguments, *[NOTHING] * 4, FRAME], 0)}
         cells = self._cells[function.entry]
+        self._entry = function.entry
         order = list(function.blocks)
         place = {start: index for index, start in enumerate(order)}
         pending, waiting = [0], {0}
@@ -163,6 +170,7 @@ class Origins:
             block = function.blocks[start]
             for at in block.slots:
                 self.verified[at] = verified
+                self._note_stack(self._slots[at], registers)
                 self._step(self._slots[at], at, registers, cells)
                 if at in self._moving:
                     verified = 0
@@ -217,9 +225,20 @@ class Origins:
             registers[slot.dst] = NOTHING
         elif slot.opcode & BPF_X and Region.PACKET in (registers[slot.dst].region, registers[slot.src].region):
             self.bounds.add(at)
-        elif slot.opcode in (_JEQ_CONSTANT, _JNE_CONSTANT) and not slot.imm:
-            if registers[slot.dst].region is Region.ELEMENT:
-                self.found[at] = at + 1 if slot.opcode == _JEQ_CONSTANT else at + 1 + slot.off
+        elif slot.opcode in _NULL_CHECKS and not slot.imm and registers[slot.dst].region is Region.ELEMENT:
+            self.found[at] = at + 1 + slot.off * _NULL_CHECKS[slot.opcode]
+
+    def _note_stack(self, slot: Slot, registers: Registers) -> None:
+        """Note how far down the frame is used: all of it, once a pointer into it goes where it can't be followed."""
+        if slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
+            return  # `_lookup` does
+        read = used(slot)
+        for register in range(11):
+            if read >> register & 1 and registers[register].region in (Region.STACK, Region.MANY):
+                self._use_stack(_reach(slot, register, registers[register]))
+
+    def _use_stack(self, size: int) -> None:
+        self.stack_sizes[self._entry] = max(self.stack_sizes[self._entry], size)
 
     def _lookup(self, at: int, registers: Registers) -> None:
         map_, key = registers[1], registers[2]
@@ -228,7 +247,10 @@ class Origins:
         if size is None or not inside or not -STACK_SIZE <= (key.exact or 0) <= -size:
             self.lookups.pop(at, None)
             registers[0] = NOTHING
+            if any(origin.region in (Region.STACK, Region.MANY) for origin in registers[1:6]):
+                self._use_stack(STACK_SIZE)
             return
+        self._use_stack(-(key.exact or 0))
         self.lookups[at] = (map_.which, key.exact or 0)
         element = Origin(Region.ELEMENT, None, at)
         # What the same instruction found before is another element.
@@ -247,7 +269,7 @@ class Origins:
         base = self.at[at] = registers[slot.dst]
         atomic = slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC
         if atomic:
-            if slot.imm == 0x100:
+            if slot.imm == _LOAD_ACQUIRE:
                 self.at[at] = registers[slot.src]
             written = defined(slot)
             for register in range(11):
@@ -305,3 +327,15 @@ def _constant(slot: Slot, high: int) -> Origin:
     if slot.src == BPF_PSEUDO_MAP_IDX:
         return Origin(Region.MAP, 0, slot.imm)
     return Origin(Region.DATA, high & 0xFFFFFFFF, slot.imm) if slot.src == BPF_PSEUDO_MAP_IDX_VALUE else NOTHING
+
+
+def _reach(slot: Slot, register: int, origin: Origin) -> int:
+    """Return how far down an instruction may touch the frame through a register."""
+    if origin.region is not Region.STACK or origin.exact is None:
+        return STACK_SIZE
+    access, operation = access_of(slot), slot.opcode & 0xF0
+    stored = slot.opcode & 7 == BPF_STX and slot.src == register and slot.imm != _LOAD_ACQUIRE
+    if access is not None and register == access.base and not stored:
+        return min(max(-(origin.exact + access.offset), 0), STACK_SIZE)
+    moves = operation == BPF_MOV or (operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X)
+    return 0 if slot.opcode & 7 == BPF_ALU64 and moves else STACK_SIZE
