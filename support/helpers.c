@@ -7,6 +7,7 @@ enum {
   HELPER_LOOKUP = 1,
   HELPER_UPDATE = 2,
   HELPER_DELETE = 3,
+  HELPER_KTIME = 5,
   HELPER_PROCESSOR = 8,
   HELPER_NUMA_NODE = 42,
   HELPER_PUSH = 87,
@@ -17,8 +18,14 @@ enum {
   HELPER_RING_SUBMIT = 132,
   HELPER_RING_DISCARD = 133,
   HELPER_RING_QUERY = 134,
-  HELPER_LOOKUP_PERCPU = 195
+  HELPER_BOOT_TIME = 125,
+  HELPER_COARSE_TIME = 160,
+  HELPER_JIFFIES = 118,
+  HELPER_LOOKUP_PERCPU = 195,
+  HELPER_TAI = 208
 };
+/* Clocks of Linux, which is the only system whose clock is called here; a tick is that of helpers/environment.py. */
+enum { CLOCK_MONOTONIC = 1, CLOCK_BOOTTIME = 7, CLOCK_TAI = 11, TICK_NS = 4000000 };
 enum { LONGEST_KEY = 64, LARGEST_SIZE = 1 << 29 };
 
 static u64 leave_to_host(struct machine *m) {
@@ -232,6 +239,12 @@ static u64 call_with_map(struct machine *m, u64 number) {
   }
 }
 
+static u64 nanoseconds(struct machine *m, s32 clock, u64 unit) {
+  s64 time[2];
+  if (!m->clock || m->clock(clock, time)) return leave_to_host(m);
+  return ((u64)time[0] * 1000000000 + (u64)time[1]) / unit;
+}
+
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
@@ -252,6 +265,16 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
       return ring_commit(m, 0);
     case HELPER_RING_DISCARD:
       return ring_commit(m, RECORD_DISCARDED);
+    case HELPER_KTIME:
+      return nanoseconds(m, CLOCK_MONOTONIC, 1);
+    case HELPER_BOOT_TIME:
+      return nanoseconds(m, CLOCK_BOOTTIME, 1);
+    case HELPER_TAI:
+      return nanoseconds(m, CLOCK_TAI, 1);
+    case HELPER_COARSE_TIME:
+      return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS) * TICK_NS;
+    case HELPER_JIFFIES:
+      return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

@@ -130,6 +130,13 @@ def map_code(code: bytes) -> int:
     return Executable(code).address
 
 
+def clock_function() -> int:
+    """Return the address of clock_gettime for native code that asks for the time; 0 where it can't call that."""
+    if sys.platform != "linux":
+        return 0
+    return ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value or 0
+
+
 _Py_buffer = ctypes.c_void_p * 16
 """At least as large as struct Py_buffer, whose first member is the address."""
 

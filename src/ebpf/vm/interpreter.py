@@ -31,6 +31,7 @@ from ebpf.vm.native import (
     ASK,
     AT,
     CHANGES,
+    CLOCK_FUNCTION,
     CODE,
     CODE_WORDS,
     CPU,
@@ -49,6 +50,7 @@ from ebpf.vm.native import (
     NativeState,
     Stop,
     load_interpreter,
+    native_clock,
     native_code,
 )
 from ebpf.vm.program import Program
@@ -102,7 +104,7 @@ class Machine(Execution):
             self.state.enter(number, region, self.memory.next_number)
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
-        words[CPU] = run.cpu
+        words[CPU], words[CLOCK_FUNCTION] = run.cpu, native_clock(run.kernel)
         self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)

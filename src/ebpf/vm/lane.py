@@ -24,6 +24,7 @@ from ebpf.vm.native import (
     ANSWERED,
     ARGUMENT,
     BUDGET,
+    CLOCK_FUNCTION,
     CODE_WORDS,
     CPU,
     DUE,
@@ -46,6 +47,7 @@ from ebpf.vm.native import (
     NativeState,
     Stop,
     load_interpreter,
+    native_clock,
 )
 from ebpf.vm.values import Places, places_of
 
@@ -125,7 +127,7 @@ class Lane:
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = words[KEPT] = 0
         words[RINGS] = bool(self.places.rings)
-        words[CPU] = self.cpu
+        words[CPU], words[CLOCK_FUNCTION] = self.cpu, native_clock(self.kernel)
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 

@@ -18,6 +18,7 @@ from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
+    from ebpf.vm.machine import Kernel
 
 ABI_VERSION = 3
 
@@ -30,7 +31,8 @@ CONTEXT, PACKET, VALUES, VALUE_PLACES, CPU, STATUS, HOST, CALLS, FRAMES = range(
 FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
-MACHINE_WORDS = RESERVED + RECORD_WORDS * MAX_RECORDS
+CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
+MACHINE_WORDS = CLOCK_FUNCTION + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -122,6 +124,15 @@ def load_interpreter() -> Image:
     from ebpf.codegen.image import load_image
 
     return load_image("interp", LAYOUT)
+
+
+def native_clock(kernel: Kernel | None) -> int:
+    """Return the address of the function that tells native code the time; 0 where the kernel has to be asked.
+
+    Bare instructions have no kernel, and kernels of tests no such function.
+    """
+    address: int = getattr(kernel, "native_clock", 0)
+    return address
 
 
 class NativeState:

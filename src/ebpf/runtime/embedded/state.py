@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import ENOMEM
@@ -162,6 +163,13 @@ class State:
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds."""
         return self._clock() if self._clock is not None else time.monotonic_ns()
+
+    @cached_property
+    def native_clock(self) -> int:
+        """Address of the function that `ktime_ns`, `boot_ns` and `tai_ns` call, for native code; 0: ask these."""
+        from ebpf.codegen.image import clock_function
+
+        return clock_function() if self._clock is None else 0
 
     def boot_ns(self) -> int:
         """Nanoseconds since boot, suspended time included where the system knows it."""

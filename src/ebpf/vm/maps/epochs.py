@@ -27,6 +27,8 @@ _free = list(range(_MOST_RUNS - 1, _CROWD, -1))
 _owners: dict[int, int] = {}
 _crowd = 0
 _crowd_lock = Lock()
+_barrier = Lock()
+"""Taken and freed for the memory barrier in it: a run's epoch has to be seen before the run looks anything up."""
 
 
 class Epoch:
@@ -45,6 +47,8 @@ class Epoch:
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
         WORDS[word] = WORDS[_NOW]
+        with _barrier:
+            pass
 
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
@@ -92,12 +96,12 @@ def _change_crowd(change: int) -> None:
 
 def _forget_other_threads() -> None:
     # In the child of a fork their runs go on nowhere.
-    global _crowd, _crowd_lock
+    global _barrier, _crowd, _crowd_lock
     me = get_ident()
     for word, owner in _owners.items():
         if owner != me:
             WORDS[word] = 0
-    _crowd, _crowd_lock = 0, Lock()
+    _crowd, _crowd_lock, _barrier = 0, Lock(), Lock()
     WORDS[_CROWD] = 0
 
 
