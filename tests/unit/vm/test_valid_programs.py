@@ -70,8 +70,8 @@ def test_programs_that_fault(other: str) -> None:
     for wrong in range(WRONGS):
 
         @settings(PROFILE, max_examples=10)
-        @given(plan=VALID, at=st.integers(0, 24))
-        def compare(plan: Plan, at: int, wrong: int = wrong) -> None:
+        @given(plan=VALID, wrong=st.just(wrong), at=st.integers(0, 24))
+        def compare(plan: Plan, wrong: int, at: int) -> None:
             faulty = replace(plan, fault=(wrong, at))
             outcome = play(script_of(faulty), other)
             ends[outcome.fault] += 1
