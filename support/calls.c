@@ -11,7 +11,8 @@ ENTRY u64 ebpf_find(struct machine *m, u64 address, u64 size, u64 access) {
   return (u64)region->data + inside;
 }
 
-ENTRY u64 ebpf_open_frame(struct machine *m, u64 depth) { return open_stack(m, depth); }
+/* Open the stack of a frame, of which the program may see the last `size` bytes, a multiple of 8. */
+ENTRY u64 ebpf_open_frame(struct machine *m, u64 depth, u64 size) { return open_stack(m, depth, size); }
 
 ENTRY u64 ebpf_close_frame(struct machine *m, u64 end) {
   close_stack(m, end);

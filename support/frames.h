@@ -34,11 +34,11 @@ static void close_region(struct machine *m, u64 number) {
   m->changes++;
 }
 
-/* Make the stack of frame `depth` accessible; return its end. */
-static u64 open_stack(struct machine *m, u64 depth) {
+/* Make the stack of frame `depth` accessible, its last `used` bytes zero; return its end. */
+static u64 open_stack(struct machine *m, u64 depth, u64 used) {
   u64 number = free_number(m);
   u8 *stack = m->stacks + depth * STACK_SIZE;
-  zero((u64 *)stack, STACK_SIZE / 8);
+  zero((u64 *)(stack + STACK_SIZE - used), used / 8);
   open_region(m, number, stack, STACK_SIZE);
   m->numbers[depth] = number;
   return (number << 32) + STACK_SIZE;

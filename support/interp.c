@@ -16,7 +16,7 @@ static u64 enter(struct machine *m, u64 back) {
   frame->back = back;
   frame->code = m->code;
   for (int i = 0; i < 5; i++) frame->saved[i] = m->r[6 + i];
-  m->r[FRAME_POINTER] = open_stack(m, m->depth);
+  m->r[FRAME_POINTER] = open_stack(m, m->depth, STACK_SIZE);
   m->depth++;
   return 0;
 }

@@ -43,6 +43,8 @@ def test_every_form_of_packets_gives_the_same(runtime: Runtime, tmp_path: Path) 
         "offsets as a list": (joined, list(edges())),
         "numpy": (numpy.frombuffer(joined, dtype="u1"), numpy.array(edges())),
         "numpy of 4 bytes": (joined, numpy.array(edges(), dtype="i4")),
+        "numpy of 2 bytes": (b"?" + joined, numpy.array([1 + edge for edge in edges()], dtype="u2")),
+        "every second of numpy": (joined, numpy.repeat(numpy.array(edges(), dtype="u8"), 2)[::2]),
         "batch": gaps,
         "capture": capture,
         "path as text": str(capture),
@@ -89,6 +91,7 @@ def test_a_packet_that_is_refused_ends_the_batch(runtime: Runtime) -> None:
 
 
 def test_what_is_no_packets_is_refused(runtime: Runtime) -> None:
+    numpy = pytest.importorskip("numpy")
     with collection(constant(2)).load(runtime=runtime) as loaded:
         run_many = loaded.programs["program"].run_many
         for wrong in (bytes(64), bytearray(64), 5, None):
@@ -98,10 +101,13 @@ def test_what_is_no_packets_is_refused(runtime: Runtime) -> None:
             run_many([bytes(64), 7])
         with pytest.raises(ValueError, match="offsets have to rise"):
             run_many((bytes(64), [0, 40, 20]))
-        with pytest.raises(ValueError, match="packet 1 is bytes 20 to 65 of 64"):
-            run_many((bytes(64), [0, 20, 65]))
-        with pytest.raises(ValueError, match="not negative"):
-            run_many((bytes(64), [-14, 20]))
+        for make in (list, lambda numbers: array("q", numbers), numpy.array):
+            with pytest.raises(ValueError, match="offsets have to rise"):
+                run_many((bytes(64), make([0, 40, 20])))
+            with pytest.raises(ValueError, match="packet 1 is bytes 20 to 65 of 64"):
+                run_many((bytes(64), make([0, 20, 65])))
+            with pytest.raises(ValueError, match=r"not negative|have to rise"):
+                run_many((bytes(64), make([-14, 20])))
         with pytest.raises(ValueError, match="one more than there are packets"):
             run_many((bytes(64), array("Q")))
         with pytest.raises(ValueError, match="packet 0 is bytes 18446744073709551615 to 18446744073709551635 of 64"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from array import array
 from collections.abc import Iterator
-from operator import sub
 from typing import Any
 
+from ebpf.objects.spans import spans
 from ebpf.runtime.base import JoinedPackets
 
 
@@ -119,9 +120,10 @@ def _values(chunk: _Array, format_: bytes) -> tuple[array[int], bytes]:
     if width is None:
         size = int(format_[2:])
         return array("Q", [size]) * count, _memory(chunk.buffers[1], chunk.offset * size, count * size)
-    edges = (width * (count + 1)).from_address(chunk.buffers[1] + ctypes.sizeof(width) * chunk.offset)[:]
-    sizes = array("Q", map(sub, edges[1:], edges))
-    return sizes, _memory(chunk.buffers[2], edges[0], edges[-1] - edges[0])
+    edges = (width * (count + 1)).from_address(chunk.buffers[1] + ctypes.sizeof(width) * chunk.offset)
+    numpy = sys.modules.get("numpy")
+    first, end, sizes = spans(edges[:] if numpy is None else numpy.frombuffer(edges, width))
+    return sizes, _memory(chunk.buffers[2], first, end - first)
 
 
 def _nulls(chunk: _Array) -> bool:

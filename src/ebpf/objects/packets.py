@@ -6,10 +6,10 @@ import os
 from array import array
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-from operator import sub
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ebpf.objects.batch import Batch
+from ebpf.objects.spans import spans, words
 from ebpf.runtime.base import JoinedPackets
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     PacketSource: TypeAlias = (
         Iterable[Buffer] | Batch | tuple[Buffer, Buffer | Sequence[int]] | str | os.PathLike[str] | BinaryIO | Any
     )
-
-_WORDS = "QqLlN"
-"""Formats of integers that are 8 bytes wide, where their size says so."""
 
 
 def gather(source: PacketSource) -> JoinedPackets:
@@ -87,29 +84,11 @@ def _are_offsets(value: Any) -> bool:
 
 
 def _cut(data: Any, offsets: Any) -> JoinedPackets:
-    """Take n packets from n + 1 offsets: packet i ends where packet i + 1 begins, as in Arrow."""
-    edges, view = words(offsets), memoryview(data).cast("B")
-    if not edges:
-        raise ValueError("offsets are one more than there are packets, got none")
-    lengths = list(map(sub, edges[1:], edges))
-    if min(lengths, default=0) < 0:
-        raise ValueError("offsets have to rise: packet i lies between offsets i and i + 1")
-    if edges[-1] > len(view):
-        return _inside(JoinedPackets(view, array("Q", lengths), edges[:-1]))
-    return JoinedPackets(view[edges[0] : edges[-1]], array("Q", lengths))
-
-
-def words(numbers: Any) -> array[int]:
-    """Copy integers, of whatever size, as unsigned ones of 8 bytes. ValueError for a negative one."""
-    if not isinstance(numbers, (list, tuple, range)):
-        view = memoryview(numbers)
-        if view.format in _WORDS and view.itemsize == 8 and view.c_contiguous:
-            return array("Q", view.tobytes())  # a negative one is far out of the data
-        numbers = view.tolist()
-    try:
-        return array("Q", numbers)
-    except OverflowError:
-        raise ValueError("offsets and lengths are not negative") from None
+    view = memoryview(data).cast("B")
+    first, end, lengths = spans(offsets)
+    if end > len(view):
+        return _inside(JoinedPackets(view, lengths, words(offsets)[:-1]))
+    return JoinedPackets(view[first:end], lengths)
 
 
 def _inside(packets: JoinedPackets) -> JoinedPackets:

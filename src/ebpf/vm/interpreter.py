@@ -79,7 +79,7 @@ class _Left(Exception):
 class Machine(Execution):
     """One run: native state, kept equal to the run's address space and program."""
 
-    __slots__ = ("executed", "_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "state")
+    __slots__ = ("_changes", "_codes", "_foreign", "_image", "_left", "_programs", "_stacks", "executed", "state")
 
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         super().__init__(run, helper)

@@ -130,7 +130,7 @@ class Lane:
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
 
     def pause(self) -> None:
-        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel has been closed."""
+        """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel was closed."""
         self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
         check_open_between_runs(self.program, self.kernel)

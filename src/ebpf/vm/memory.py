@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
 from ebpf.vm.maps.base import Map
+from ebpf.vm.maps.storage import ADDRESS_BITS
 from ebpf.vm.values import NO_PLACES, Places
 
 if TYPE_CHECKING:
@@ -243,11 +244,16 @@ class AddressSpace:
             return region, address & OFFSET_MASK
         value = self.native.find(address)
         if value is None:
-            return None, 0
+            return self._native_object(address)
         map_, view = value.map, value.storage.view(value.number)
         name = f"value of {map_.name}"
         readable, writable = map_.program_readable, map_.program_writable
         return Region(name, view, 0, len(view), readable, writable, view, map_), value.offset
+
+    def _native_object(self, address: int) -> tuple[Region | None, int]:
+        offset = address & (1 << ADDRESS_BITS) - 1
+        map_ = self.native.map_at(address - offset)
+        return (None, 0) if map_ is None else (object_region(map_, f"map {map_.name}"), offset)
 
     def region(self, address: int) -> Region:
         """Return the region of `address`, whatever the offset."""

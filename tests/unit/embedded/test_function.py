@@ -197,6 +197,8 @@ def test_a_closed_kernel_runs_nothing() -> None:
         with pytest.raises(SystemCallError, match="EBADF"):
             call(packet)
         assert packet[1] == 0
+        with pytest.raises(SystemCallError, match="EBADF"):
+            runtime.runner(facts).function()
 
 
 def test_it_outlives_what_it_was_made_from() -> None:

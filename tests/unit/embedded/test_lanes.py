@@ -218,7 +218,7 @@ def test_the_gil_is_free_meanwhile() -> None:
         try:
             thread.start()
             steps[0] = 0
-            runner.run_many(gather([PACKET] * 100))
+            runner.run_many(gather([PACKET] * 2000))
             assert steps[0] > 3
         finally:
             done.set()

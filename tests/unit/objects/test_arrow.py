@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -53,7 +54,10 @@ def values(source: Any) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("format_", "code"), [("z", "i"), ("Z", "q")])
-def test_binary_columns(format_: str, code: str) -> None:
+def test_binary_columns(format_: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numpy")
+    assert values(column(format_, code)) == VALUES
+    monkeypatch.delitem(sys.modules, "numpy")
     assert values(column(format_, code)) == VALUES
 
 

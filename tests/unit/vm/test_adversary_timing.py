@@ -117,6 +117,12 @@ def storage(runtime: EmbeddedRuntime, number: int) -> Map:
 
 def check_tables(map_: Map) -> None:
     """Every element is in all tables of its map, or in none."""
+    if map_.native is not None:
+        assert isinstance(map_, HashMap | LpmTrieMap)
+        keys = [key for key, _, _ in map_.elements()]
+        assert len(map_) == len(set(keys)) == len(keys)
+        assert all(isinstance(map_.read(key), bytes) for key in keys)
+        return
     if isinstance(map_, HashMap):
         live = [element for element in map_._slots if element is not None]
         assert {element.key for element in live} == set(map_._table)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
@@ -111,18 +112,26 @@ class EmbeddedRunner(BpfRunner):
         super().__init__(runtime, program)
         self._kernel = runtime
         self._lanes: list[PacketLane] = []
-        with program.handle.borrow() as fd:
-            loaded = runtime.state.handles.program(fd).program
-        self._engine = choose_engine(engine, trusted=trusted, program=loaded)
+        with self._loaded() as loaded:
+            self._engine = choose_engine(engine, trusted=trusted, program=loaded.program)
         self.engine_reason = self._engine.reason
+
+    @contextmanager
+    def _loaded(self) -> Iterator[ProgramObject]:
+        """Give the loaded program while a run takes; what the kernel refuses is the error of a system call."""
+        with self._program.handle.borrow() as fd:
+            try:
+                yield self._kernel.state.handles.program(fd)
+            except Rejected as error:
+                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 
     @property
     def engine(self) -> str:
         """Name of the engine that runs the program at the moment."""
         if self._engine.now is None:
             return self._engine.name
-        with self._program.handle.borrow() as fd:
-            return self._engine.now(self._kernel.state.handles.program(fd).program)
+        with self._loaded() as loaded:
+            return self._engine.now(loaded.program)
 
     def run(
         self,
@@ -143,29 +152,21 @@ class EmbeddedRunner(BpfRunner):
             wants_data=self._form.data,
             wants_ctx=self._form.ctx_out and ctx is not None,
         )
-        with self._program.handle.borrow() as fd:
-            try:
-                program = self._kernel.state.handles.program(fd)
-                result = self._kernel.runs.run(program, request, self._engine)
-                return _public(attr, result, room=self._form.ctx_out)
-            except Rejected as error:
-                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+        with self._loaded() as program:
+            result = self._kernel.runs.run(program, request, self._engine)
+            return _public(attr, result, room=self._form.ctx_out)
 
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
             return super().run_many(packets, threads=threads)
-        state = self._kernel.state
-        with self._program.handle.borrow() as fd:
-            try:
-                return run_many(state, state.handles.program(fd), self._engine, packets, threads, spare=self._lanes)
-            except Rejected as error:
-                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+        with self._loaded() as program:
+            return run_many(self._kernel.state, program, self._engine, packets, threads, spare=self._lanes)
 
     def function(self) -> Callable[[Buffer], int]:
         """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
-        handle, state = self._program.handle, self._kernel.state
-        with handle.borrow() as fd:
-            return make_function(state, state.handles.program(fd), self._engine, self.run, closed=handle.closed_word())
+        with self._loaded() as program:
+            closed = self._program.handle.closed_word()
+            return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)
 
 
 def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:

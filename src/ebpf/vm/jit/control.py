@@ -32,7 +32,8 @@ def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
         if compiler.function.calls or compiler.asks:
             yield "store i64 0, ptr %number"
         return
-    yield from library_call(compiler, "%r10", "ebpf_open_frame", "i64 %depth")
+    size = -(-compiler.origins.stack_sizes[compiler.function.entry] // WORD) * WORD
+    yield from library_call(compiler, "%r10", "ebpf_open_frame", f"i64 %depth, i64 {size}")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
     yield f"%stacks.p = getelementptr i8, ptr %m, i64 {member(native.STACKS)}"
     yield "%stacks = load ptr, ptr %stacks.p"
@@ -85,7 +86,7 @@ def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: S
     """Write the load of an address that the host gives when it is asked first."""
     writer = compiler.writer
     if compiler.module.program.maps[index].native is not None:
-        return compiler.map_word(index, word)
+        return compiler.regions.map_word(index, word)
     code = writer.value(f"load ptr, ptr {compiler.machine(native.CODE)}")
     maps = writer.value(f"load ptr, ptr {compiler.pointer(code, CODE_MAPS)}")
     place = compiler.pointer(maps, index * MAP_REFERENCE_SIZE + word * WORD)
@@ -110,6 +111,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     name, writer = compiler.writer.name, compiler.writer
     open_, depth, size_place, action, status, host_place, host, ignored, answer = (name() for _ in range(9))
     answered = writer.label("answered")
+    leave = compiler.leave_to_interpreter(at)
     compiler.asks = True
     ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
     if why is Stop.TAIL:
@@ -130,7 +132,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {int(why)})",
         f"{answer} = load i64, ptr {status}",
         f"store i64 0, ptr {status}",
-        f"switch i64 {answer}, label %{compiler.leave_to_interpreter(at)} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
+        f"switch i64 {answer}, label %{leave} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
         f"{answered}:",
     ]
 
@@ -237,7 +239,7 @@ def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
         writer.values.registers.pop(register, None)
         writer.dirty.discard(register)
     writer.write(0, writer.value(f"extractvalue {RESULT} {result}, 0"))
-    compiler.moved()
+    compiler.regions.moved()
     return True
 
 
@@ -302,7 +304,7 @@ def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
     writer.values.fuel = writer.value(f"phi i64 [ {fuel}, %{done} ], [ {left_fuel}, %{asked} ]")
     writer.values.spent = -1
     writer.write(0, writer.value(f"phi i64 [ {here}, %{done} ], [ {answer}, %{asked} ]"))
-    compiler.moved()
+    compiler.regions.moved()
 
 
 def _tail_call(compiler: FunctionCompiler, at: int) -> None:
@@ -319,4 +321,4 @@ def _tail_call(compiler: FunctionCompiler, at: int) -> None:
     _give_back(compiler, writer.value(f"load i64, ptr {compiler.machine(0)}"), fuel)
     writer.begin(go_on)
     _refill(compiler)
-    compiler.moved()
+    compiler.regions.moved()

@@ -1,4 +1,4 @@
-"""The comparison before a counted loop: whether its fuel lasts, and all that it accesses is there."""
+"""The short form of a counted loop, and the comparison before it: its fuel lasts, and what it accesses is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ebpf.vm.jit.origins import NOTHING, Origin, Region
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
+    from ebpf.vm.jit.writer import Writer
 
 _MOST = 1 << 31
 """Iterations; also the values of counters of which only the lower halves are compared."""
@@ -94,7 +95,7 @@ class Guard:
             return False
         if origin.region is Region.ELEMENT and origin.which in self._compiler.slots_of(self._loop):
             return False
-        return origin.region in (Region.PACKET, Region.STACK) or self._compiler.may_access(origin, reach.access)
+        return origin.region in (Region.PACKET, Region.STACK) or self._compiler.regions.may_access(origin, reach.access)
 
     def _cover(
         self, origin: Origin, write: bool, terms: tuple[tuple[int, int], ...], reaches: list[Reach], iterations: str
@@ -108,8 +109,40 @@ class Guard:
         if slope < 0:
             lowest = writer.value(f"sub i64 {lowest}, {way}")
         span = writer.value(f"add i64 {way}, {width}")
-        size = self._compiler.room(origin, 1, write=write)
-        distance = writer.value(f"sub i64 {lowest}, {self._compiler.region(origin).first}")
+        size = self._compiler.regions.room(origin, 1, write=write)
+        distance = writer.value(f"sub i64 {lowest}, {self._compiler.regions.bounds(origin).first}")
         self._require(f"icmp ule i64 {span}, {size}")
         self._require(f"icmp ule i64 {distance}, {writer.value(f'sub i64 {size}, {span}')}")
         self.covered.update(reach.at for reach in reaches)
+
+
+class Fast:
+    """The form of a counted loop without looks at the fuel, which follows from the counter.
+
+    `first` is the counter before the loop and `fuel_before` the fuel; `counter` is it when an iteration begins. `exits`
+    are the ways out: label → block, and instructions since then.
+    """
+
+    def __init__(self, loop: Loop, first: str, fuel_before: str) -> None:
+        self.loop = loop
+        self.first = first
+        self.fuel_before = fuel_before
+        self.counter = ""
+        self.exits: dict[str, tuple[int, int]] = {}
+
+    def fuel(self, writer: Writer) -> tuple[list[str], str]:
+        """Return the lines that compute the fuel when the iteration began, and its name."""
+        way, iterations, cost, fuel = (writer.name() for _ in range(4))
+        lines = [
+            f"{way} = sub i64 {self.counter}, {self.first}",
+            f"{iterations} = udiv exact i64 {way}, {self.loop.test.step}",
+            f"{cost} = mul i64 {iterations}, {self.loop.instructions}",
+            f"{fuel} = sub i64 {self.fuel_before}, {cost}",
+        ]
+        return lines, fuel
+
+    def exit(self, writer: Writer, target: int) -> str:
+        """Return the label of a way out."""
+        label = writer.label("out")
+        self.exits[label] = (target, writer.values.spent)
+        return label

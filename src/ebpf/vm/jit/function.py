@@ -8,7 +8,6 @@ the interpreter goes on (COMPILED), or that the host has an exception to raise (
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.asm.opcodes import (
@@ -25,70 +24,24 @@ from ebpf.asm.opcodes import (
     MAY_GOTO,
 )
 from ebpf.vm import native
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.flow import jump_target
-from ebpf.vm.jit import control, maps
+from ebpf.vm.jit import control
 from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
-from ebpf.vm.jit.counted import Guard
+from ebpf.vm.jit.counted import Fast, Guard
 from ebpf.vm.jit.dominance import Dominance
 from ebpf.vm.jit.entry import LEAVE, RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
-from ebpf.vm.jit.origins import Origin, Region
-from ebpf.vm.jit.state import REGION_DATA, REGION_READ, REGION_WRITE, member
+from ebpf.vm.jit.origins import Region
+from ebpf.vm.jit.regions import Regions
+from ebpf.vm.jit.state import member
 from ebpf.vm.jit.writer import LIKELY, RARE, Values, Writer
-from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
-    from ebpf.vm.jit.access import Access
     from ebpf.vm.jit.module import ModuleCompiler
     from ebpf.vm.jit.writer import Place
-    from ebpf.vm.maps import Map
-
-_WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
-_VARIABLES = ("first", "data", "read", "write")
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """SSA values: a region's lowest address, and where it is in the host."""
-
-    first: str
-    data: str
-
-
-class Fast:
-    """The form of a counted loop without looks at the fuel, which follows from the counter.
-
-    `first` is the counter before the loop and `fuel_before` the fuel; `counter` is it when an iteration begins. `exits`
-    are the ways out: label → block, and instructions since then.
-    """
-
-    def __init__(self, loop: Loop, first: str, fuel_before: str) -> None:
-        self.loop = loop
-        self.first = first
-        self.fuel_before = fuel_before
-        self.counter = ""
-        self.exits: dict[str, tuple[int, int]] = {}
-
-    def fuel(self, writer: Writer) -> tuple[list[str], str]:
-        """Return the lines that compute the fuel when the iteration began, and its name."""
-        way, iterations, cost, fuel = (writer.name() for _ in range(4))
-        lines = [
-            f"{way} = sub i64 {self.counter}, {self.first}",
-            f"{iterations} = udiv exact i64 {way}, {self.loop.test.step}",
-            f"{cost} = mul i64 {iterations}, {self.loop.instructions}",
-            f"{fuel} = sub i64 {self.fuel_before}, {cost}",
-        ]
-        return lines, fuel
-
-    def exit(self, writer: Writer, target: int) -> str:
-        """Return the label of a way out."""
-        label = writer.label("out")
-        self.exits[label] = (target, writer.values.spent)
-        return label
 
 
 class FunctionCompiler:
@@ -103,7 +56,7 @@ class FunctionCompiler:
         self.has_context = module.has_context
         self.context_size = module.context_size
         self.liveness: Liveness = module.liveness[function.entry]
-        self.writer = Writer()
+        self.writer: Writer = Writer()
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
@@ -114,10 +67,8 @@ class FunctionCompiler:
         self._shared = {after for loop in self.loops.values() for after in self._exits(loop)}
         """Blocks that both forms of a loop lead to."""
         self._dominance = Dominance(self.slots, function)
-        self._needs: dict[str, None] = {}
-        self._maps: set[int] = set()
+        self.regions = Regions(self)
         self._ends: dict[int, Values | None] = {}
-        self._regions: set[Region] = set()
         self.asks = False
         """Whether it may ask the host for something; known once it is written."""
 
@@ -134,13 +85,6 @@ class FunctionCompiler:
         """Return the instructions of a loop."""
         return self._slots_of_blocks(loop.blocks)
 
-    def may_access(self, origin: Origin, access: Access) -> bool:
-        """Tell whether an origin is a map's value that programs may access like that."""
-        map_ = self.value_map(origin)
-        if map_ is None:
-            return False
-        return (map_.program_readable or not access.reads) and (map_.program_writable or not access.writes)
-
     # What instructions ask for.
 
     def pointer(self, base: str, offset: int) -> str:
@@ -150,64 +94,6 @@ class FunctionCompiler:
     def machine(self, word: int) -> str:
         """Return a pointer to a word of the machine."""
         return self.pointer("%m", member(word))
-
-    def map_word(self, index: int, word: int) -> str:
-        """Return a word of the reference to a map in native storage."""
-        self._maps.add(index)
-        return f"%map{index}.{word}"
-
-    def map_pointer(self, index: int) -> str:
-        """Return where the structure of a map in native storage is."""
-        return self.map_word(index, native.REFERENCE_MAP)
-
-    def map_values(self, index: int) -> str:
-        """Return where the values of a map in native storage are."""
-        self._maps.add(index)
-        return f"%map{index}.values"
-
-    def keep_element(self, at: int, address: str, host: str) -> None:
-        """Remember what the look-up at `at` has found."""
-        self.writer.line(f"store i64 {address}, ptr %element{at}.first")
-        self.writer.line(f"store ptr {host}, ptr %element{at}.data")
-        self._forget((Region.ELEMENT, at))
-
-    def value_map(self, origin: Origin) -> Map | None:
-        """Return the map whose value an origin is, where the code knows where that is; else None."""
-        if origin.region is Region.ELEMENT:
-            return self.module.program.maps[self.origins.lookups[origin.which][0]]
-        if origin.region is not Region.DATA:
-            return None
-        map_ = self.module.program.maps[origin.which]
-        return None if map_.native is None else map_
-
-    def region(self, origin: Origin) -> Bounds:
-        """Return where the region of an origin is now."""
-        region = origin.region
-        if region is Region.STACK:
-            return Bounds("%stack.first", "%stack")
-        if region is Region.DATA:
-            return Bounds(self.map_word(origin.which, native.REFERENCE_FIRST), self.map_values(origin.which))
-        if region is Region.ELEMENT:
-            first = self.writer.value(f"load i64, ptr %element{origin.which}.first")
-            return Bounds(first, self.writer.value(f"load ptr, ptr %element{origin.which}.data"))
-        self._regions.add(region)
-        name = region.value
-        if not self.module.moves_packet or region is Region.CONTEXT:
-            return Bounds(f"%{name}.first", f"%{name}.data")
-        first = self.writer.value(f"load i64, ptr %{name}.first.v")
-        return Bounds(first, self.writer.value(f"load ptr, ptr %{name}.data.v"))
-
-    def room(self, origin: Origin, span: int, *, write: bool) -> str:
-        """Return below which distance from the region's start an access of `span` bytes has to begin."""
-        region, map_ = origin.region, self.value_map(origin)
-        if region is Region.STACK or map_ is not None:
-            return str(max((STACK_SIZE if map_ is None else map_.value_size) - span + 1, 0))
-        name = f"%{region.value}.{'write' if write else 'read'}"
-        if self.module.moves_packet and region is Region.PACKET:
-            size = self.writer.value(f"load i64, ptr {name}.v")
-            return self.writer.value(f"call i64 @llvm.usub.sat.i64(i64 {size}, i64 {span - 1})")
-        self._needs[f"{name}.{span} = call i64 @llvm.usub.sat.i64(i64 {name}, i64 {span - 1})"] = None
-        return f"{name}.{span}"
 
     def require(self, at: int, holds: str, *, even_if_trusted: bool = False) -> None:
         """Go on only where `holds` is true; else the interpreter does, from instruction `at` on."""
@@ -256,7 +142,7 @@ class FunctionCompiler:
         return [line for register in range(10) if registers >> register & 1 for line in self._store_register(register)]
 
     def store_position(self, at: int, *, executed: int = 0) -> list[str]:
-        """Return the lines that store the instruction and the fuel that is left before it; after it with `executed` 1."""
+        """Return the lines that store the instruction, and the fuel before it; after it, where it is `executed`."""
         fuel, at_place, fuel_place = (self.writer.name() for _ in range(3))
         lines, before = self._fuel()
         return [
@@ -286,15 +172,6 @@ class FunctionCompiler:
             yield block.start, block.slots[index:], after
             pending += [(self.function.blocks[way], 0) for way in after]
 
-    def forget_packet(self) -> None:
-        """Take note that the packet may have moved."""
-        self._forget((Region.PACKET, 0))
-
-    def _forget(self, place: tuple[Region, int]) -> None:
-        values = self.writer.values
-        values.proven = {key: known for key, known in values.proven.items() if key[1] != place}
-        values.distances = {key: known for key, known in values.distances.items() if key[1] != place}
-
     # The function as a whole.
 
     def compile(self) -> list[str]:
@@ -305,9 +182,9 @@ class FunctionCompiler:
                 self._write_fast(self.loops[start])
             self._begin(block)
             self._ends[start] = writer.values.copy() if self._body(block) else None
+        parameters = ", ".join(("ptr %m", "i64 %depth", "i64 %fuel.0", *(f"i64 %a{n}" for n in range(1, 6))))
         head = [
-            f"define internal fastcc {RESULT} @f{self.function.entry}(ptr %m, i64 %depth, i64 %fuel.0, "
-            f"{', '.join(f'i64 %a{n}' for n in range(1, 6))}) {{",
+            f"define internal fastcc {RESULT} @f{self.function.entry}({parameters}) {{",
             "entry:",
             *self._prologue(),
             f"br label %b{self.function.entry}",
@@ -458,14 +335,7 @@ class FunctionCompiler:
         for register in range(10):
             if self.liveness.entry >> register & 1 or 1 <= register <= 5:
                 yield from self._argument(register)
-        for at in self.origins.lookups.keys() & self.liveness.before.keys():
-            yield f"%element{at}.first = alloca i64"
-            yield f"%element{at}.data = alloca ptr"
-            yield f"store i64 {maps.NOWHERE}, ptr %element{at}.first"
-            yield f"store ptr null, ptr %element{at}.data"
-        yield from maps.pointers(sorted(self._maps))
-        yield from self._bounds()
-        yield from self._needs
+        yield from self.regions.prologue()
 
     def _argument(self, register: int) -> Iterator[str]:
         value = f"%a{register}"
@@ -474,44 +344,3 @@ class FunctionCompiler:
             yield f"{value}.p = getelementptr i8, ptr %m, i64 {member(register)}"
             yield f"{value} = load i64, ptr {value}.p"
         yield f"store i64 {value}, ptr %R{register}"
-
-    def _bounds(self) -> Iterator[str]:
-        for region in sorted(self._regions, key=lambda region: region.value):
-            name = f"%{region.value}"
-            yield f"{name}.p = getelementptr i8, ptr %m, i64 {member(_WORDS[region])}"
-            if region is Region.PACKET and self.module.moves_packet:
-                yield from (f"{name}.{v}.v = alloca {'ptr' if v == 'data' else 'i64'}" for v in _VARIABLES)
-                yield from self.load_bounds(region, "")
-                yield from self.keep_bounds(region, "")
-            else:
-                yield from self.load_bounds(region, "")
-
-    def load_bounds(self, region: Region, suffix: str) -> Iterator[str]:
-        """Return the lines that load a region's bounds from the machine into values with a suffix."""
-        name, new = f"%{region.value}", f"%{region.value}{suffix}"
-        yield f"{new}.place = load ptr, ptr {name}.p"
-        yield f"{new}.first = load i64, ptr {new}.place"
-        for member_name, offset in (("data", REGION_DATA), ("read", REGION_READ), ("write", REGION_WRITE)):
-            yield f"{new}.{member_name}.p = getelementptr i8, ptr {new}.place, i64 {offset}"
-        yield f"{new}.data = load ptr, ptr {new}.data.p"
-        for member_name in ("read", "write"):
-            yield f"{new}.{member_name}.n = load i32, ptr {new}.{member_name}.p"
-            yield f"{new}.{member_name} = zext i32 {new}.{member_name}.n to i64"
-
-    def keep_bounds(self, region: Region, suffix: str) -> Iterator[str]:
-        """Return the lines that store loaded bounds into their variables."""
-        for variable in _VARIABLES:
-            kind = "ptr" if variable == "data" else "i64"
-            yield f"store {kind} %{region.value}{suffix}.{variable}, ptr %{region.value}.{variable}.v"
-
-    def moved(self) -> None:
-        """Write the reloading of the packet's bounds after something that may have moved it."""
-        if self.module.moves_packet:
-            self._regions.add(Region.PACKET)
-            suffix = f".{self.writer.label('again')}"
-            self.writer.lines.extend(self.load_bounds(Region.PACKET, suffix))
-            self.writer.lines.extend(self.keep_bounds(Region.PACKET, suffix))
-            self.forget_packet()
-
-
-COMPILED, RAISED = int(Stop.COMPILED), int(Stop.RAISED)

@@ -1,7 +1,7 @@
 """Loops whose number of iterations is known before they begin, and what they access.
 
-A loop with one usual way through its blocks, a register that changes by a constant on it, and an exit that compares that
-with something constant, is written twice: the usual way without looks at the fuel and without the checks that one
+A loop with one usual way through its blocks, a register that changes by a constant on it, and an exit that compares
+that with something constant, is written twice: the usual way without looks at the fuel and without the checks that one
 comparison before the loop replaces, and the whole loop with all of them for every other case. All ways but the usual
 one lead from the former to the latter.
 """
@@ -136,8 +136,8 @@ def find_loops(
 ) -> dict[int, Loop]:
     """Return such loops by header.
 
-    `lookups` are the calls that are part of the code, `found_elements` the jumps after them and where they lead usually,
-    `quiet` the constants, by slot, that never ask the host.
+    `lookups` are the calls that are part of the code, `found_elements` the jumps after them and where they lead
+    usually, `quiet` the constants, by slot, that never ask the host.
     """
     found = {}
     for block in function.blocks.values():

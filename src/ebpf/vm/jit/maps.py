@@ -50,7 +50,7 @@ def describe(map_: Map) -> str:
 
 
 def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
-    """Write a look-up in map `index` of the key at offset `key` of the frame; r0 becomes the element's address, or 0."""
+    """Write a look-up in map `index` of the key at offset `key` of the frame: r0 is the element's address, or 0."""
     writer, map_ = compiler.writer, compiler.module.program.maps[index]
     kept = map_.native
     assert kept is not None  # or the look-up would not be compiled
@@ -58,7 +58,7 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
     if map_.type in _ARRAYS:
         element = writer.value(f"call i64 @{ARRAY_ELEMENT}(i64 {map_.max_entries}, ptr {bytes_of_key})")
     else:
-        arguments = f"ptr {compiler.map_pointer(index)}, ptr {bytes_of_key}, i64 {map_.key_size}"
+        arguments = f"ptr {compiler.regions.map_pointer(index)}, ptr {bytes_of_key}, i64 {map_.key_size}"
         element = writer.value(f"call i64 @{HASH_ELEMENT}({arguments})")
     found = writer.value(f"icmp ne i64 {element}, -1")
     if map_.per_cpu:
@@ -66,10 +66,10 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
         cpu = writer.value(f"load i64, ptr {compiler.machine(native.CPU)}")
         element = writer.value(f"add i64 {first}, {cpu}")
     shifted = writer.value(f"shl i64 {element}, {kept.shift}")
-    address = writer.value(f"add nuw i64 {compiler.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
+    address = writer.value(f"add nuw i64 {compiler.regions.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
     distance = writer.value(f"mul i64 {element}, {kept.stride}")
-    host = writer.value(f"getelementptr i8, ptr {compiler.map_values(index)}, i64 {distance}")
-    compiler.keep_element(at, writer.value(f"select i1 {found}, i64 {address}, i64 {NOWHERE}"), host)
+    host = writer.value(f"getelementptr i8, ptr {compiler.regions.map_values(index)}, i64 {distance}")
+    compiler.regions.keep_element(at, writer.value(f"select i1 {found}, i64 {address}, i64 {NOWHERE}"), host)
     writer.write(0, writer.value(f"select i1 {found}, i64 {address}, i64 0"))
 
 

@@ -115,7 +115,7 @@ def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin)
         return proven
     if origin.region in (Region.STACK, Region.PACKET) or (origin.region is Region.CONTEXT and compiler.has_context):
         return _bounded(compiler, at, access, origin)
-    if compiler.may_access(origin, access):
+    if compiler.regions.may_access(origin, access):
         return _bounded(compiler, at, access, origin)
     writer = compiler.writer
     address = writer.add(writer.read(access.base), access.offset)
@@ -135,10 +135,14 @@ def _proven(compiler: FunctionCompiler, access: Access, origin: Origin) -> str |
         return compiler.pointer("%stack", STACK_SIZE + offset)
     inside = 0 <= offset <= compiler.context_size - access.size
     if origin.region is Region.CONTEXT and inside and not access.writes:
-        return compiler.pointer(compiler.region(origin).data, offset)
-    map_ = compiler.value_map(origin)
-    if map_ is not None and 0 <= offset <= map_.value_size - access.size and compiler.may_access(origin, access):
-        return compiler.pointer(compiler.map_values(origin.which), offset)
+        return compiler.pointer(compiler.regions.bounds(origin).data, offset)
+    map_ = compiler.regions.value_map(origin)
+    if (
+        map_ is not None
+        and 0 <= offset <= map_.value_size - access.size
+        and compiler.regions.may_access(origin, access)
+    ):
+        return compiler.pointer(compiler.regions.map_values(origin.which), offset)
     return None
 
 
@@ -149,23 +153,21 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     base = writer.read(access.base)
     root, start = values.sums.get(base, (base, 0))
     start += access.offset
-    bounds = compiler.region(origin)
+    bounds = compiler.regions.bounds(origin)
     distance = values.distances.get((root, place))
     if distance is None:
         distance = values.distances[root, place] = writer.value(f"sub i64 {root}, {bounds.first}")
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
+    if compiler.trusted or at in compiler.covered or compiler.regions.is_verified(at, access, origin):
+        ways = []
     for write in ways:
         known = values.proven.get((root, place, write))
-        if (
-            compiler.trusted
-            or at in compiler.covered
-            or (known is not None and known[0] <= start and start + access.size <= known[1])
-        ):
+        if known is not None and known[0] <= start and start + access.size <= known[1]:
             continue
         low, high = _extent(compiler, root, place, write=write)
         values.proven[root, place, write] = (low, high)
         lowest = distance if not low else writer.value(f"add i64 {distance}, {low}")
-        room = compiler.room(origin, high - low, write=write)
+        room = compiler.regions.room(origin, high - low, write=write)
         compiler.require(at, writer.value(f"icmp ult i64 {lowest}, {room}"))
     return compiler.pointer(writer.value(f"getelementptr i8, ptr {bounds.data}, i64 {distance}"), start)
 

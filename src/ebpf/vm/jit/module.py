@@ -16,7 +16,7 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.vm.jit import maps
-from ebpf.vm.jit.blocks import find_functions
+from ebpf.vm.jit.blocks import calls_function, find_functions
 from ebpf.vm.jit.entry import ENTRY as ENTRY
 from ebpf.vm.jit.entry import write_entry, write_leave
 from ebpf.vm.jit.function import FunctionCompiler
@@ -49,7 +49,7 @@ declare i64 @llvm.bswap.i64(i64)
 
 
 class ModuleCompiler:
-    """Writes one program. `convention` is how functions of the host are called, "win64cc" where that is not the usual."""
+    """Writes one program. `convention` is how functions of the host are called: "win64cc", or "" for the usual way."""
 
     def __init__(self, program: Program, *, trusted: bool = False, convention: str = "") -> None:
         self.program = program
@@ -62,19 +62,30 @@ class ModuleCompiler:
         self.has_context = layout is not None
         self.context_size = 0 if layout is None else layout.internal_size
         fields = () if layout is None else layout.fields
-        pointers = frozenset(field.internal_offset for field in fields if field.kind in POINTER_KINDS)
+        pointers = {field.internal_offset: field.kind for field in fields if field.kind in POINTER_KINDS}
+        self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
+        self.packet_writable = program.type in _PACKET_WRITERS
         self.origins = Origins(
             self.slots,
             self.functions,
             has_context=self.has_context,
             packet_fields=pointers,
             key_sizes=maps.key_sizes(program),
+            moving=self._moving(),
         )
         self.quiet = {at: self._is_quiet(slot) for at, slot in enumerate(self.slots) if slot.opcode == LDIMM64}
         """Constants that are known without the host, by slot."""
+        blocks = (block for function in self.functions.values() for block in function.blocks.values())
+        self.has_loops = any(block.is_loop_header for block in blocks)
         self.has_lookups = bool(self.origins.lookups)
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
-        self.moves_packet = any(_may_move(program, at) for at in range(len(self.slots)))
+
+    def _moving(self) -> frozenset[int]:
+        """Return the instructions that may move the packet, calls of functions that may do it included."""
+        if not self.moves_packet:
+            return frozenset()
+        slots = enumerate(self.slots)
+        return frozenset(at for at, slot in slots if calls_function(slot) or _may_move(self.program, at))
 
     def _arguments(self, helper: int) -> int:
         """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
@@ -116,4 +127,6 @@ def _may_move(program: Program, at: int) -> bool:
     return PROTOTYPES[Helper(slot.imm)].changes_packet
 
 
+_PACKET_WRITERS = frozenset((ProgramType.XDP, ProgramType.SCHED_CLS, ProgramType.SCHED_ACT))
+"""Types of programs that always may write to the packet."""
 _NUMBERS = frozenset(int(helper) for helper in PROTOTYPES)

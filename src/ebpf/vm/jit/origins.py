@@ -7,17 +7,20 @@ register holds the end of the frame's stack, or the start of the context, plus t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 
 from ebpf.abi.helpers import Helper
+from ebpf.abi.linux.contexts import PACKET as PACKET_START
+from ebpf.abi.linux.contexts import PACKET_END, PACKET_META
 from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,
     BPF_ALU64,
     BPF_ATOMIC,
+    BPF_JMP,
     BPF_LDX,
     BPF_MEM,
     BPF_MOV,
@@ -31,8 +34,9 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.vm.execution import STACK_SIZE
+from ebpf.vm.jit.access import access_of
 from ebpf.vm.jit.blocks import Function, calls_function
-from ebpf.vm.jit.liveness import defined
+from ebpf.vm.jit.liveness import defined, used
 from ebpf.vm.program import Slot
 from ebpf.vm.steps import SIZES
 
@@ -40,12 +44,14 @@ from ebpf.vm.steps import SIZES
 class Region(Enum):
     """What a pointer points into. NONE: it is a number, or nothing is known; MANY: different things.
 
-    MAP is the address that stands for a map, DATA the value of an array of one, ELEMENT a value that was looked up.
+    END is the end of the packet. MAP is the address that stands for a map, DATA the value of an array of one, ELEMENT a
+    value that was looked up.
     """
 
     NONE = "none"
     CONTEXT = "context"
     PACKET = "packet"
+    END = "end"
     STACK = "stack"
     MAP = "map"
     DATA = "data"
@@ -55,7 +61,7 @@ class Region(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A region, and the offset from its beginning (of a stack: from its end) where that is proven.
+    """A region, and the offset where it is proven: from its start, of a stack from its end, of a packet from `data`.
 
     `which` is the index of the map, of an element the slot of the look-up.
     """
@@ -74,6 +80,10 @@ FRAME = Origin(Region.STACK, 0)
 PACKET = Origin(Region.PACKET)
 
 
+_POINTERS = {PACKET_START: Origin(Region.PACKET, 0), PACKET_END: Origin(Region.END, 0), PACKET_META: PACKET}
+"""Kind of a field of the context → what is loaded from it."""
+
+
 def join(a: Origin, b: Origin) -> Origin:
     """Return what is known of a value that is `a` on one path and `b` on another."""
     if a == b:
@@ -84,16 +94,27 @@ def join(a: Origin, b: Origin) -> Origin:
 
 
 Registers = list[Origin]
-_JEQ_CONSTANT, _JNE_CONSTANT = 0x15, 0x55
+Facts = tuple[Registers, int]
+"""Origins of the registers, and how many bytes from `data` on the program has found to be in the packet."""
+_COMPARISONS = {0x20: (False, 0), 0x30: (False, 1), 0xA0: (True, 1), 0xB0: (True, 0)}
+"""Comparison of a packet pointer with the end → whether the packet is long enough if it holds, or if it does not, and
+whether by one byte more."""
+_LOAD_ACQUIRE = 0x100
+_FAR = 1 << 29
+"""Distances from here on might lead around the address space."""
+_TURNED = {0x20: 0xA0, 0x30: 0xB0, 0xA0: 0x20, 0xB0: 0x30}
+"""Comparison → the same with its sides exchanged."""
+_NULL_CHECKS = {0x15: 0, 0x55: 1}
+"""`if r == 0` and `if r != 0` → whether a pointer that is not null takes the jump."""
 
 
 class Origins:
     """The origins of a whole program.
 
-    `packet_fields` are the offsets of the internal context where pointers into the packet are; `has_context` tells
-    whether r1 is a context at all. `at[slot]` is the origin of the base register of a load or store. `key_sizes` are
-    those of the maps, by index, in which look-ups are compiled; `lookups[slot]` is such a look-up: the index of the map,
-    and where in the frame its key is.
+    `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells if r1
+    is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base
+    register of a load or store. `key_sizes` are those of the maps, by index, in which look-ups are compiled;
+    `lookups[slot]` is such a look-up: the index of the map, and where in the frame its key is.
     """
 
     def __init__(
@@ -102,11 +123,17 @@ class Origins:
         functions: Mapping[int, Function],
         *,
         has_context: bool,
-        packet_fields: frozenset[int],
+        packet_fields: Mapping[int, str],
         key_sizes: Mapping[int, int],
+        moving: Collection[int],
     ) -> None:
         self.at: dict[int, Origin] = {}
         self.lookups: dict[int, tuple[int, int]] = {}
+        self.verified: dict[int, int] = {}
+        """Load or store through a pointer of an exact offset into the packet → how many bytes are there for sure."""
+        self._moving = moving
+        self.stack_sizes: dict[int, int] = dict.fromkeys(functions, 0)
+        """Bytes of its frame, from the end on, that a function may touch."""
         self.bounds: set[int] = set()
         """Jumps that compare pointers into the packet."""
         self.found: dict[int, int] = {}
@@ -129,28 +156,53 @@ class Origins:
         arguments = self._arguments[function.entry]
         if arguments is None:  # only called back, so far
             arguments = [NOTHING] * 5
-        states: dict[int, Registers] = {function.entry: [NOTHING, *arguments, *[NOTHING] * 4, FRAME]}
+        states: dict[int, Facts] = {function.entry: ([NOTHING, *arguments, *[NOTHING] * 4, FRAME], 0)}
         cells = self._cells[function.entry]
+        self._entry = function.entry
         order = list(function.blocks)
         place = {start: index for index, start in enumerate(order)}
         pending, waiting = [0], {0}
         while pending:
             waiting.discard(pending[0])
             start = order[heappop(pending)]
-            registers = states[start].copy()
+            registers, verified = states[start][0].copy(), states[start][1]
             before = len(cells)
-            for at in function.blocks[start].slots:
+            block = function.blocks[start]
+            for at in block.slots:
+                self.verified[at] = verified
+                self._note_stack(self._slots[at], registers)
                 self._step(self._slots[at], at, registers, cells)
+                if at in self._moving:
+                    verified = 0
+                    registers = [_void(origin) for origin in registers]
             if len(cells) != before:
                 self._changed = True
-            for after in function.blocks[start].successors:
+            for after in block.successors:
+                found = max(verified, self._found(block.slots[-1], after, registers))
                 known = states.get(after)
-                merged = registers if known is None else [join(a, b) for a, b in zip(known, registers, strict=True)]
+                merged = (registers, found) if known is None else _joined(known, (registers, found))
                 if merged != known:
-                    states[after] = merged.copy()
+                    states[after] = (merged[0].copy(), merged[1])
                     if place[after] not in waiting:
                         waiting.add(place[after])
                         heappush(pending, place[after])
+
+    def _found(self, at: int, after: int, registers: Registers) -> int:
+        """Return how many bytes from `data` on are in the packet if a jump leads to that block."""
+        slot = self._slots[at]
+        operation = slot.opcode & 0xF0
+        if slot.opcode & 7 != BPF_JMP or not slot.opcode & BPF_X or operation not in _COMPARISONS:
+            return 0
+        a, b = registers[slot.dst], registers[slot.src]
+        if a.region is Region.END:
+            a, b, operation = b, a, _TURNED[operation]
+        if a.region is not Region.PACKET or a.exact is None or b != Origin(Region.END, 0):
+            return 0
+        if_true, more = _COMPARISONS[operation]
+        taken, next_ = at + 1 + slot.off, at + 1
+        if taken == next_ or after != (taken if if_true else next_):
+            return 0
+        return a.exact + more if 0 < a.exact < _FAR else 0
 
     def _step(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
         kind = slot.opcode & 7
@@ -173,9 +225,20 @@ class Origins:
             registers[slot.dst] = NOTHING
         elif slot.opcode & BPF_X and Region.PACKET in (registers[slot.dst].region, registers[slot.src].region):
             self.bounds.add(at)
-        elif slot.opcode in (_JEQ_CONSTANT, _JNE_CONSTANT) and not slot.imm:
-            if registers[slot.dst].region is Region.ELEMENT:
-                self.found[at] = at + 1 if slot.opcode == _JEQ_CONSTANT else at + 1 + slot.off
+        elif slot.opcode in _NULL_CHECKS and not slot.imm and registers[slot.dst].region is Region.ELEMENT:
+            self.found[at] = at + 1 + slot.off * _NULL_CHECKS[slot.opcode]
+
+    def _note_stack(self, slot: Slot, registers: Registers) -> None:
+        """Note how far down the frame is used: all of it, once a pointer into it goes where it can't be followed."""
+        if slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
+            return  # `_lookup` does
+        read = used(slot)
+        for register in range(11):
+            if read >> register & 1 and registers[register].region in (Region.STACK, Region.MANY):
+                self._use_stack(_reach(slot, register, registers[register]))
+
+    def _use_stack(self, size: int) -> None:
+        self.stack_sizes[self._entry] = max(self.stack_sizes[self._entry], size)
 
     def _lookup(self, at: int, registers: Registers) -> None:
         map_, key = registers[1], registers[2]
@@ -184,7 +247,10 @@ class Origins:
         if size is None or not inside or not -STACK_SIZE <= (key.exact or 0) <= -size:
             self.lookups.pop(at, None)
             registers[0] = NOTHING
+            if any(origin.region in (Region.STACK, Region.MANY) for origin in registers[1:6]):
+                self._use_stack(STACK_SIZE)
             return
+        self._use_stack(-(key.exact or 0))
         self.lookups[at] = (map_.which, key.exact or 0)
         element = Origin(Region.ELEMENT, None, at)
         # What the same instruction found before is another element.
@@ -196,14 +262,14 @@ class Origins:
             return NOTHING
         place = base.exact + slot.off
         if base.region is Region.CONTEXT:
-            return PACKET if place in self._packet_fields else NOTHING
+            return _POINTERS.get(self._packet_fields.get(place, ""), NOTHING)
         return cells.get(place, NOTHING)
 
     def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
         base = self.at[at] = registers[slot.dst]
         atomic = slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC
         if atomic:
-            if slot.imm == 0x100:
+            if slot.imm == _LOAD_ACQUIRE:
                 self.at[at] = registers[slot.src]
             written = defined(slot)
             for register in range(11):
@@ -225,8 +291,19 @@ class Origins:
         registers[:6] = [NOTHING] * 6
 
 
+def _joined(a: Facts, b: Facts) -> Facts:
+    return [join(x, y) for x, y in zip(a[0], b[0], strict=True)], min(a[1], b[1])
+
+
+def _void(origin: Origin) -> Origin:
+    """Return what is left of an origin when the packet moves."""
+    return Origin(Region.MANY) if origin.region in (Region.PACKET, Region.END) else origin
+
+
 def _passed(origin: Origin) -> Origin:
     """Return what a callee knows: the stack of its caller is not its own."""
+    if origin.region is Region.PACKET:
+        return origin.moved()
     return Origin(Region.MANY) if origin.region in (Region.STACK, Region.ELEMENT) else origin
 
 
@@ -250,3 +327,15 @@ def _constant(slot: Slot, high: int) -> Origin:
     if slot.src == BPF_PSEUDO_MAP_IDX:
         return Origin(Region.MAP, 0, slot.imm)
     return Origin(Region.DATA, high & 0xFFFFFFFF, slot.imm) if slot.src == BPF_PSEUDO_MAP_IDX_VALUE else NOTHING
+
+
+def _reach(slot: Slot, register: int, origin: Origin) -> int:
+    """Return how far down an instruction may touch the frame through a register."""
+    if origin.region is not Region.STACK or origin.exact is None:
+        return STACK_SIZE
+    access, operation = access_of(slot), slot.opcode & 0xF0
+    stored = slot.opcode & 7 == BPF_STX and slot.src == register and slot.imm != _LOAD_ACQUIRE
+    if access is not None and register == access.base and not stored:
+        return min(max(-(origin.exact + access.offset), 0), STACK_SIZE)
+    moves = operation == BPF_MOV or (operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X)
+    return 0 if slot.opcode & 7 == BPF_ALU64 and moves else STACK_SIZE

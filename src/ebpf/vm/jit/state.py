@@ -1,4 +1,4 @@
-"""What compiled code and the host share, as LLVM sees it: offsets into struct machine and its parts (support/machine.h)."""
+"""What compiled code and the host share, as LLVM sees it: offsets into struct machine (support/machine.h)."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Map:
         """Where the elements are; None: in objects of Python."""
 
     def __repr__(self) -> str:
-        return f"<{self.type.label} {self.name!r} id={self.id}>"
+        return f"<{self.type.label} {self.name!r} id={self.id} {self.storage_kind}>"
 
     @property
     def storage_kind(self) -> str:
