@@ -80,8 +80,11 @@ class Tiers:
         """Make the code of the next tier, on the thread that does so."""
         from ebpf.codegen.compiler import CompileError
 
+        tier = _NEXT.get(self._tier)
+        if tier is None:
+            return  # threads that ran it at the same time have both asked
         try:
-            self.compile(_NEXT[self._tier])
+            self.compile(tier)
         except CompileError as error:
             self.reason = f"compiling failed: {error}"
             log.warning("program %s is not compiled: %s", self._name, error)
