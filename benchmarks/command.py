@@ -66,4 +66,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the speeds there, as SVG")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the tables between the marks of this document")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.docs and options.only:
+        parser.error("--docs takes the tables of all sections, without --only")
+    return options

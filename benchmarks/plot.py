@@ -9,7 +9,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 1120, 80, 16, 84, 56
 HEIGHT = 460
-_COLOURS = ("#0b6e4f", "#2a9d8f", "#8ab17d", "#e9c46a", "#f4a261", "#e76f51", "#6d597a", "#355070", "#9aa0a6")
+_COLOURS = (
+    "#9aa0a6", "#0b6e4f", "#2a9d8f", "#8ab17d", "#e9c46a", "#f4a261", "#e76f51", "#b56576", "#6d597a", "#355070",
+    "#0d1b2a",
+)  # fmt: skip
 _FONT = "font-family='system-ui, sans-serif'"
 
 

@@ -99,7 +99,7 @@ def _ratios(grid: Grid, shown: list[Engine]) -> Table:
 
 
 def _means(grid: Grid, shown: list[Engine]) -> Table:
-    others = (NATIVE, UBPF_JIT, UBPF_INTERPRETER, RBPF_JIT, RBPF_INTERPRETER)
+    others = (NATIVE, NATIVE_FREE, UBPF_JIT, UBPF_INTERPRETER, RBPF_JIT, RBPF_INTERPRETER)
     bases = [engine for engine in others if engine in shown]
     rows = [(one.name, *(number(ratio(grid, G8, one, base)) for base in bases)) for one in shown]
     return Table("Geomean of G8, time over that of …", ("engine", *(f"/ {base.name}" for base in bases)), rows)

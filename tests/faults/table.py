@@ -38,6 +38,8 @@ _OBJECTS = (
 )
 _RINGS = ("conformance/test_ring.py", "conformance/test_perf.py", "unit/vm/maps")
 _HELPERS = ("unit/vm/test_helpers.py", "unit/vm/test_helper_faults.py", "unit/vm/test_engines.py", *_RUNS)
+_HOSTILE = ("malicious/test_corpus.py",)
+_GENERATED = ("unit/vm/test_valid_programs.py",)
 
 FAULTS: tuple[Fault, ...] = (
     # Maps.
@@ -279,9 +281,52 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a run leaves spin locks held after a fault",
-        "vm/testrun.py",
+        "vm/leaks.py",
         "locks, records = release_all(run), discard_all(run)",
         "locks, records = len(run.locks), discard_all(run)",
         _HELPERS,
+    ),
+    # What only hostile or random programs notice.
+    Fault(
+        "records stay accessible once they are handed over",
+        "vm/helpers/ring.py",
+        "    run.memory.remove(address)\n",
+        "",
+        _HOSTILE,
+    ),
+    Fault(
+        "the packet keeps its old addresses when it moves",
+        "vm/context/xdp.py",
+        "            self._memory.remove(self._packet)\n",
+        "            pass\n",
+        _HOSTILE,
+    ),
+    Fault(
+        "the reference engine keeps the frames of functions that have returned",
+        "vm/reference.py",
+        "        registers = self.registers\n        self.memory.remove(registers[10])\n",
+        "        registers = self.registers\n",
+        _HOSTILE,
+    ),
+    Fault(
+        "tail calls take anything for the context",
+        "vm/execution.py",
+        "        if context != self.start:",
+        "        if context < 0:",
+        _HOSTILE,
+    ),
+    Fault(
+        "any number is a function that may be called back",
+        "vm/execution.py",
+        "        if slot not in self.run.program.callbacks:",
+        "        if slot < 0:",
+        _HOSTILE,
+    ),
+    Fault(
+        "the reference engine extends signed loads of 32 bits only",
+        "vm/steps.py",
+        "        r[dst] = signed(r[dst], 8 * size) & M64",
+        "        r[dst] = signed(r[dst], 32) & M64",
+        _GENERATED,
     ),
 )

@@ -7,6 +7,9 @@ from tests.valid.arithmetic import number
 from tests.valid.code import add, add_register, helper, load, map_, mask, move, put, store, store_constant, unless_zero
 from tests.valid.frame import ARRAY, HASH, RING, VALUE, VALUE_SIZE, Frame
 
+WRONGS = 16
+"""How many ways there are to do wrong."""
+
 _RESERVE = map_(1, RING) + put(2, 16) + put(3, 0) + helper(131)
 _SUBMIT = move(1, 0) + put(2, 0)
 
@@ -18,7 +21,7 @@ def _behind(base: int, limit: int) -> bytes:
 
 def wrong(frame: Frame, choice: int) -> bytes:
     """Return a phrase that faults."""
-    at, which = number(choice >> 4), choice % 16
+    at, which = number(choice >> 4), choice % WRONGS
     return (
         put(at, choice) + load(8, at, at, 8),
         put(at, 0) + store(4, at, 16, 8),

@@ -8,16 +8,18 @@ from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.engines import choose_engine
 from tests.conftest import ENGINES
 from tests.stage.run import Outcome, comparable, play
-from tests.valid.draft import FAULTY, VALID, Plan
+from tests.valid.draft import VALID, Plan, random_plan
 from tests.valid.program import script_of
+from tests.valid.wrong import WRONGS
 
-FAULTS = {"memory", "alignment", "helper", "budget"}
-PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FAULTS = {"memory", "alignment", "helper", "call", "budget"}
+PROFILE = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @cache
@@ -45,6 +47,14 @@ def test_valid_programs(other: str) -> None:
     compare()
 
 
+@pytest.mark.parametrize("block", range(4))
+def test_drawn_programs(other: str, block: int) -> None:
+    """Programs drawn evenly: Hypothesis likes small numbers and repetition. `make fuzz-engines` goes on from here."""
+    for seed in range(50 * block, 50 * block + 50):
+        plan = random_plan(seed)
+        assert comparable(play(script_of(plan), other), other) == comparable(expected(plan), other), f"seed {seed}"
+
+
 def test_valid_programs_in_a_lane(other: str) -> None:
     @settings(PROFILE, max_examples=100)
     @given(plan=VALID)
@@ -57,15 +67,17 @@ def test_valid_programs_in_a_lane(other: str) -> None:
 
 def test_programs_that_fault(other: str) -> None:
     ends: Counter[str] = Counter()
+    for wrong in range(WRONGS):
 
-    @PROFILE
-    @given(plan=FAULTY)
-    def compare(plan: Plan) -> None:
-        outcome = play(script_of(plan), other)
-        ends[outcome.fault] += 1
-        assert comparable(outcome, other) == comparable(expected(plan), other)
-        assert not outcome.refused
+        @settings(PROFILE, max_examples=10)
+        @given(plan=VALID, wrong=st.just(wrong), at=st.integers(0, 24))
+        def compare(plan: Plan, wrong: int, at: int) -> None:
+            faulty = replace(plan, fault=(wrong, at))
+            outcome = play(script_of(faulty), other)
+            ends[outcome.fault] += 1
+            assert comparable(outcome, other) == comparable(expected(faulty), other)
+            assert not outcome.refused
 
-    compare()
+        compare()
     # The comparison means something only while the programs do all sorts of wrong.
     assert ends.keys() >= FAULTS, ends

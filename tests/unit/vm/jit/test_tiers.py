@@ -1,0 +1,120 @@
+"""When programs are compiled: never while somebody waits (auto), once before the first run (jit), better while they run."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+import weakref
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from ebpf.asm.instructions import Instructions
+from ebpf.codegen import compiler
+from ebpf.codegen.compiler import CompileError
+from ebpf.errors import NotSupportedError
+from ebpf.vm import engines
+from ebpf.vm.conformance import program_of
+from ebpf.vm.engines import Engine, choose_engine
+from ebpf.vm.jit import tiers
+from ebpf.vm.jit.tiers import HOT, Tiers, tiers_of
+from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.program import Program
+
+LOOP = "r0 = 0\nr1 = 5000\nagain:\nr0 += r1\nr1 -= 1\nif r1 != 0 goto again\nexit"
+RESULT = 5000 * 5001 // 2
+
+
+@pytest.fixture
+def auto(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    try:
+        choose_engine("jit")
+    except NotSupportedError as error:
+        pytest.skip(str(error))
+    return choose_engine("auto")
+
+
+def program(text: str = LOOP) -> Program:
+    return program_of(Instructions.from_asm(text).encode())
+
+
+def run(engine: Engine, code: Program) -> int:
+    return engine.execute(Run(code, cast("Kernel", None)))
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_auto_begins_in_the_interpreter_and_gets_better(auto: Engine) -> None:
+    code = program()
+    assert auto.now is not None
+    assert run(auto, code) == RESULT
+    assert auto.now(code) == "interpreter"
+    assert eventually(lambda: run(auto, code) == RESULT and auto.now(code) == "jit")
+    first = tiers_of(code).code
+    assert eventually(lambda: run(auto, code) == RESULT and tiers_of(code).code is not first)
+
+
+def test_auto_waits_for_no_compiler(auto: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: Tiers, tier: str) -> None:
+        raise AssertionError("compiled while the caller waits")
+
+    code = program()
+    monkeypatch.setattr(tiers, "_queue_up", lambda _tiers: None)
+    monkeypatch.setattr(Tiers, "compile", never)
+    for _ in range(HOT[None] // 10_000 + 1):
+        assert run(auto, code) == RESULT
+    assert auto.now is not None
+    assert auto.now(code) == "interpreter"
+
+
+def test_jit_compiles_before_the_first_run(auto: Engine) -> None:
+    code = program()
+    assert run(choose_engine("jit"), code) == RESULT
+    assert tiers_of(code).code is not None
+
+
+def test_a_program_that_cannot_be_compiled_stays_where_it_is(
+    auto: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise CompileError("no")
+
+    code = program()
+    monkeypatch.setattr(tiers, "cached_code", refuse)
+    with caplog.at_level(logging.WARNING, "ebpf"):
+        assert eventually(lambda: run(auto, code) == RESULT and tiers_of(code).reason != "")
+    assert tiers_of(code).reason == "compiling failed: no"
+    assert [record.message for record in caplog.records] == ["program  is not compiled: no"]
+    assert run(auto, code) == RESULT
+
+
+def test_a_program_that_is_gone_is_not_compiled(auto: Engine) -> None:
+    code = program()
+    known, gone = tiers_of(code), weakref.ref(code)
+    del code
+    gc.collect()
+    assert gone() is None
+    known.compile("light")
+    assert known.code is None
+
+
+def test_without_llvmlite_auto_is_the_interpreter(auto: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "available", lambda: "llvmlite is not installed (pip install 'ebpf[jit]')")
+    engines._missing_compiler.cache_clear()
+    try:
+        chosen = choose_engine()
+        assert (chosen.name, chosen.reason) == ("interpreter", "llvmlite is not installed (pip install 'ebpf[jit]')")
+        with pytest.raises(NotSupportedError, match=r"pip install 'ebpf\[jit\]'.*interpreter"):
+            choose_engine("jit")
+    finally:
+        engines._missing_compiler.cache_clear()
