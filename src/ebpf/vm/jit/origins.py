@@ -134,6 +134,8 @@ class Origins:
         self._moving = moving
         self.stack_sizes: dict[int, int] = dict.fromkeys(functions, 0)
         """Bytes of its frame, from the end on, that a function may touch."""
+        self.stack_pointers: dict[int, dict[int, int]] = {}
+        """Registers that hold exact pointers into the frame before an instruction, and their offsets from its end."""
         self.bounds: set[int] = set()
         """Jumps that compare pointers into the packet."""
         self.found: dict[int, int] = {}
@@ -170,6 +172,7 @@ class Origins:
             block = function.blocks[start]
             for at in block.slots:
                 self.verified[at] = verified
+                self.stack_pointers[at] = _exact_pointers(registers)
                 self._note_stack(self._slots[at], registers)
                 self._step(self._slots[at], at, registers, cells)
                 if at in self._moving:
@@ -339,3 +342,11 @@ def _reach(slot: Slot, register: int, origin: Origin) -> int:
         return min(max(-(origin.exact + access.offset), 0), STACK_SIZE)
     moves = operation == BPF_MOV or (operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X)
     return 0 if slot.opcode & 7 == BPF_ALU64 and moves else STACK_SIZE
+
+
+def _exact_pointers(registers: Registers) -> dict[int, int]:
+    return {
+        register: origin.exact
+        for register, origin in enumerate(registers[:10])
+        if origin.region is Region.STACK and origin.exact is not None
+    }
