@@ -96,7 +96,7 @@ def write_leave() -> Iterator[str]:
     One call is shorter, in every place where a check may fail, than the stores.
     """
     registers = ", ".join(f"i64 %r{register}" for register in range(11))
-    yield f"define internal coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 %at, i64 %fuel, {registers}) noinline cold {{"
+    yield f"define internal fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 %at, i64 %fuel, {registers}) noinline cold {{"
     yield "%open = add i64 %depth, 1"
     values = {native.DEPTH: "%open", native.AT: "%at", native.FUEL: "%fuel"}
     values |= {register: f"%r{register}" for register in range(11)}

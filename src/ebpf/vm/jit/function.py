@@ -124,7 +124,7 @@ class FunctionCompiler:
         fuel = writer.name()
         lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
         lines.append(
-            f"call coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
+            f"call fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
         )
         writer.later([*lines, "br label %leave"])
         return label
