@@ -107,7 +107,7 @@ def write_leave() -> Iterator[str]:
     yield "}"
 
 
-_GIVEN = ", ".join(f"i64 %r{n}" for n in range(1, 6))
+_GIVEN = ", ".join(f"i64 %r{n}" for n in range(6))
 
 
 def _load(name: str, word: int) -> Iterator[str]:
@@ -117,12 +117,12 @@ def _load(name: str, word: int) -> Iterator[str]:
 
 def _arguments() -> Iterator[str]:
     yield from _load("fuel", native.FUEL)
-    for register in range(1, 6):
+    for register in range(6):
         yield from _load(f"r{register}", register)
 
 
 def _unpack() -> Iterator[str]:
-    yield f"%r0 = extractvalue {RESULT} %x, 0"
+    yield f"%result = extractvalue {RESULT} %x, 0"
     yield f"%left = extractvalue {RESULT} %x, 1"
     yield f"%stop = extractvalue {RESULT} %x, 2"
     yield "%well = icmp eq i64 %stop, 0"
@@ -130,7 +130,7 @@ def _unpack() -> Iterator[str]:
 
 def _store_result() -> Iterator[str]:
     yield "store i64 %left, ptr %fuel.p"
-    yield "store i64 %r0, ptr %m"
+    yield "store i64 %result, ptr %m"
     yield "ret i64 0"
 
 
