@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from ebpf.vm.program import NATIVE
 if TYPE_CHECKING:
     from ebpf.vm.lane import LaneCode
     from ebpf.vm.program import Program
-
-log = logging.getLogger("ebpf")
 
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
@@ -142,6 +139,8 @@ def _obstacle() -> str | None:
         load_interpreter()
     except ImageError as error:
         if error.refused:
-            log.warning("%s: programs run on the reference engine, which is slow", error)
+            import logging
+
+            logging.getLogger("ebpf").warning("%s: programs run on the reference engine, which is slow", error)
         return str(error)
     return None
