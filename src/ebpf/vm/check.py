@@ -7,7 +7,7 @@ refuses with the same errno.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG, EINVAL
@@ -29,8 +29,7 @@ _HELPERS = frozenset(int(helper) for helper in Helper.__members__.values())
 _CAST_TO_ARENA = 0xBF
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A program whose structure is sound."""
 
     slots: list[Slot]

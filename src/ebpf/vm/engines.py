@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
@@ -27,8 +26,7 @@ VARIABLE = "EBPF_ENGINE"
 __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
 
     `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
