@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
@@ -49,8 +49,7 @@ _FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")
 SIZE = _FORMAT.size
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """`layout` is `ebpf_layout` of support/image.c, ABI version first; `entries` are offsets into the code by name.
 
     `size` is the code's in bytes, `digest` its SHA-256.

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
@@ -30,8 +29,7 @@ _RDONLY_PROG = int(MapFlag.RDONLY_PROG)
 _WRONLY_PROG = int(MapFlag.WRONLY_PROG)
 
 
-@dataclass(frozen=True, slots=True)
-class MapShape:
+class MapShape(NamedTuple):
     """What BPF_MAP_CREATE says about a map. Sizes in bytes.
 
     `lock_offset` is where a `struct bpf_spin_lock` lies in the value (from BTF), None without one.
