@@ -101,7 +101,7 @@ FINE = {
         {ODD_KEY.replace('0x79656b', '0xff79656b')}; r0 = *(u8 *)(r6 + 0); exit; {OUT}"""),
     "key that was never written": (0, """
         r1 = map[array] ll; r2 = r10; r2 += -100; call bpf_map_lookup_elem; r0 = *(u32 *)(r0 + 0); exit"""),
-    "all elements in turn": (10, f"""
+    "all elements in turn": (10, """
         r7 = 0; r8 = 0; again: *(u32 *)(r10 - 4) = r7; r1 = map[array] ll; r2 = r10; r2 += -4; call bpf_map_lookup_elem
         if r0 == 0 goto done; r7 += 1; *(u64 *)(r0 + 8) = r7; r1 = *(u64 *)(r0 + 8); r8 += r1; goto again
         done: r0 = r8; exit"""),

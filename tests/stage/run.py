@@ -85,7 +85,7 @@ class _Watch:
     """Looks over an engine's shoulder: at the context, which a fault takes along, and at all 64 bits of r0."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = replace(engine, execute=self._execute)
+        self.engine = engine._replace(execute=self._execute)
         self._real = engine.execute
         self.run: Run | None = None
         self.r0: int | None = None

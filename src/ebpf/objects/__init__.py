@@ -6,19 +6,23 @@ that exist already are opened by pin or id (`Map.open_pinned`, `Program.open_id`
 
 from __future__ import annotations
 
-from ebpf.objects.arrays import ArrayMap, PerCpuArrayMap
-from ebpf.objects.batch import Batch
-from ebpf.objects.collection import Collection
-from ebpf.objects.hash import HashMap, LpmTrie, PerCpuHashMap
-from ebpf.objects.load import load_collection
-from ebpf.objects.map import Map
-from ebpf.objects.percpu import PerCpu
-from ebpf.objects.program import Program, ProgramStats, RunManyResult
-from ebpf.objects.queues import BloomFilter, QueueMap, StackMap
-from ebpf.objects.reader import Reader
-from ebpf.objects.references import MapOfMaps, ProgramArray
-from ebpf.objects.rings import PerfEventArray, RingBuffer
-from ebpf.objects.variable import Variable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ebpf.objects.arrays import ArrayMap, PerCpuArrayMap
+    from ebpf.objects.batch import Batch
+    from ebpf.objects.collection import Collection
+    from ebpf.objects.hash import HashMap, LpmTrie, PerCpuHashMap
+    from ebpf.objects.load import load_collection
+    from ebpf.objects.map import Map
+    from ebpf.objects.percpu import PerCpu
+    from ebpf.objects.program import Program, ProgramStats, RunManyResult
+    from ebpf.objects.queues import BloomFilter, QueueMap, StackMap
+    from ebpf.objects.reader import Reader
+    from ebpf.objects.references import MapOfMaps, ProgramArray
+    from ebpf.objects.rings import PerfEventArray, RingBuffer
+    from ebpf.objects.variable import Variable
 
 __all__ = [
     "ArrayMap",
@@ -44,3 +48,29 @@ __all__ = [
     "Variable",
     "load_collection",
 ]
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "arrays": ("ArrayMap", "PerCpuArrayMap"),
+    "batch": ("Batch",),
+    "collection": ("Collection",),
+    "hash": ("HashMap", "LpmTrie", "PerCpuHashMap"),
+    "load": ("load_collection",),
+    "map": ("Map",),
+    "percpu": ("PerCpu",),
+    "program": ("Program", "ProgramStats", "RunManyResult"),
+    "queues": ("BloomFilter", "QueueMap", "StackMap"),
+    "reader": ("Reader",),
+    "references": ("MapOfMaps", "ProgramArray"),
+    "rings": ("PerfEventArray", "RingBuffer"),
+    "variable": ("Variable",),
+}  # fmt: skip
+"""Where the names are: a module is imported when one of its names is used."""
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

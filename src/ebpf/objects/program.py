@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.objects.batch import Batch
 from ebpf.objects.held import Held
-from ebpf.objects.packets import gather
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs
 from ebpf.runtime.base import ProgramFacts
-from ebpf.runtime.info import program_info
 
 if TYPE_CHECKING:
+    from array import array
+
     from typing_extensions import Buffer
 
+    from ebpf.objects.batch import Batch
     from ebpf.objects.map import Map
     from ebpf.objects.packets import PacketSource
     from ebpf.runtime.base import Runner, RunResult, Runtime
@@ -92,6 +91,7 @@ class Program(Held):
     def _wrap(runtime: Runtime, handle: Handle) -> Program:
         """Its spec is what the kernel still knows: type and name."""
         from ebpf.asm import Instructions
+        from ebpf.runtime.info import program_info
         from ebpf.spec import ProgramSpec
 
         try:
@@ -103,6 +103,8 @@ class Program(Held):
 
     def info(self) -> ProgramInfo:
         """Ask the kernel about the program (`struct bpf_prog_info`, Linux 4.13)."""
+        from ebpf.runtime.info import program_info
+
         return program_info(self.runtime, self._handle)
 
     def stats(self) -> ProgramStats:
@@ -151,6 +153,9 @@ class Program(Held):
         """
         if threads < 1:
             raise ValueError(f"threads is 1 or more, got {threads}")
+        from ebpf.objects.batch import Batch
+        from ebpf.objects.packets import gather
+
         done = self._run_by().run_many(gather(packets), threads=threads)
         left = done.packets
         return RunManyResult(done.retvals, left.lengths, Batch(left.offsets, left.lengths, bytes(left.data)))

@@ -59,8 +59,7 @@ class Member:
         return self.written if isinstance(self.written, bool) else cmd in self.written
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """A second name for a member of the same record (a C union of the same type)."""
 
     of: str

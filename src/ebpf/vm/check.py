@@ -7,13 +7,12 @@ refuses with the same errno.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.abi.linux.prototypes import PROTOTYPES, REFUSED
 from ebpf.abi.types import ProgramType
-from ebpf.asm.disassembler import format_insn
 from ebpf.asm.instructions import Instructions
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
@@ -30,8 +29,7 @@ _HELPERS = frozenset(int(helper) for helper in Helper.__members__.values())
 _CAST_TO_ARENA = 0xBF
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A program whose structure is sound."""
 
     slots: list[Slot]
@@ -102,6 +100,8 @@ def refused(log: Log, errno: int, reason: str, slots: Sequence[Slot] = (), at: i
 def spelled(slots: Sequence[Slot], at: int) -> str:
     """Return an instruction as text, or its bytes where there is no text for it."""
     code = encode_slots(list(slots[at : at + (2 if slots[at].opcode == LDIMM64 else 1)]))
+    from ebpf.asm.disassembler import format_insn  # only refusals are spelled
+
     try:
         return format_insn(Instructions.decode(code)[0])
     except AsmError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG
@@ -56,16 +56,14 @@ class Origin(Enum):
     MIXED = "context on one path, something else on another"
 
 
-@dataclass(frozen=True, slots=True)
-class StackPointer:
+class StackPointer(NamedTuple):
     """An address in the stack of a frame, relative to its end; `offset` None where it is not constant."""
 
     frame: int
     offset: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionPointer:
+class FunctionPointer(NamedTuple):
     """The address of a function of the program."""
 
     slot: int

@@ -122,19 +122,7 @@ def test_run(
         Rejected: with the kernel's errno; ENOTSUPP for a program type without test run.
         ProgramFault: the program did something forbidden.
     """
-    from ebpf.vm.testskb import run_skb
-    from ebpf.vm.testxdp import run_xdp
-
-    kinds: dict[ProgramType, Callable[[Bench, TestRequest], TestRun]] = {
-        ProgramType.XDP: run_xdp,
-        ProgramType.SOCKET_FILTER: run_skb,
-        ProgramType.SCHED_CLS: run_skb,
-        ProgramType.SCHED_ACT: run_skb,
-        ProgramType.CGROUP_SKB: run_skb,
-        ProgramType.RAW_TRACEPOINT: _run_raw_tracepoint,
-        ProgramType.SYSCALL: _run_syscall,
-    }
-    kind = kinds.get(program.type)
+    kind = _KINDS.get(program.type)
     if kind is None:
         raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
     return kind(Bench(program, kernel, on_cpu, cpus, budget, engine), request)
@@ -196,3 +184,26 @@ def refuse_live_frames(request: TestRequest) -> None:
     """Live frames are packets that go on through the network stack, which is not there (EOPNOTSUPP)."""
     if request.flags & LIVE_FRAMES:
         raise refuse("the embedded kernel has no network stack for live frames", EOPNOTSUPP)
+
+
+def _run_xdp(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.testxdp import run_xdp
+
+    return run_xdp(bench, request)
+
+
+def _run_skb(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.testskb import run_skb
+
+    return run_skb(bench, request)
+
+
+_KINDS: dict[ProgramType, Callable[[Bench, TestRequest], TestRun]] = {
+    ProgramType.XDP: _run_xdp,
+    ProgramType.SOCKET_FILTER: _run_skb,
+    ProgramType.SCHED_CLS: _run_skb,
+    ProgramType.SCHED_ACT: _run_skb,
+    ProgramType.CGROUP_SKB: _run_skb,
+    ProgramType.RAW_TRACEPOINT: _run_raw_tracepoint,
+    ProgramType.SYSCALL: _run_syscall,
+}

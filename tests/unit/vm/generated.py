@@ -11,7 +11,7 @@ from ebpf.errors import ProgramFault
 from ebpf.vm.check import check_code
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import Execute
-from ebpf.vm.helpers import call_helper
+from ebpf.vm.helpers.dispatch import call_helper
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import Program, decode_slots

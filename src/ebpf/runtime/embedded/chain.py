@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
 from ebpf.runtime.embedded.linkobjects import LinkObject
@@ -29,8 +30,7 @@ class Entry:
     link: LinkObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where to insert: `flags` of the call, `relative` a handle or id (0: no anchor), the `revision` expected or 0."""
 
     flags: int = 0

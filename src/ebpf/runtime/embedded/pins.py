@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import errorcode
@@ -172,7 +171,7 @@ class PinCommands:
     def __init__(self, state: State, *, pin_dir: str | os.PathLike[str] | None) -> None:
         self._state = state
         self._tree: Tree = MemoryTree() if pin_dir is None else DirectoryTree(os.fspath(pin_dir))
-        self._kernel = uuid.uuid4().hex
+        self._kernel = os.urandom(16).hex()
         self._pinned: dict[str, KernelObject] = {}
         self._count = 0
 

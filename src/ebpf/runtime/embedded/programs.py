@@ -19,13 +19,13 @@ from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, Pr
 from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
 from ebpf.vm.lower import MAX_MAPS
-from ebpf.vm.maps import Map, ProgramArrayMap
 from ebpf.vm.program import LoadRequest, Program, load_program
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.runtime.attrs import ProgBindMap, ProgLoad
     from ebpf.runtime.embedded.state import State
+    from ebpf.vm.maps import Map
 
 _KNOWN_FLAGS = int(
     ProgramFlag.STRICT_ALIGNMENT | ProgramFlag.ANY_ALIGNMENT | ProgramFlag.TEST_STATE_FREQ | ProgramFlag.SLEEPABLE
@@ -163,6 +163,8 @@ class ProgramCommands:
 
     def _check_arrays(self, program: Program) -> None:
         for map_ in program.maps:
+            from ebpf.vm.maps import ProgramArrayMap
+
             if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
                 raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
 

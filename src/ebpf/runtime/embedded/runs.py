@@ -11,8 +11,6 @@ from ebpf.abi.types import Cmd, ProgramType
 from ebpf.runtime.base import JoinedPackets, ManyRuns, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
-from ebpf.runtime.embedded.functions import make_function
-from ebpf.runtime.embedded.many import run_many
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.engines import Engine, choose_engine
@@ -159,11 +157,15 @@ class EmbeddedRunner(BpfRunner):
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
             return super().run_many(packets, threads=threads)
+        from ebpf.runtime.embedded.many import run_many
+
         with self._loaded() as program:
             return run_many(self._kernel.state, program, self._engine, packets, threads, spare=self._lanes)
 
     def function(self) -> Callable[[Buffer], int]:
         """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
+        from ebpf.runtime.embedded.functions import make_function
+
         with self._loaded() as program:
             closed = self._program.handle.closed_word()
             return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)

@@ -20,9 +20,9 @@ from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps import Map, MapShape, PerfRing, ProgramArrayMap, RingBufferMap
 
 if TYPE_CHECKING:
+    from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
 TRACE_LINES = 100_000
@@ -221,6 +221,8 @@ class State:
 
     def program_of(self, prog_array: Map, index: int) -> Program | None:
         """Return the program in a slot of a program array."""
+        from ebpf.vm.maps import ProgramArrayMap
+
         if not isinstance(prog_array, ProgramArrayMap):
             return None
         return prog_array.program(index)
