@@ -43,7 +43,7 @@ from ebpf.vm.maps.storage import (
     zeroed,
 )
 
-_SPARE = 1 << 16
+_SPARE = 60_000
 """Elements beyond max_entries that wait for runs to end, where they are small. They take no memory before they do."""
 _SPARE_BYTES = 1 << 24
 _LEAST_SPARE = 64
