@@ -26,7 +26,9 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 @click.option("--pcap", type=click.Path(dir_okay=False), help="Feed the packets of this capture to the programs.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the packets that survive to this capture.")
 @runtime_option
-@click.option("--engine", default="auto", metavar="NAME", help="Of the embedded runtime: jit, interpreter or reference.")
+@click.option(
+    "--engine", default="auto", metavar="NAME", help="Of the embedded runtime: jit, interpreter or reference."
+)
 @click.option("--program", "names", multiple=True, metavar="NAME", help="Load this program only (repeatable).")
 @click.option(
     "--attach",

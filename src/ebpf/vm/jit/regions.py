@@ -109,8 +109,8 @@ class Regions:
             return self._if_found(origin, room) if region is Region.ELEMENT else room
         name = f"%{region.value}.{'write' if write else 'read'}"
         if self._module.moves_packet and region is Region.PACKET:
-            size = self._writer.value(f"load i64, ptr {name}.v")
-            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {size}, i64 {span - 1})")
+            now = self._writer.value(f"load i64, ptr {name}.v")
+            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {now}, i64 {span - 1})")
         self._needs[f"{name}.{span} = call i64 @llvm.usub.sat.i64(i64 {name}, i64 {span - 1})"] = None
         return f"{name}.{span}"
 
