@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,12 +13,12 @@ from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
-from ebpf.runtime.base import Limits, Runtime
 
 if TYPE_CHECKING:
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import Limits
     from ebpf.spec import CollectionSpec, ProgramSpec
 
-_log = logging.getLogger("ebpf")
 _NAMES = ("linux", "embedded")
 
 
@@ -93,8 +92,10 @@ def choose(spec: CollectionSpec | None = None) -> Choice:
     program of each type is how it finds out. Raises MissingPrivilegeError that names the program, the privilege and
     what the embedded kernel lacks; NotSupportedError where no kernel is at hand that a privilege would open.
     """
+    import logging
+
     choice = _from_environment() or _from_kernels(spec)
-    _log.info("runtime %s: %s", choice.runtime.name, choice.reason)
+    logging.getLogger("ebpf").info("runtime %s: %s", choice.runtime.name, choice.reason)
     return choice
 
 

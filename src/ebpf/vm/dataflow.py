@@ -13,7 +13,6 @@ from enum import Enum
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
-from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG
 from ebpf.asm.opcodes import (
     BPF_ADD,
@@ -74,15 +73,6 @@ OTHER, CONTEXT, MODIFIED, MIXED = Origin
 
 Cells: TypeAlias = dict[tuple[int, int], Value]
 """(frame, offset) → value of the 8 bytes there; what is missing is OTHER."""
-
-_CALLBACKS: dict[int, tuple[int, dict[int, int]]] = {
-    Helper.FOR_EACH_MAP_ELEM: (2, {4: 3}),
-    Helper.TIMER_SET_CALLBACK: (2, {}),
-    Helper.FIND_VMA: (3, {3: 4}),
-    Helper.LOOP: (2, {2: 3}),
-    Helper.USER_RINGBUF_DRAIN: (2, {2: 3}),
-}
-"""Helper → register of the callback, and callback's register → register it is passed from."""
 
 
 def join(a: Value, b: Value) -> Value:
@@ -186,7 +176,7 @@ class _Analysis:
             if result is None:
                 return False
             returned = result.registers[0]
-        elif slot.imm in _CALLBACKS:
+        else:
             self._callback(slot.imm, frame, state)
         registers[:6] = [returned, OTHER, OTHER, OTHER, OTHER, OTHER]
         return True
@@ -200,7 +190,11 @@ class _Analysis:
         return result
 
     def _callback(self, number: int, frame: int, state: State) -> None:
-        register, passed = _CALLBACKS[number]
+        from ebpf.vm.callbacks import CALLBACKS  # with the names of all helpers, which many programs need none of
+
+        if number not in CALLBACKS:
+            return
+        register, passed = CALLBACKS[number]
         function = state.registers[register]
         if not isinstance(function, FunctionPointer):
             return
