@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 _NAMES = ("linux", "embedded")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A runtime and the reason why it was chosen; immutable, so that threads may share it."""
 
     runtime: Runtime

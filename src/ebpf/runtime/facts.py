@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.handle import Handle
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What an embedded kernel gives out before it answers with ENOMEM, EMFILE, E2BIG or a budget fault."""
 
     memory: int = 1 << 30
@@ -47,8 +45,7 @@ class ProgramFacts(NamedTuple):
     attach_type: AttachType | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
+class Redirect(NamedTuple):
     """Where a program sent its packet.
 
     `helper` is the helper's name, `target` an ifindex or the map's id, `key` the map key.
@@ -60,8 +57,7 @@ class Redirect:
     flags: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """Outcome of one run. `retval` is unsigned 32 bits, `duration_ns` the mean of the repeats.
 
     `data` and `ctx` are what the program left behind; `redirect` is None where the runtime can't see it (linux).

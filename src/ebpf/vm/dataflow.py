@@ -8,7 +8,7 @@ refuses programs where it could, and here the access that follows would still be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
@@ -106,14 +106,16 @@ class State:
         return State(registers, _join_cells(self.cells, other.cells))
 
 
-@dataclass(slots=True)
 class _Analysis:
-    slots: list[Slot]
-    flow: Flow
-    accesses: dict[int, Origin] = field(default_factory=dict)
-    results: dict[object, State | None] = field(default_factory=dict)
-    leaders: frozenset[int] = frozenset()
-    visits: int = 0
+    __slots__ = ("accesses", "flow", "leaders", "results", "slots", "visits")
+
+    def __init__(self, slots: list[Slot], flow: Flow, leaders: frozenset[int]) -> None:
+        self.slots = slots
+        self.flow = flow
+        self.accesses: dict[int, Origin] = {}
+        self.results: dict[object, State | None] = {}
+        self.leaders = leaders
+        self.visits = 0
 
     def function(self, entry: int, frame: int, arguments: list[Value], cells: Cells) -> State | None:
         """Return the state in which a function returns (r0 and cells of outer frames), None if it never does."""
@@ -299,6 +301,6 @@ def context_accesses(slots: list[Slot], flow: Flow) -> dict[int, Origin]:
     """
     targets = (jump_target(slot, at) for at, slot in enumerate(slots) if at not in flow.halves)
     leaders = frozenset(target for target in targets if target is not None)
-    analysis = _Analysis(slots, flow, leaders=leaders)
+    analysis = _Analysis(slots, flow, leaders)
     analysis.function(0, 0, [CONTEXT, OTHER, OTHER, OTHER, OTHER], {})
     return analysis.accesses
