@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -206,6 +205,8 @@ def _check_order(line_info: list[bytes], insn_count: int) -> None:
 
 
 def _source_lines(btf: Btf, line_info: list[bytes]) -> Callable[[int], str | None]:
+    from bisect import bisect_right
+
     rows = [struct.unpack("=IIII", record) for record in line_info]
     slots = [row[0] for row in rows]
 
