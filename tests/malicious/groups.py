@@ -9,11 +9,13 @@ from tests.malicious import (
     arithmetic,
     atomics,
     context,
+    elements,
     frames,
     freed,
     jumps,
     locks,
     loops,
+    order,
     packet,
     pointers,
     ring,
@@ -24,7 +26,7 @@ from tests.malicious.case import Case
 
 _MODULES = (
     pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
-    jumps,
+    jumps, elements, order,
 )  # fmt: skip
 
 

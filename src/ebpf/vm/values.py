@@ -45,8 +45,8 @@ class Places:
         self.maps = maps
         self._versions = versions
         self._numbers = {map_: number for number, map_ in enumerate(maps, 1)}
-        if len(maps) > _MOST_PLACES:
-            raise Fault("memory", f"the run uses more than {_MOST_PLACES} maps")
+        if len(maps) >= _MOST_PLACES:
+            raise Fault("memory", f"the run uses {_MOST_PLACES} maps or more")
         self.rings = _rings_among(maps)
         self.table = array("Q", bytes(8 * VALUES_WORDS * (len(maps) + 1)))
         for place, map_ in enumerate(maps, 1):

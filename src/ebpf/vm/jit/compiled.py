@@ -80,4 +80,5 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
     convention = "win64cc" if target.windows else ""
     module = ModuleCompiler(program, trusted=trusted, convention=convention)
     support = read_support() if module.has_lookups else None
-    return compile_ir(module.compile(), target=target, tier=tier, entries=[ENTRY], support=support)
+    text, loops = module.compile(), module.has_loops
+    return compile_ir(text, target=target, tier=tier, entries=[ENTRY], support=support, loops=loops)

@@ -13,7 +13,7 @@ from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.entry import RESULT
-from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
+from ebpf.vm.jit.liveness import ALL, ARGUMENTS, PASSED, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
 from ebpf.vm.native import Stop
@@ -28,17 +28,34 @@ def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
     """Return the lines that make room on the stack, where the function uses it."""
     yield f"%numbers = getelementptr i8, ptr %m, i64 {member(native.NUMBERS)}"
     yield "%number = getelementptr i64, ptr %numbers, i64 %depth"
+    has_region = compiler.uses_frame and not compiler.is_private
+    if not has_region and (compiler.function.calls or compiler.asks):
+        yield "store i64 0, ptr %number"
     if not compiler.uses_frame:
-        if compiler.function.calls or compiler.asks:
-            yield "store i64 0, ptr %number"
         return
-    size = -(-compiler.origins.stack_sizes[compiler.function.entry] // WORD) * WORD
-    yield from library_call(compiler, "%r10", "ebpf_open_frame", f"i64 %depth, i64 {size}")
+    size = -(-compiler.stack_size // WORD) * WORD
+    if not has_region:
+        yield f"%r10 = add i64 {STACK_SIZE}, 0"
+    else:
+        yield from library_call(compiler, "%r10", "ebpf_open_frame", f"i64 %depth, i64 {size}")
     yield f"%stack.first = sub i64 %r10, {STACK_SIZE}"
     yield f"%stacks.p = getelementptr i8, ptr %m, i64 {member(native.STACKS)}"
     yield "%stacks = load ptr, ptr %stacks.p"
     yield f"%stack.offset = mul i64 %depth, {STACK_SIZE}"
     yield "%stack = getelementptr i8, ptr %stacks, i64 %stack.offset"
+    if compiler.is_private:
+        yield from _clear(compiler, size)
+
+
+def _clear(compiler: FunctionCompiler, size: int) -> Iterator[str]:
+    """Return the lines that clear the last bytes of the stack. A memset might become a call of one."""
+    at = STACK_SIZE - size
+    while at < STACK_SIZE:
+        words = 8 if STACK_SIZE - at >= 8 * WORD else 1
+        place = compiler.writer.name()
+        yield f"{place} = getelementptr i8, ptr %stack, i64 {at}"
+        yield f"store <{words} x i64> zeroinitializer, ptr {place}, align 8, !tbaa !20"
+        at += words * WORD
 
 
 def library_call(compiler: FunctionCompiler, result: str, function: str, arguments: str) -> list[str]:
@@ -205,7 +222,7 @@ def _return(compiler: FunctionCompiler, at: int) -> None:
     if compiler.function.entry not in compiler.module.called:
         # A program without loops may have a smaller budget than it needs.
         compiler.require(at, writer.value(f"icmp sge i64 {fuel}, 0"), even_if_trusted=True)
-    if compiler.uses_frame:
+    if compiler.uses_frame and not compiler.is_private:
         writer.lines += library_call(compiler, writer.name(), "ebpf_close_frame", "i64 %r10")
     _give_back(compiler, result, fuel)
 
@@ -219,11 +236,11 @@ def _give_back(compiler: FunctionCompiler, result: str, fuel: str) -> None:
 def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
     """Write a call inside of the program. What it does when the callee leaves to the interpreter: save this frame."""
     writer, live = compiler.writer, compiler.module.liveness[entry].entry
-    outside = live & ~ARGUMENTS & ~(1 << native.FRAME_POINTER)
+    outside = live & ~PASSED & ~(1 << native.FRAME_POINTER)
     if outside or clobbered_arguments_matter(compiler.slots, compiler.block, compiler.index, compiler.liveness):
         return False
     compiler.require(at, writer.value(f"icmp ult i64 %depth, {MAX_FRAMES - 1}"), even_if_trusted=True)
-    arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(1, 6))
+    arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(6))
     fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
     deeper = writer.value("add i64 %depth, 1")
     result = writer.value(f"call fastcc {RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
@@ -258,9 +275,11 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
     yield f"store i64 {code}, ptr {code_member}"
     live = compiler.liveness.after(compiler.block, compiler.index)
     registers = compiler.writer.values.registers
+    frame, lines, pointers = compiler.open_late(at)
+    yield from lines
     for register in range(6, 10):
         if live >> register & 1:
-            value = registers.get(register)
+            value = pointers.get(register, registers.get(register))
             if value is None:
                 value = name()
                 yield f"{value} = load i64, ptr %R{register}"
@@ -269,7 +288,7 @@ def _save_frame(compiler: FunctionCompiler, at: int, deeper: str) -> Iterator[st
             yield f"store i64 {value}, ptr {saved}"
     saved = name()
     yield f"{saved} = getelementptr i8, ptr {place}, i64 {6 * WORD}"
-    yield f"store i64 {'%r10' if compiler.uses_frame else 0}, ptr {saved}"
+    yield f"store i64 {frame}, ptr {saved}"
 
 
 def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:

@@ -91,6 +91,8 @@ class Guard:
 
     def _can_cover(self, origin: Origin, reach: Reach) -> bool:
         """Tell whether the region of an access stays what it is, and where, while the loop runs."""
+        if origin.region is Region.STACK and origin.exact is not None:
+            return False  # has no check
         if abs(self._loop.slope(reach.address)) >= _STEEP or abs(reach.address.constant) >= _MOST:
             return False
         if origin.region is Region.ELEMENT and origin.which in self._compiler.slots_of(self._loop):

@@ -24,6 +24,7 @@ from ebpf.asm.opcodes import (
     MAY_GOTO,
 )
 from ebpf.vm import native
+from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.flow import jump_target
 from ebpf.vm.jit import control
 from ebpf.vm.jit.arithmetic import arithmetic, condition
@@ -60,6 +61,9 @@ class FunctionCompiler:
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
+        self.stack_size = self.origins.stack_sizes[function.entry]
+        self.is_private = self.uses_frame and self.stack_size < STACK_SIZE
+        """Nobody but the function sees its frame: it becomes a region only when the interpreter takes over."""
         self.loops = find_loops(self.slots, function, self.origins.lookups, self.origins.found, module.quiet)
         self.covered: set[int] = set()
         """Accesses that were compared with their region before the loop that is being written."""
@@ -107,9 +111,11 @@ class FunctionCompiler:
         """Write the rare path that stores the state before instruction `at`; return its label."""
         writer, label = self.writer, self.writer.label("leave")
         live, registers = self.liveness.before[at], self.writer.values.registers
-        lines, given = [f"{label}:"], []
+        frame, lines, pointers = self.open_late(at)
+        lines, given = [f"{label}:", *lines], []
         for register in range(10):
             value = registers.get(register) if live >> register & 1 else "poison"
+            value = pointers.get(register, value)
             if value is None:
                 value = writer.name()
                 lines.append(f"{value} = load i64, ptr %R{register}")
@@ -117,12 +123,22 @@ class FunctionCompiler:
         fuel_lines, before = self._fuel()
         fuel = writer.name()
         lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
-        frame = "%r10" if self.uses_frame else "0"
         lines.append(
-            f"call coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
+            f"call fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
         )
         writer.later([*lines, "br label %leave"])
         return label
+
+    def open_late(self, at: int) -> tuple[str, list[str], dict[int, str]]:
+        """Return r10 for the interpreter, the lines that make a private frame a region, and the pointers into it."""
+        if not self.is_private:
+            return "%r10" if self.uses_frame else "0", [], {}
+        frame = self.writer.name()
+        lines = control.library_call(self, frame, "ebpf_open_frame", "i64 %depth, i64 0")
+        pointers = {register: self.writer.name() for register in self.origins.stack_pointers[at]}
+        for register, pointer in pointers.items():
+            lines.append(f"{pointer} = add i64 {frame}, {self.origins.stack_pointers[at][register]}")
+        return frame, lines, pointers
 
     def _store_register(self, register: int) -> list[str]:
         value = self.writer.values.registers.get(register)
@@ -182,7 +198,7 @@ class FunctionCompiler:
                 self._write_fast(self.loops[start])
             self._begin(block)
             self._ends[start] = writer.values.copy() if self._body(block) else None
-        parameters = ", ".join(("ptr %m", "i64 %depth", "i64 %fuel.0", *(f"i64 %a{n}" for n in range(1, 6))))
+        parameters = ", ".join(("ptr %m", "i64 %depth", "i64 %fuel.0", *(f"i64 %a{n}" for n in range(6))))
         head = [
             f"define internal fastcc {RESULT} @f{self.function.entry}({parameters}) {{",
             "entry:",
@@ -333,13 +349,13 @@ class FunctionCompiler:
         yield f"%calls.p = getelementptr i8, ptr %m, i64 {member(native.CALLS)}"
         yield from control.open_frame(self)
         for register in range(10):
-            if self.liveness.entry >> register & 1 or 1 <= register <= 5:
+            if self.liveness.entry >> register & 1 or register <= 5:
                 yield from self._argument(register)
         yield from self.regions.prologue()
 
     def _argument(self, register: int) -> Iterator[str]:
         value = f"%a{register}"
-        if not 1 <= register <= 5:
+        if register > 5:
             value = f"%first.r{register}"
             yield f"{value}.p = getelementptr i8, ptr %m, i64 {member(register)}"
             yield f"{value} = load i64, ptr {value}.p"

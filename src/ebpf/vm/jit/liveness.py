@@ -23,6 +23,8 @@ from ebpf.vm.program import Slot
 ALL = 0x7FF
 ARGUMENTS = 0b111110
 """r1 to r5."""
+PASSED = ARGUMENTS | 1
+"""What a function finds as its caller left it: a function without a result returns the r0 that it found."""
 _TAIL_CALL, _MOV, _FETCH, _CMPXCHG, _LOAD_ACQ = 12, 0xB0, 1, 0xF1, 0x100
 _ATOMIC, _MODE, _SOURCE_X, _KIND = 0xC0, 0xE0, 8, 0xF0
 
@@ -131,7 +133,7 @@ class Liveness:
 
     def _used(self, slot: Slot, at: int) -> int:
         if calls_function(slot):
-            return self._entries[at + 1 + slot.imm] & ARGUMENTS
+            return self._entries[at + 1 + slot.imm] & PASSED
         if slot.opcode == CALL and slot.src == 0 and slot.imm != _TAIL_CALL:
             return ARGUMENTS & (2 << self._arguments(slot.imm)) - 1
         return used(slot)

@@ -104,13 +104,21 @@ class Regions:
         """Return below which distance from the region's start an access of `span` bytes has to begin."""
         region, map_ = origin.region, self.value_map(origin)
         if region is Region.STACK or map_ is not None:
-            return str(max((STACK_SIZE if map_ is None else map_.value_size) - span + 1, 0))
+            size = STACK_SIZE if map_ is None else map_.value_size
+            room = str(max(size - span + 1, 0))
+            return self._if_found(origin, room) if region is Region.ELEMENT else room
         name = f"%{region.value}.{'write' if write else 'read'}"
         if self._module.moves_packet and region is Region.PACKET:
-            size = self._writer.value(f"load i64, ptr {name}.v")
-            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {size}, i64 {span - 1})")
+            now = self._writer.value(f"load i64, ptr {name}.v")
+            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {now}, i64 {span - 1})")
         self._needs[f"{name}.{span} = call i64 @llvm.usub.sat.i64(i64 {name}, i64 {span - 1})"] = None
         return f"{name}.{span}"
+
+    def _if_found(self, origin: Origin, room: str) -> str:
+        """Return the room in an element, none where the look-up found nothing: programs can make NOWHERE of null, too."""
+        first = self._writer.value(f"load i64, ptr %element{origin.which}.first")
+        found = self._writer.value(f"icmp ne i64 {first}, {maps.NOWHERE}")
+        return self._writer.value(f"select i1 {found}, i64 {room}, i64 0")
 
     def forget_packet(self) -> None:
         """Take note that the packet may have moved."""

@@ -172,6 +172,24 @@ class Map:
         """Look up and delete in one step."""
         return -ENOTSUPP
 
+    def write_many(self, keys: memoryview, values: memoryview, count: int, flags: int = 0) -> tuple[int, int]:
+        """Write `count` values in the form of the system call; return how many were written, and what ended it."""
+        key, value = self.key_size, self.system_value_size
+        for at in range(count):
+            name, data = keys[at * key : (at + 1) * key], values[at * value : (at + 1) * value]
+            error = self.write(name.tobytes(), data.tobytes(), flags)
+            if error:
+                return at, error
+        return count, 0
+
+    def delete_many(self, keys: memoryview, count: int) -> tuple[int, int]:
+        """Delete `count` elements; return how many were deleted, and what ended it."""
+        for at in range(count):
+            error = self.delete(keys[at * self.key_size : (at + 1) * self.key_size].tobytes())
+            if error:
+                return at, error
+        return count, 0
+
     def next_key(self, key: bytes | None) -> bytes | int:
         """Return the key after `key` (None or unknown: the first), or -ENOENT after the last."""
         return -ENOTSUPP
