@@ -161,9 +161,11 @@ class ProgramCommands:
         return list(found)
 
     def _check_arrays(self, program: Program) -> None:
-        for map_ in program.maps:
-            from ebpf.vm.maps import ProgramArrayMap
+        if not program.maps:
+            return
+        from ebpf.vm.maps import ProgramArrayMap
 
+        for map_ in program.maps:
             if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
                 raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
 
