@@ -10,9 +10,9 @@ from ebpf.abi.types import AttachType, Cmd, ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.runtime import Runtime
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.objects import ProgramObject
+from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
 from ebpf.vm.engines import Engine, choose_engine

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from ebpf.objects.load import load_collection
     from ebpf.objects.map import Map
     from ebpf.objects.percpu import PerCpu
-    from ebpf.objects.program import Program, ProgramStats, RunManyResult
+    from ebpf.objects.program import Program
     from ebpf.objects.queues import BloomFilter, QueueMap, StackMap
     from ebpf.objects.reader import Reader
     from ebpf.objects.references import MapOfMaps, ProgramArray
+    from ebpf.objects.results import ProgramStats, RunManyResult
     from ebpf.objects.rings import PerfEventArray, RingBuffer
     from ebpf.objects.variable import Variable
 
@@ -57,10 +58,11 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "load": ("load_collection",),
     "map": ("Map",),
     "percpu": ("PerCpu",),
-    "program": ("Program", "ProgramStats", "RunManyResult"),
+    "program": ("Program",),
     "queues": ("BloomFilter", "QueueMap", "StackMap"),
     "reader": ("Reader",),
     "references": ("MapOfMaps", "ProgramArray"),
+    "results": ("ProgramStats", "RunManyResult"),
     "rings": ("PerfEventArray", "RingBuffer"),
     "variable": ("Variable",),
 }  # fmt: skip

@@ -101,9 +101,12 @@ class _Loader:
         return btf
 
     def make_maps(self, given: Mapping[str, Map], pin_path: str | None) -> None:
-        for name in needed_maps(self.spec):
-            from ebpf.objects.reuse import open_or_create, use_given  # programs without maps need nothing of maps
+        names = needed_maps(self.spec)
+        if not names:
+            return  # before importing all that there is to maps
+        from ebpf.objects.reuse import open_or_create, use_given
 
+        for name in names:
             if name in given:
                 map_ = use_given(self.spec.maps[name], given[name], runtime=self.runtime, sources=self.sources)
             elif self.spec.maps[name].pinning == "by_name":

@@ -7,25 +7,17 @@ runtime in use, `select(...)` turns a name or a runtime into a runtime.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
-from ebpf.runtime.base import (
-    Limits,
-    MapFacts,
-    MapIO,
-    MappedMemory,
-    Pins,
-    ProgramFacts,
-    Redirect,
-    RingMemory,
-    Runner,
-    RunResult,
-    Runtime,
-    Waiter,
-)
 from ebpf.runtime.current import Choice, choose, current, embedded, linux, select
-from ebpf.runtime.handle import Handle
-from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook
+
+if TYPE_CHECKING:
+    from ebpf.runtime.base import MapIO, MappedMemory, Pins, RingMemory, Runner, Runtime, Waiter
+    from ebpf.runtime.facts import Limits, MapFacts, ProgramFacts, Redirect, RunResult
+    from ebpf.runtime.handle import Handle
+    from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook
 
 __all__ = [
     "Choice",
@@ -52,6 +44,23 @@ __all__ = [
     "linux",
     "select",
 ]
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "base": ("MapIO", "MappedMemory", "Pins", "RingMemory", "Runner", "Runtime", "Waiter"),
+    "facts": ("Limits", "MapFacts", "ProgramFacts", "Redirect", "RunResult"),
+    "handle": ("Handle",),
+    "hooks": ("Hook", "PacketsHook", "SocketFilterHook", "TracepointHook"),
+}  # fmt: skip
+"""Where the other names are: a module is imported when one of its names is used."""
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 class _Package(ModuleType):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import JoinedPackets, ManyRuns, RunResult
+from ebpf.runtime.facts import JoinedPackets, ManyRuns, RunResult
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.runtime.base import ProgramFacts, Runtime
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import ProgramFacts
 
 GROWTH = 1 << 16
 """Room for what a program may add to its packet. Too little would be ENOSPC after the program has run."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
@@ -33,15 +33,12 @@ _MAX_SYSCALL_CONTEXT = 0xFFFF
 _LONGEST_DURATION = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRequest:
+class TestRequest(NamedTuple):
     """The input members of BPF_PROG_TEST_RUN.
 
     `ctx` None: no ctx_in. `wants_data`, `wants_ctx`, `wants_duration`: the caller gave a buffer (or a number) to be
     filled, which some program types refuse. `cpu` is the member of the call, not where the program runs.
     """
-
-    __test__ = False  # pytest: this is no test class
 
     data: bytes = b""
     ctx: bytes | None = None
@@ -54,11 +51,8 @@ class TestRequest:
     wants_duration: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TestRun:
+class TestRun(NamedTuple):
     """What came of it. `retval` is unsigned 32 bits; `data` and `ctx` are whole, cutting them is the caller's part."""
-
-    __test__ = False  # pytest: this is no test class
 
     retval: int
     data: bytes = b""
@@ -67,17 +61,21 @@ class TestRun:
     redirect: Redirect | None = None
 
 
-@dataclass(slots=True)
 class Bench:
     """Where a program runs: its kernel, the virtual CPU that the caller owns, instructions per run, the engine."""
 
-    program: Program
-    kernel: Kernel
-    on_cpu: int
-    cpus: int
-    budget: int
-    engine: Engine
-    duration_ns: int = field(default=0, init=False)
+    __slots__ = ("budget", "cpus", "duration_ns", "engine", "kernel", "on_cpu", "program")
+
+    def __init__(
+        self, program: Program, kernel: Kernel, *, on_cpu: int, cpus: int, budget: int, engine: Engine
+    ) -> None:
+        self.program = program
+        self.kernel = kernel
+        self.on_cpu = on_cpu
+        self.cpus = cpus
+        self.budget = budget
+        self.engine = engine
+        self.duration_ns = 0
 
     def run(self, context: Context, repeat: int) -> int:
         """Run `repeat` times on the same context; return the last r0 as unsigned 32 bits, set the mean duration."""
@@ -125,7 +123,7 @@ def test_run(
     kind = _KINDS.get(program.type)
     if kind is None:
         raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
-    return kind(Bench(program, kernel, on_cpu, cpus, budget, engine), request)
+    return kind(Bench(program, kernel, on_cpu=on_cpu, cpus=cpus, budget=budget, engine=engine), request)
 
 
 def context_input(request: TestRequest, size: int) -> bytearray | None:

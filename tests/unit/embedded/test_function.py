@@ -18,8 +18,8 @@ import pytest
 from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.errors import ClosedError, ProgramFault, SystemCallError
 from ebpf.runtime.attrs import EnableStats, MapElem
-from ebpf.runtime.base import ProgramFacts
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.info import program_info
 from ebpf.vm.engines import choose_engine
 from tests.unit.embedded_programs import Limits, created, kernel, load

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
@@ -22,12 +21,14 @@ LINK = 1 << 13
 _ORDER = BEFORE | AFTER
 
 
-@dataclass(slots=True)
 class Entry:
     """One program, attached by itself or by a link."""
 
-    program: ProgramObject
-    link: LinkObject | None = None
+    __slots__ = ("link", "program")
+
+    def __init__(self, program: ProgramObject, link: LinkObject | None = None) -> None:
+        self.program = program
+        self.link = link
 
 
 class Place(NamedTuple):

@@ -9,18 +9,18 @@ What Linux commands it has, and what the others answer:
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import EINVAL, NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError
 from ebpf.runtime.attrs import RECORDS, EnableStats
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import ids
 from ebpf.runtime.embedded.attachments import AttachCommands
 from ebpf.runtime.embedded.linkobjects import LinkObject
@@ -33,33 +33,26 @@ from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings, o
 from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
 from ebpf.runtime.embedded.state import State
 from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.members import Attr
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
     from ebpf.runtime.attrs import BtfLoad, ObjInfo
-    from ebpf.runtime.base import (
-        MapFacts,
-        MapIO,
-        MappedMemory,
-        NativeCode,
-        Pins,
-        ProgramFacts,
-        RingMemory,
-        Runner,
-        RunResult,
-        Waiter,
-    )
+    from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
     from ebpf.runtime.embedded.batch import BatchCommands
+    from ebpf.runtime.facts import MapFacts, ProgramFacts, RunResult
     from ebpf.runtime.hooks import Hook
-
-log = logging.getLogger("ebpf")
 
 _RUN_TIME = 0
 """BPF_STATS_RUN_TIME."""
+_DEBUG = 10
+"""logging.DEBUG."""
 
 _Command = Callable[[Any], int]
 _kernels: weakref.WeakSet[EmbeddedRuntime] = weakref.WeakSet()
@@ -192,7 +185,7 @@ class EmbeddedRuntime:
 
         ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
         """
-        started = time.perf_counter_ns() if log.isEnabledFor(logging.DEBUG) else 0
+        started = time.perf_counter_ns() if _calls_are_logged() else 0
         calls = self.state.handles.calls
         outer = getattr(calls, "held", None)
         held: list[KernelObject] = []
@@ -332,9 +325,21 @@ class EmbeddedRuntime:
         return f"<runtime embedded: {self.reason}>"
 
 
+def _calls_are_logged() -> bool:
+    # Who wants a log has imported logging, which takes as long as loading a program and running it.
+    return "logging" in sys.modules and _log().isEnabledFor(_DEBUG)
+
+
+@cache
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("ebpf")
+
+
 def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
     name = getattr(cmd, "name", cmd)
-    log.debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
+    _log().debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
 
 
 def _after_fork_in_child() -> None:

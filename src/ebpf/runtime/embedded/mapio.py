@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.errors import SystemCallError
-    from ebpf.runtime.base import MapFacts
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
+    from ebpf.runtime.facts import MapFacts
 
 _LOCK = int(UpdateFlag.LOCK)
 

@@ -7,7 +7,6 @@ stale (ENOENT); the object it named ended with its kernel.
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from collections.abc import Iterator
@@ -116,10 +115,14 @@ class DirectoryTree:
         self._root = os.path.abspath(root).replace(os.sep, "/")
 
     def create(self, path: str, key: str) -> None:
+        import json  # pins in memory need none of it
+
         with _host_errors(), open(self._host(path), "x", encoding="utf-8") as file:
             json.dump({"ebpf embedded pin": key}, file)
 
     def find(self, path: str) -> str:
+        import json
+
         with _host_errors(), open(self._host(path), encoding="utf-8") as file:
             text = file.read(4096)
         try:

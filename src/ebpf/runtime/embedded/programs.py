@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -162,9 +161,11 @@ class ProgramCommands:
         return list(found)
 
     def _check_arrays(self, program: Program) -> None:
-        for map_ in program.maps:
-            from ebpf.vm.maps import ProgramArrayMap
+        if not program.maps:
+            return
+        from ebpf.vm.maps import ProgramArrayMap
 
+        for map_ in program.maps:
             if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
                 raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
 
@@ -206,6 +207,8 @@ def _check_order(line_info: list[bytes], insn_count: int) -> None:
 
 
 def _source_lines(btf: Btf, line_info: list[bytes]) -> Callable[[int], str | None]:
+    from bisect import bisect_right
+
     rows = [struct.unpack("=IIII", record) for record in line_info]
     slots = [row[0] for row in rows]
 

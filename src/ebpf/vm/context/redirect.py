@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Redirect(NamedTuple):
-    """Result of a redirect helper; the same fields as `ebpf.runtime.base.Redirect`, which the runtime hands out.
+    """Result of a redirect helper; the same fields as `ebpf.runtime.facts.Redirect`, which the runtime hands out.
 
     `helper` is the helper's name without `bpf_`, `target` an ifindex or the map's id, `key` the map key (None
     without a map).
