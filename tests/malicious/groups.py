@@ -19,6 +19,7 @@ from tests.malicious import (
     order,
     packet,
     pointers,
+    registers,
     ring,
     stack,
     tailcalls,
@@ -27,7 +28,7 @@ from tests.malicious.case import Case
 
 _MODULES = (
     pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
-    jumps, elements, order, again,
+    jumps, elements, order, again, registers,
 )  # fmt: skip
 
 

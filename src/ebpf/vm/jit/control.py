@@ -298,7 +298,8 @@ def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
     if known is not None:
         maps.lookup(compiler, at, *known)
         return
-    writer.lines += compiler.store_registers(compiler.liveness.before[at] & ARGUMENTS)
+    seen = compiler.liveness.seen_by_helper(compiler.slots[at]) | ARGUMENTS
+    writer.lines += compiler.store_registers(compiler.liveness.before[at] & seen)
     here, done, ask, go_on = (writer.name(), writer.label("done"), writer.label("ask"), writer.label("go"))
     writer.lines += library_call(compiler, here, "ebpf_helper", f"i64 {number}")
     status = compiler.machine(native.STATUS)
