@@ -91,10 +91,12 @@ static u64 has_records(const struct machine *m) {
   return numbers;
 }
 
-/* The same after a run of compiled code that has asked for nothing: it changes little. */
+/* The same after a run of compiled code that has asked for nothing: it changes little. Native helpers that it called had
+   their arguments in registers 1 to 5. */
 static void rewind_a_little(struct lane *lane) {
   struct machine *m = &lane->machine;
-  m->r[0] = 0;
+  zero(m->r, 6);
+  m->r[CONTEXT] = lane->argument;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
 }

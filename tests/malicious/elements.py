@@ -62,7 +62,7 @@ BEYOND_NULL = {
         *(u32 *)(r10 - 4) = 77; r1 = map[array] ll; r2 = r10; r2 += -4; call bpf_map_lookup_elem
         if r0 != 0 goto out; bad: *(u8 *)(r0 + 0) = 1; {OUT}""",
     "element that is not there, checked by its low half": f"""
-        {_find("hash")}; w6 = w6; if r6 != 0 goto out; bad: *(u8 *)(r6 + 0) = 1; {OUT}""",
+        {_find("hash")}; r7 = r6; r7 >>= 32; w6 = w6; if r7 == 0 goto out; bad: *(u8 *)(r6 + 0) = 1; {OUT}""",
     "element or null, merged": f"""
         {_find("hash")}; r2 = *(u8 *)(r6 + 0); if r2 != 0x6f goto on; r6 = 0; on: bad: *(u8 *)(r6 + 0) = 1; {OUT}""",
     "element of one map or another, behind the smaller": f"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.malicious import (
+    again,
     arguments,
     arithmetic,
     atomics,
@@ -26,7 +27,7 @@ from tests.malicious.case import Case
 
 _MODULES = (
     pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
-    jumps, elements, order,
+    jumps, elements, order, again,
 )  # fmt: skip
 
 

@@ -79,8 +79,8 @@ GROUPS_OF_ACCESSES = {
         again: r5 = *(u8 *)(r3 + 0); bad: *(u8 *)(r4 + 0) = r5; r3 += 1; r4 += 1; r7 += 1; if r7 < 64 goto again
         {NEVER}; {EXIT}""",
     "in the inner one of two loops": f"""
-        {VALUE}; {ONE}; {TWO}; r7 = 0; a: r8 = 0; r3 = r6; r3 += 16; b: bad: *(u8 *)(r3 + 0) = r8; r3 += 7; r8 += 1
-        if r8 < 7 goto b; r7 += 1; if r7 < 3 goto a; {NEVER}; {EXIT}""",
+        {VALUE}; {ONE}; {TWO}; r7 = 0; a: r8 = 0; r3 = r6; r3 += 16; bad: *(u8 *)(r3 + 0) = r8; r3 += 7; r8 += 1
+        if r8 < 8 goto bad; r7 += 1; if r7 < 3 goto a; {NEVER}; {EXIT}""",
 }
 ON_STACK = {
     "stack copied out of its frame, byte by byte": f"""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ebpf.vm.alu import M32
+from ebpf.vm.context.skb import POINTERS_SIZE
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
@@ -121,7 +122,8 @@ class PacketLane(Lane):
         """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
         self._first = 0
         view = memoryview(bytearray(form.fields))
-        self._fields = Region("context", view, 0, len(view), readable=True, writable=form.fields_writable)
+        writable, kept = form.fields_writable, POINTERS_SIZE if form.fields_writable else 0
+        self._fields = Region("context", view, 0, len(view), readable=True, writable=writable, kept=kept)
         self._fields_address = address_of(view)
         super().__init__(program, kernel, cpu=cpu, budget=budget, code=code)
 

@@ -55,6 +55,8 @@ class Region:
     """Whose element it is: locks and constant strings live in map values only."""
     opaque: bool = False
     """Helpers can't use it as memory."""
+    kept: int = 0
+    """Bytes at its end that are the kernel's: programs can read them only."""
 
     @property
     def permissions(self) -> str:
@@ -111,14 +113,22 @@ class AddressSpace:
         self.mirror: Mirror | None = None
 
     def add(
-        self, data: Buffer, name: str, *, writable: bool = True, readable: bool = True, opaque: bool = False
+        self,
+        data: Buffer,
+        name: str,
+        *,
+        writable: bool = True,
+        readable: bool = True,
+        opaque: bool = False,
+        kept: int = 0,
     ) -> int:
         """Make `data` a region and return its first address; a read-only buffer makes a read-only region.
 
-        Helpers can't use an `opaque` one as memory.
+        Helpers can't use an `opaque` one as memory. Programs can only read the last `kept` bytes.
         """
         view = memoryview(data).cast("B")
-        region = Region(name, view, 0, len(view), readable, writable and not view.readonly, opaque=opaque)
+        writable = writable and not view.readonly
+        region = Region(name, view, 0, len(view), readable, writable, opaque=opaque, kept=kept)
         return self._enter(region)
 
     def _enter(self, region: Region) -> int:
@@ -273,8 +283,8 @@ class AddressSpace:
     def view(self, address: int, size: int, *, write: bool = False) -> memoryview:
         """Return the live bytes of a range; `write` asks for permission to write them."""
         region, offset = self._existing(address)
-        allowed = region.writable if write else region.readable
-        if not allowed or size < 0 or offset < region.start or offset + size > region.end:
+        allowed, end = (region.writable, region.end - region.kept) if write else (region.readable, region.end)
+        if not allowed or size < 0 or offset < region.start or offset + size > end:
             raise self.denied(address, size, write=write)
         return region.data[offset : offset + size]
 
@@ -289,7 +299,8 @@ class AddressSpace:
     def store(self, address: int, size: int, value: int) -> None:
         """Write the low 1, 2, 4 or 8 bytes of an unsigned integer."""
         region, offset = self.find(address)
-        if region is None or not region.writable or offset < region.start or offset + size > region.end:
+        end = 0 if region is None else region.end - region.kept
+        if region is None or not region.writable or offset < region.start or offset + size > end:
             raise self.denied(address, size, write=True)
         UNSIGNED[size].pack_into(region.data, offset, value & (1 << 8 * size) - 1)
 
@@ -302,6 +313,8 @@ class AddressSpace:
         if offset < region.start or offset + size > region.end:
             inside = f"{region.name} has offsets {region.start}..{region.end}, the access {offset}..{offset + size}"
             return Fault("memory", f"{what}: {inside}", address=address)
+        if write and region.writable:
+            return Fault("memory", f"{what}: the last {region.kept} bytes of {region.name} are r-", address=address)
         return Fault("memory", f"{what}: {region.name} is {region.permissions}", address=address)
 
     def describe(self) -> list[str]:

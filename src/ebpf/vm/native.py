@@ -184,12 +184,13 @@ class NativeState:
         if not size:
             return
         room = (size, size - 1, size - 3, size - 7) if size > 7 else tuple(max(size - n, 0) for n in (0, 1, 3, 7))
+        may_write = tuple(max(n - region.kept, 0) for n in room) if region.kept else room
         _REGION.pack_into(
             table,
             8 * at + 8,
             self._address_of(region.data) + start,
             *(room if region.readable else _NO_ROOM),
-            *(room if region.writable else _NO_ROOM),
+            *(may_write if region.writable else _NO_ROOM),
         )
 
     def point(self, context: int, packet: int) -> None:

@@ -283,7 +283,7 @@ def _store(slots: tuple[Slot, ...], at: int) -> Step:
     def put(address: int, value: int, m: Machine) -> int:
         region = m.regions.get(address >> OFFSET_BITS)
         at = address & OFFSET_MASK
-        if region is None or at < region.start or at + size > region.end or not region.writable:
+        if region is None or at < region.start or at + size > region.end - region.kept or not region.writable:
             m.memory.store(address, size, value)  # to a value of a native map, or a fault
         else:
             pack(region.data, at, value)

@@ -22,6 +22,8 @@ ETH_P_8021AD = int.from_bytes(b"\x88\xa8", "little")
 VLAN_PROTOCOLS = (ETH_P_8021Q, ETH_P_8021AD)
 
 _POINTERS = 192
+POINTERS_SIZE = SK_BUFF_INTERNAL_SIZE - _POINTERS
+"""Bytes at the end of the internal context: addresses that compiled programs count on."""
 _NET_HEADERS = -0x100000
 _LINK_HEADERS = -0x200000
 
@@ -90,7 +92,7 @@ class SkbContext:
         self._memory = memory
         self._packet = 0
         self.redirect = None
-        self.address = memory.add(self.fields, "context", opaque=True)
+        self.address = memory.add(self.fields, "context", opaque=True, kept=POINTERS_SIZE)
         memory.point(context=self.address)
         self.move()
         return self.address

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 31
 """Iterations; also the values of counters of which only the lower halves are compared."""
+_LAST = {"ult": -1, "ule": -1, "slt": (1 << 63) - 1, "sle": (1 << 63) - 1}
+"""Relation → the largest number there is for it."""
 _STEEP = 1 << 16
 """Bytes between the accesses of two iterations: sums of this size do not overflow."""
 
@@ -60,8 +62,12 @@ class Guard:
         """Write how often the test stays in the loop, at most."""
         test, writer = self._loop.test, self._writer
         first = self._sum(Linear(((test.counter, 1),), test.offset))
-        distance = writer.value(f"sub i64 {self._sum(test.bound)}, {first}")
+        bound = self._sum(test.bound)
+        distance = writer.value(f"sub i64 {bound}, {first}")
         self._require(f"icmp ult i64 {distance}, {_MOST}")
+        if test.relation in _LAST:
+            # Behind the bound the counter must not begin again from below, where it would stay in the loop.
+            self._require(f"icmp {test.relation[0]}le i64 {bound}, {_LAST[test.relation] - test.step}")
         if test.narrow:
             self._require(f"icmp ult i64 {first}, {_MOST}")
             self._require(f"icmp ult i64 {writer.read(test.counter)}, {_MOST}")

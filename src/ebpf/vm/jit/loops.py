@@ -34,7 +34,8 @@ from ebpf.vm.jit.liveness import defined
 from ebpf.vm.program import Slot
 
 _LSH = 0x60
-_SMALL = 1 << 31
+_SMALL = 1 << 30
+"""Bounds, steps and distances of 32-bit counters: their sums have no sign, and nothing is cut off."""
 _STAYS = {0x50: "ne", 0xA0: "ult", 0xB0: "ule", 0xC0: "slt", 0xD0: "sle"}
 """Jump that stays in a loop which counts up → what the register is to the bound while it stays."""
 _OPPOSITE = {
@@ -192,7 +193,7 @@ class _Walk:
         self._quiet = quiet
         self._sums: dict[int, Linear] = {register: Linear(((register, 1),)) for register in range(11)}
         self._narrow: set[int] = set()
-        """Registers that 32-bit additions change: the sums hold while they are small."""
+        """Registers that 32-bit additions change. They are counters, else the sums don't hold."""
         self._reaches: list[tuple[int, Access, Linear, int]] = []
         self._exits: list[tuple[int, int, Linear, Linear, bool]] = []
 
@@ -246,8 +247,12 @@ class _Walk:
         before, constant = self._sums.get(slot.dst), slot.opcode & BPF_X == BPF_K
         if kind == BPF_ALU:
             if operation in (BPF_ADD, BPF_SUB) and constant and before is not None:
+                result = before.plus(Linear((), slot.imm if operation == BPF_ADD else -slot.imm))
+                # What comes out is the sum only if that is a number of 32 bits.
+                if result.terms != ((slot.dst, 1),) or not 0 <= result.constant < _SMALL:
+                    return None
                 self._narrow.add(slot.dst)
-                return before.plus(Linear((), slot.imm if operation == BPF_ADD else -slot.imm))
+                return result
             return Linear((), slot.imm) if operation == BPF_MOV and constant and slot.imm >= 0 else None
         other = Linear((), slot.imm) if constant else self._sums.get(slot.src)
         if other is None or (operation == BPF_MOV and slot.off):
@@ -283,10 +288,10 @@ class _Walk:
         for stays, place, a, b, narrow in self._exits:
             counters = [register for register, factor in a.terms if factor == 1 and steps.get(register, 0) > 0]
             fixed = all(steps.get(register) == 0 for register, _ in b.terms)
-            if len(a.terms) != 1 or len(counters) != 1 or not fixed:
+            if len(a.terms) != 1 or len(counters) != 1 or not fixed or steps[counters[0]] >= _SMALL:
                 continue
             narrow = narrow or counters[0] in self._narrow
-            if narrow and (b.terms or not 0 <= b.constant < _SMALL):
+            if narrow and (b.terms or not 0 <= b.constant < _SMALL or abs(a.constant) >= _SMALL):
                 continue
             found.append(Test(counters[0], steps[counters[0]], a.constant, _STAYS[stays], b, narrow, place))
         return min(found, key=lambda test: len(test.bound.terms), default=None)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 ARRAY_ELEMENT, HASH_ELEMENT = "ebpf_array_element", "ebpf_hash_element"
 DECLARATIONS = f"declare i64 @{ARRAY_ELEMENT}(i64, ptr)\ndeclare i64 @{HASH_ELEMENT}(ptr, ptr, i64)"
-NOWHERE = 1 << 62
-"""What stands for the address of an element that was not found: far from every address."""
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 _HASHES = (MapType.HASH, MapType.PERCPU_HASH)
 
@@ -69,7 +67,7 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
     address = writer.value(f"add nuw i64 {compiler.regions.map_word(index, native.REFERENCE_VALUES)}, {shifted}")
     distance = writer.value(f"mul i64 {element}, {kept.stride}")
     host = writer.value(f"getelementptr i8, ptr {compiler.regions.map_values(index)}, i64 {distance}")
-    compiler.regions.keep_element(at, writer.value(f"select i1 {found}, i64 {address}, i64 {NOWHERE}"), host)
+    compiler.regions.keep_element(at, found, address, host)
     writer.write(0, writer.value(f"select i1 {found}, i64 {address}, i64 0"))
 
 

@@ -52,12 +52,12 @@ def memory(compiler: FunctionCompiler, at: int) -> bool:
     if access is None:
         return False
     origin = compiler.origins.at.get(at, NOTHING)
-    host = _locate(compiler, at, access, origin)
+    host, tag = _locate(compiler, at, access, origin)
     if slot.opcode & 0xE0 == BPF_ATOMIC:
         _check_alignment(compiler, at, access, host)
         _atomic(compiler, slot, access, host)
     else:
-        _plain(compiler, slot, access, host, _TAGS.get(origin.region, _ANY_MEMORY))
+        _plain(compiler, slot, access, host, tag)
     return True
 
 
@@ -108,22 +108,23 @@ def _atomic(compiler: FunctionCompiler, slot: Slot, access: Access, host: str) -
             writer.write(slot.src, old, bits)
 
 
-def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin) -> str:
-    """Return the host's pointer for an access that is allowed; the interpreter gets those that are not."""
+def _locate(compiler: FunctionCompiler, at: int, access: Access, origin: Origin) -> tuple[str, str]:
+    """Return the host's pointer for an access that is allowed, and its tag; the interpreter gets those that are not."""
     proven = _proven(compiler, access, origin)
     if proven is not None:
-        return proven
-    if origin.region in (Region.STACK, Region.PACKET) or (origin.region is Region.CONTEXT and compiler.has_context):
-        return _bounded(compiler, at, access, origin)
-    if compiler.regions.may_access(origin, access):
-        return _bounded(compiler, at, access, origin)
+        return proven, _TAGS[origin.region]
+    has_bounds = origin.region in (Region.STACK, Region.PACKET)
+    has_bounds |= origin.region is Region.CONTEXT and compiler.has_context
+    if has_bounds or compiler.regions.may_access(origin, access):
+        return _bounded(compiler, at, access, origin), _TAGS[origin.region]
     writer = compiler.writer
     address = writer.add(writer.read(access.base), access.offset)
     flags = access.reads + 2 * access.writes
     found = writer.name()
     writer.lines += library_call(compiler, found, "ebpf_find", f"i64 {address}, i64 {access.size}, i64 {flags}")
     compiler.require(at, writer.value(f"icmp ne i64 {found}, 0"), even_if_trusted=True)
-    return writer.value(f"inttoptr i64 {found} to ptr")
+    # The origin was only a hint: this may be the same memory as that of any other access.
+    return writer.value(f"inttoptr i64 {found} to ptr"), _ANY_MEMORY
 
 
 def _proven(compiler: FunctionCompiler, access: Access, origin: Origin) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.contexts import POINTER_KINDS, layout_of
-from ebpf.abi.linux.prototypes import PROTOTYPES
+from ebpf.abi.linux.prototypes import PROTOTYPES, Arg
 from ebpf.abi.types import ProgramType
 from ebpf.asm.opcodes import (
     BPF_PSEUDO_CALL,
@@ -72,6 +72,7 @@ class ModuleCompiler:
             packet_fields=pointers,
             key_sizes=maps.key_sizes(program),
             moving=self._moving(),
+            callbacks=self._callbacks(),
         )
         self.quiet = {at: self._is_quiet(slot) for at, slot in enumerate(self.slots) if slot.opcode == LDIMM64}
         """Constants that are known without the host, by slot."""
@@ -81,11 +82,11 @@ class ModuleCompiler:
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
 
     def _moving(self) -> frozenset[int]:
-        """Return the instructions that may move the packet, calls of functions that may do it included."""
+        """Return the instructions that may move the packet, those that lead to functions that may do it included."""
         if not self.moves_packet:
             return frozenset()
         slots = enumerate(self.slots)
-        return frozenset(at for at, slot in slots if calls_function(slot) or _may_move(self.program, at))
+        return frozenset(at for at, slot in slots if _calls_back(slot) or _may_move(self.program, at))
 
     def _arguments(self, helper: int) -> int:
         """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
@@ -113,6 +114,13 @@ class ModuleCompiler:
         asks = any(function.asks for function in functions)
         lines += write_entry(self._callbacks(), convention=self.convention, asks=asks, kernel_helpers=self.has_lookups)
         return "\n".join(lines)
+
+
+def _calls_back(slot: Slot) -> bool:
+    """Tell whether an instruction calls functions of the program, itself or by way of a helper."""
+    if slot.opcode != CALL or slot.src or slot.imm not in _NUMBERS:
+        return calls_function(slot)
+    return Arg.CALLBACK in PROTOTYPES[Helper(slot.imm)].args
 
 
 def _may_move(program: Program, at: int) -> bool:

@@ -114,7 +114,8 @@ class Origins:
     """The origins of a whole program.
 
     `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells if r1
-    is a context at all; `moving` are the instructions that may move the packet. `at[slot]` is the origin of the base
+    is a context at all; `moving` are the instructions that may move the packet, `callbacks` the functions that helpers
+    may call. `at[slot]` is the origin of the base
     register of a load or store. `key_sizes` are those of the maps, by index, in which look-ups are compiled;
     `lookups[slot]` is such a look-up: the index of the map, and where in the frame its key is.
     """
@@ -128,6 +129,7 @@ class Origins:
         packet_fields: Mapping[int, str],
         key_sizes: Mapping[int, int],
         moving: Collection[int],
+        callbacks: Collection[int],
     ) -> None:
         self.at: dict[int, Origin] = {}
         self.lookups: dict[int, tuple[int, int]] = {}
@@ -150,6 +152,9 @@ class Origins:
         self._cells: dict[int, dict[int, Origin]] = {entry: {} for entry in functions}
         first = Origin(Region.CONTEXT, 0) if has_context else NOTHING
         self._arguments[0] = [first, NOTHING, NOTHING, NOTHING, NOTHING]
+        for entry in callbacks:
+            # Helpers give them what they like, or the program something else than where it calls them itself.
+            self._arguments[entry] = [NOTHING] * 5
         self._changed = True
         while self._changed:  # what one function is called with depends on the others
             self._changed = False
@@ -158,7 +163,7 @@ class Origins:
 
     def _analyse(self, function: Function) -> None:
         arguments = self._arguments[function.entry]
-        if arguments is None:  # only called back, so far
+        if arguments is None:  # not called, so far
             arguments = [NOTHING] * 5
         states: dict[int, Facts] = {function.entry: ([NOTHING, *arguments, *[NOTHING] * 4, FRAME], 0)}
         cells = self._cells[function.entry]
@@ -351,7 +356,7 @@ def _reach(slot: Slot, register: int, origin: Origin) -> int:
     stored = slot.opcode & 7 == BPF_STX and slot.src == register and slot.imm != _LOAD_ACQUIRE
     if access is not None and register == access.base and not stored:
         return min(max(-(origin.exact + access.offset), 0), STACK_SIZE)
-    moves = operation == BPF_MOV or (operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X)
+    moves = (operation == BPF_MOV and not slot.off) or (operation in (BPF_ADD, BPF_SUB) and not slot.opcode & BPF_X)
     return 0 if slot.opcode & 7 == BPF_ALU64 and moves else STACK_SIZE
 
 

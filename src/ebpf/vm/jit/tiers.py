@@ -54,11 +54,13 @@ class Tiers:
         self._work = 0
         self._tier: str | None = None
         self._wanted = False
-        self._followers: weakref.WeakKeyDictionary[Follower, array[int]] = weakref.WeakKeyDictionary()
+        # By id, and not in a WeakKeyDictionary: that one may not grow while another thread goes through it.
+        self._followers: dict[int, tuple[weakref.ref[Follower], array[int]]] = {}
 
     def follow(self, follower: Follower, code: array[int]) -> None:
         """Tell a follower, while it lives, whenever there is better code; make the best now."""
-        self._followers[follower] = code
+        followers, key = self._followers, id(follower)
+        followers[key] = weakref.ref(follower, lambda _: followers.pop(key, None)), code
         self._work = max(HOT.values())
         self.count(0)
 
@@ -80,15 +82,20 @@ class Tiers:
         """Make the code of the next tier, on the thread that does so."""
         from ebpf.codegen.compiler import CompileError
 
+        tier = _NEXT.get(self._tier)
+        if tier is None:
+            return  # threads that ran it at the same time have both asked
         try:
-            self.compile(_NEXT[self._tier])
+            self.compile(tier)
         except CompileError as error:
             self.reason = f"compiling failed: {error}"
             log.warning("program %s is not compiled: %s", self._name, error)
             return  # and stay wanted: it would fail again
         self._wanted = False
-        for follower, code in list(self._followers.items()):
-            follower.enter(code)
+        for known, code in list(self._followers.values()):
+            follower = known()
+            if follower is not None:
+                follower.enter(code)
         self.count(0)
 
     @property
