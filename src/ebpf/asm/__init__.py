@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebpf.asm import opcodes
+from ebpf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ebpf.asm.assembler import assemble
@@ -24,19 +24,9 @@ __all__ = [
     "opcodes",
 ]
 
-_HOMES: dict[str, tuple[str, ...]] = {
+__getattr__ = lazy_names(__name__, {
     "assembler": ("assemble",),
     "disassembler": ("disassemble",),
     "insn": ("Insn", "Reference", "ReferenceKind", "SourceLine"),
     "instructions": ("Instructions",),
-}  # fmt: skip
-"""Where the names are: a module is imported when one of its names is used."""
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+})  # fmt: skip

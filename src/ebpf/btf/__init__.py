@@ -11,8 +11,9 @@ Threads may share everything here but a Builder.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ebpf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ebpf.btf.blob import Btf
@@ -108,7 +109,7 @@ __all__ = [
     "strip",
 ]
 
-_HOMES: dict[str, tuple[str, ...]] = {
+__getattr__ = lazy_names(__name__, {
     "blob": ("Btf",),
     "builder": ("Builder",),
     "codec": ("Codec",),
@@ -123,14 +124,4 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "Array", "Const", "Datasec", "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int",
         "Pointer", "Restrict", "Struct", "Type", "Typedef", "TypeTag", "Union", "Var", "Void", "Volatile",
     ),
-}  # fmt: skip
-"""Where the names are: a module is imported when one of its names is used."""
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+})  # fmt: skip

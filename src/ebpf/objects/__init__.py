@@ -6,8 +6,9 @@ that exist already are opened by pin or id (`Map.open_pinned`, `Program.open_id`
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ebpf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ebpf.objects.arrays import ArrayMap, PerCpuArrayMap
@@ -50,7 +51,7 @@ __all__ = [
     "load_collection",
 ]
 
-_HOMES: dict[str, tuple[str, ...]] = {
+__getattr__ = lazy_names(__name__, {
     "arrays": ("ArrayMap", "PerCpuArrayMap"),
     "batch": ("Batch",),
     "collection": ("Collection",),
@@ -65,14 +66,4 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "results": ("ProgramStats", "RunManyResult"),
     "rings": ("PerfEventArray", "RingBuffer"),
     "variable": ("Variable",),
-}  # fmt: skip
-"""Where the names are: a module is imported when one of its names is used."""
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+})  # fmt: skip

@@ -7,10 +7,10 @@ runtime in use, `select(...)` turns a name or a runtime into a runtime.
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ebpf.lazy import lazy_names
 from ebpf.runtime.current import Choice, choose, current, embedded, linux, select
 
 if TYPE_CHECKING:
@@ -45,22 +45,12 @@ __all__ = [
     "select",
 ]
 
-_HOMES: dict[str, tuple[str, ...]] = {
+__getattr__ = lazy_names(__name__, {
     "base": ("MapIO", "MappedMemory", "Pins", "RingMemory", "Runner", "Runtime", "Waiter"),
     "facts": ("Limits", "MapFacts", "ProgramFacts", "Redirect", "RunResult"),
     "handle": ("Handle",),
     "hooks": ("Hook", "PacketsHook", "SocketFilterHook", "TracepointHook"),
-}  # fmt: skip
-"""Where the other names are: a module is imported when one of its names is used."""
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
+})  # fmt: skip
 
 
 class _Package(ModuleType):
