@@ -29,8 +29,8 @@ UNWRITTEN = {
     "caller's r9 on one way only": (3, """
         r9 = 3; r1 = 1; call f; exit; f: if r1 == 0 goto on; r0 = r9; exit; on: r9 = 8; r0 = r9; exit"""),
     "caller's r6, in a callback": (3, f"r6 = 3; r1 = 1; {LOOP}; f: {KEEP} = r6; {EXIT}"),
-    """
-        caller's r6, in the second call of a callback that writes it""": (3, f"r6 = 3; r1 = 2; {LOOP}; f: {KEEP} = r6; r6 = 8; {EXIT}"),
+    "caller's r6, in a callback that writes it, the second time": (3, f"""
+        r6 = 3; r1 = 2; {LOOP}; f: {KEEP} = r6; r6 = 8; {EXIT}"""),
     "caller's r6, in what a callback calls": (3, f"r6 = 3; r1 = 1; {LOOP}; f: call g; {EXIT}; g: {KEEP} = r6; {EXIT}"),
     "caller's r6, in a callback of a callback": (3, f"""
         r6 = 3; r1 = 2; {LOOP}; f: r3 = r2; r1 = 1; r2 = func[g] ll; r4 = 0; call bpf_loop; {EXIT}
