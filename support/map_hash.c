@@ -12,6 +12,9 @@ static u64 is_per_cpu(const struct map *map) {
   return map->type == MAP_PERCPU_HASH || map->type == MAP_LRU_PERCPU_HASH;
 }
 
+/* Bytes of a value in the form of the system call. */
+static u64 system_size(const struct map *map) { return is_per_cpu(map) ? map->stride * map->cpus : map->value_size; }
+
 /* The link that leads to an element. */
 static u32 *link_to(struct map *map, u64 element) {
   u32 *link = map->buckets + (hash_of(node_of(map, element)->key, map->key_size, map->seed) & map->bucket_mask);
@@ -175,7 +178,7 @@ ENTRY s64 ebpf_hash_next(struct map *map, const u8 *key, u8 *next) {
    end). Keys and values are copied where there is room for them, and so are the numbers of the elements. */
 ENTRY s64 ebpf_hash_walk(struct map *map, u64 *at, u64 limit, u8 *keys, u8 *values, u32 *elements) {
   if (!take_lock(&map->lock)) return BUSY;
-  u64 size = is_per_cpu(map) ? map->stride * map->cpus : map->value_size, count = 0;
+  u64 size = system_size(map), count = 0;
   u64 slot = slot_from(map, *at);
   for (; slot != NONE && count < limit; count++, slot = slot_from(map, slot + 1)) {
     u64 element = map->slots[slot];
@@ -186,6 +189,40 @@ ENTRY s64 ebpf_hash_walk(struct map *map, u64 *at, u64 limit, u8 *keys, u8 *valu
   free_lock(&map->lock);
   *at = slot;
   return (s64)count;
+}
+
+/* The same for many elements, one after the other, as the system call gives them: values of all CPUs. `*done` says how
+   many there were before the one that the result is of; 0 where all are done. */
+ENTRY s64 ebpf_hash_update_many(struct map *map, const u8 *keys, const u8 *values, u64 count, u64 flags, u64 *done) {
+  u64 size = system_size(map), cpu = is_per_cpu(map) ? ALL_CPUS : 0;
+  for (u64 i = 0; i < count; i++) {
+    s64 result = ebpf_hash_update(map, keys + i * map->key_size, values + i * size, flags, cpu, 0);
+    *done = i + !result;
+    if (result) return result;
+  }
+  return 0;
+}
+
+ENTRY s64 ebpf_hash_delete_many(struct map *map, const u8 *keys, u64 count, u64 *done) {
+  for (u64 i = 0; i < count; i++) {
+    s64 result = delete(map, keys + i * map->key_size, 0, 0);
+    *done = i + !result;
+    if (result) return result;
+  }
+  return 0;
+}
+
+/* `found` gets 1 for each key that is there. */
+ENTRY s64 ebpf_hash_read_many(struct map *map, const u8 *keys, u64 count, u8 *values, u8 *found, u64 *done) {
+  u64 size = system_size(map);
+  for (u64 i = 0; i < count; i++) {
+    s64 result = ebpf_hash_read(map, keys + i * map->key_size, values + i * size);
+    *done = i;
+    if (result == BUSY) return BUSY;
+    found[i] = !result;
+  }
+  *done = count;
+  return 0;
 }
 
 /* Drop all elements; return how many there were. */

@@ -10,7 +10,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from ebpf.asm import Instructions
@@ -60,8 +60,7 @@ class MapSpec:
         return copy.deepcopy(self)
 
 
-@dataclass(frozen=True, slots=True)
-class FuncInfo:
+class FuncInfo(NamedTuple):
     """Type of the function that begins at the instruction with this index (not slot, not byte)."""
 
     insn: int

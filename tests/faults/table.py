@@ -282,8 +282,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "a run leaves spin locks held after a fault",
         "vm/leaks.py",
-        "locks, records = release_all(run), discard_all(run)",
-        "locks, records = len(run.locks), discard_all(run)",
+        "return release_all(run), discard_all(run)",
+        "return len(run.locks), discard_all(run)",
         _HELPERS,
     ),
     # What only hostile or random programs notice.

@@ -29,41 +29,43 @@ from tests.valid.program import script_of
 
 ROOT = Path(__file__).parents[2]
 REPORT_EVERY = 500
+_CHILD = "FUZZ_ENGINES_CHILD"
+"""Environment variable that makes a process the child."""
+_SEED = "begins with seed "
 
 
 def main() -> int:
     """Run; return 1 for a failure."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     first = int(sys.argv[2]) if len(sys.argv) > 2 else time.time_ns() % 1_000_000_000
-    if os.environ.get("FUZZ_ENGINES_CHILD"):
+    if os.environ.get(_CHILD):
         return work(first, count)
     say(f"seeds {first} to {first + count - 1}, engines {', '.join(engines())}, kernel: {kernel_is()}")
-    failed, at = 0, first
+    at, failed = first, False
     while at < first + count:
-        command = [
-            sys.executable,
-            "-X",
-            "faulthandler",
-            "-m",
-            "tests.fuzz.fuzz_engines",
-            str(first + count - at),
-            str(at),
-        ]
-        environment = os.environ | {"FUZZ_ENGINES_CHILD": "1"}
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            for line in child.stdout:
-                if line.startswith("seed "):
-                    at = int(line.split()[1])
-                else:
-                    say(line.rstrip("\n"))
-        if child.returncode not in (0, 1):
-            say(f"seed {at}: the process died with status {child.returncode}")
-        failed |= child.returncode
-        at += 1
-        if child.returncode in (0, 1):
+        seed, status = in_a_child(at, first + count - at)
+        failed |= status != 0
+        if status in (0, 1):
             break
-    return 1 if failed else 0
+        say(f"seed {seed}: the process died with status {status}")
+        at = seed + 1
+    return int(failed)
+
+
+def in_a_child(first: int, count: int) -> tuple[int, int]:
+    """Do the work in a child process; return the last seed that it began with, and its exit status."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.fuzz_engines", str(count), str(first)]
+    seed = first
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {_CHILD: "1"}, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(_SEED):
+                seed = int(line.removeprefix(_SEED))
+            else:
+                say(line.rstrip("\n"))
+    return seed, child.returncode
 
 
 def engines() -> list[str]:
@@ -90,7 +92,7 @@ def work(first: int, count: int) -> int:
     ends: Counter[str] = Counter()
     failed = 0
     for number, seed in enumerate(range(first, first + count), 1):
-        say(f"seed {seed}")
+        say(f"{_SEED}{seed}")
         plan = random_plan(seed)
         reason = difference(plan, names, ends, with_kernel=with_kernel)
         if reason is not None:

@@ -33,7 +33,7 @@ def _on_the_first_cpu() -> Iterator[None]:
 def test_valid_programs() -> None:
     taken: Counter[bool] = Counter()
 
-    @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(plan=VALID)
     def compare(plan: Plan) -> None:
         script = script_of(plan, cpus=KERNEL.cpus)

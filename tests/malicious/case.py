@@ -32,6 +32,8 @@ STORES = (
     _array("ro", flags=int(MapFlag.RDONLY_PROG), content=b"read only", frozen=True),
     _array("wo", flags=int(MapFlag.WRONLY_PROG)),
     _array("locked", lock=4),
+    Store(MapShape(MapType.ARRAY, 4, 13, 3, name="odd")),
+    Store(MapShape(MapType.HASH, 3, 5, 4, name="oddhash"), ((b"key", b"value"),)),
     Store(MapShape(MapType.HASH, 4, 16, 4, name="hash"), _PAIRS),
     Store(MapShape(MapType.LRU_HASH, 4, 16, 2, name="lru"), _PAIRS),
     Store(MapShape(MapType.PERCPU_ARRAY, 4, 16, 2, name="percpu")),

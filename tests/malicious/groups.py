@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.malicious import (
+    again,
     arguments,
     arithmetic,
     atomics,
     context,
+    elements,
     frames,
     freed,
     jumps,
     locks,
     loops,
+    order,
     packet,
     pointers,
+    registers,
     ring,
     stack,
     tailcalls,
@@ -24,7 +28,7 @@ from tests.malicious.case import Case
 
 _MODULES = (
     pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
-    jumps,
+    jumps, elements, order, again, registers,
 )  # fmt: skip
 
 

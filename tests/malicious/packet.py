@@ -44,6 +44,24 @@ VARIABLE = {
         {PACKET}; r2 = r7; r2 += 8; if r2 > r8 goto out; r7 += 64; bad: r0 = *(u64 *)(r7 + 0); exit; out: {EXIT}""",
     "check the wrong way round": f"""
         {PACKET}; r2 = r7; r2 += 65; if r2 > r8 goto on; {EXIT}; on: bad: r0 = *(u8 *)(r2 - 1); exit""",
+    "check against an end that was moved up": f"""
+        {PACKET}; r8 += 64; r2 = r7; r2 += 72; if r2 > r8 goto out; bad: r0 = *(u64 *)(r7 + 64); exit; out: {EXIT}""",
+    "check against the pointer itself": f"""
+        {PACKET}; r2 = r7; r2 += 72; r3 = r2; if r2 > r3 goto out; bad: r0 = *(u64 *)(r7 + 64); exit; out: {EXIT}""",
+    "check against a number": f"""
+        {PACKET}; r2 = r7; r2 += 72; r3 = -1; if r2 > r3 goto out; bad: r0 = *(u64 *)(r7 + 64); exit; out: {EXIT}""",
+    "check against the end of the metadata": f"""
+        r9 = r1; {PACKET}; r3 = *(u32 *)(r9 + 8); r3 += 128; r2 = r7; r2 += 72; if r2 > r3 goto out
+        bad: r0 = *(u64 *)(r7 + 64); exit; out: {EXIT}""",
+    "check of 32 bits": f"""
+        {PACKET}; r2 = r7; r2 += 4096; w3 = 0; w3 -= 1; if w2 > w3 goto out; bad: r0 = *(u64 *)(r2 + 0)
+        exit; out: {EXIT}""",
+    "check that is jumped over": f"""
+        {PACKET}; r3 = *(u8 *)(r7 + 1); r2 = r7; r2 += 72; if r3 == 1 goto on; if r2 > r8 goto out
+        on: bad: r0 = *(u64 *)(r7 + 64); exit; out: {EXIT}""",
+    "check, then the packet is cut": f"""
+        r9 = r1; {PACKET}; r2 = r7; r2 += 64; if r2 > r8 goto out; r1 = r9; r2 = -32; call bpf_xdp_adjust_tail
+        r7 = *(u32 *)(r9 + 0); bad: r0 = *(u64 *)(r7 + 56); exit; out: {EXIT}""",
     "signed check": f"""
         {PACKET}; r2 = -1; r3 = 64; if r2 s> r3 goto out; r7 += r2; bad: r0 = *(u8 *)(r7 + 0); exit; out: {EXIT}""",
     "loop that ends one too late": f"{PACKET}; bad: r0 = *(u8 *)(r7 + 0); r7 += 1; if r7 <= r8 goto bad; {EXIT}",

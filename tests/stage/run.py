@@ -10,9 +10,9 @@ from ebpf.abi.types import AttachType, Cmd, ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.runtime import Runtime
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.objects import ProgramObject
+from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
 from ebpf.vm.engines import Engine, choose_engine
@@ -85,7 +85,7 @@ class _Watch:
     """Looks over an engine's shoulder: at the context, which a fault takes along, and at all 64 bits of r0."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = replace(engine, execute=self._execute)
+        self.engine = engine._replace(execute=self._execute)
         self._real = engine.execute
         self.run: Run | None = None
         self.r0: int | None = None

@@ -17,7 +17,7 @@ from ebpf.btf.kind import FuncLinkage
 from ebpf.errors import KeyNotFoundError
 from ebpf.runtime import Handle, Runtime
 from ebpf.runtime.attrs import BtfLoad, MapCreate, MapElem, ProgLoad
-from ebpf.runtime.base import MapFacts
+from ebpf.runtime.facts import MapFacts
 from ebpf.vm.maps import MapShape
 
 Contents: TypeAlias = list[list[str]]

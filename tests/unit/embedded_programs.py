@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from ebpf.abi.types import Cmd, MapFlag, MapType, ProgramType
 from ebpf.asm import Instructions
 from ebpf.runtime.attrs import MapCreate, ProgLoad
-from ebpf.runtime.base import Limits, MapFacts, ProgramFacts
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import Limits, MapFacts, ProgramFacts
 from ebpf.runtime.handle import Handle
 
 __all__ = ["Limits", "created", "kernel", "load", "ring_program"]

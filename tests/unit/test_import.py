@@ -15,6 +15,22 @@ HEAVY = frozenset(
         "ctypes", "asyncio", "inspect", "rich", "click", "elftools", "numpy", "llvmlite", "dataclasses", "mmap", "dpkt",
     }
 )  # fmt: skip
+FIRST_RUN = """
+insns = ebpf.Instructions.decode(bytes.fromhex("b7000000020000009500000000000000"))
+spec = ebpf.CollectionSpec(programs={"p": ebpf.ProgramSpec("p", ebpf.ProgramType.XDP, insns)})
+with spec.load(runtime="embedded", engine="interpreter") as collection:
+    assert collection.programs["p"].run(bytes(64)).retval == 2
+"""
+NOT_FOR_A_FIRST_RUN = frozenset(
+    {
+        "ebpf.abi.helpers", "ebpf.abi.linux.prototypes", "ebpf.asm.assembler", "ebpf.asm.disassembler", "ebpf.btf",
+        "ebpf.codegen.cache", "ebpf.codegen.compiler", "ebpf.codegen.native", "ebpf.codegen.signature", "ebpf.elf",
+        "ebpf.link", "ebpf.objects.map", "ebpf.objects.reader", "ebpf.objects.refusal", "ebpf.runtime.base",
+        "ebpf.runtime.hooks", "ebpf.runtime.info", "ebpf.runtime.linux", "ebpf.vm.batch", "ebpf.vm.helpers.dispatch",
+        "ebpf.vm.jit", "ebpf.vm.maps.array", "ebpf.vm.maps.create", "ebpf.vm.reference", "ebpf.vm.testskb",
+        "difflib", "ipaddress", "llvmlite", "logging", "platform", "random", "sysconfig", "uuid",
+    }
+)  # fmt: skip
 SHOW = """import sys
 before = set(sys.modules)
 import ebpf
@@ -45,6 +61,13 @@ def test_import_loads_nothing_heavy() -> None:
 
 def test_the_list_would_show_a_heavy_import() -> None:
     assert "dataclasses" in imported("ebpf.CollectionSpec")
+
+
+def test_a_first_run_imports_no_more_than_it_needs() -> None:
+    loaded = set(imported(FIRST_RUN))
+
+    assert "ebpf.vm.interpreter" in loaded
+    assert not loaded & NOT_FOR_A_FIRST_RUN
 
 
 def test_memory_over_a_bare_interpreter() -> None:

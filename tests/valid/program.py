@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tests.isa.case import EXIT, slot
 from tests.stage.run import Script
@@ -33,27 +32,70 @@ _JUMP, _LOOP, _MAY_GOTO = range(len(_PHRASES), len(_PHRASES) + 3)
 assert _MAY_GOTO < KINDS
 
 
-@dataclass
 class _Body:
-    """A function's code in pieces, and where jumps between them lead: piece → piece."""
+    """A function's code in pieces, where jumps between them lead, and the loop that is open."""
 
-    pieces: list[bytes] = field(default_factory=list)
-    jumps: dict[int, int] = field(default_factory=dict)
+    def __init__(self, frame: Frame, start: bytes) -> None:
+        self.frame = frame
+        self.pieces = [start]
+        self.jumps: dict[int, int] = {}
+        self._loop: int | None = None
+        """The piece where the open loop begins."""
+        self._left = 0
+        """Phrases that the loop is still to go around."""
 
-    def code(self) -> bytes:
+    def add(self, draft: Draft) -> None:
+        """Add what a draft stands for."""
+        if draft.kind < len(_PHRASES):
+            self.pieces.append(_PHRASES[draft.kind](self.frame, draft))
+        elif draft.kind == _LOOP and self._loop is None:
+            self._open(draft)
+            return
+        elif draft.kind == _MAY_GOTO:
+            self.pieces.append(_may_goto(draft))
+        else:
+            self._jump(draft)
+        self._left -= 1
+        if self._left == 0:
+            self._close()
+
+    def finish(self, end: bytes) -> bytes:
         """Put the pieces together; a jump is the last instruction of its piece."""
-        places = [sum(len(piece) for piece in self.pieces[:at]) // 8 for at in range(len(self.pieces) + 1)]
-        done = []
-        for at, piece in enumerate(self.pieces):
-            if at in self.jumps:
-                distance = places[self.jumps[at]] - places[at + 1]
-                opcode, registers, _, imm = piece[-8], piece[-7], piece[-6:-4], piece[-4:]
-                last = slot(opcode, registers & 15, registers >> 4, distance, int.from_bytes(imm, "little"))
-                if opcode == 0x06:
-                    last = slot(opcode, imm=distance)
-                piece = piece[:-8] + last
-            done.append(piece)
-        return b"".join(done)
+        self._close()
+        self.pieces.append(end)
+        places = [sum(len(piece) for piece in self.pieces[:at]) // 8 for at in range(len(self.pieces))]
+        for at, to in self.jumps.items():
+            after = places[at] + len(self.pieces[at]) // 8
+            self.pieces[at] = _aimed(self.pieces[at], places[min(to, len(places) - 1)] - after)
+        return b"".join(self.pieces)
+
+    def _open(self, draft: Draft) -> None:
+        self.pieces.append(store_constant(8, 10, self.frame.counter, 1 + draft.choice % 4))
+        self._loop, self._left = len(self.pieces), 1 + draft.choice // 4 % 4
+
+    def _close(self) -> None:
+        if self._loop is None:
+            return
+        counter = self.frame.counter
+        count = load(8, 1, 10, counter) + slot(0x07, 1, imm=-1) + store(8, 10, counter, 1)
+        self.jumps[len(self.pieces)] = self._loop
+        self.pieces.append(count + slot(0x65, 1, off=0, imm=0))
+        self._loop = None
+
+    def _jump(self, draft: Draft) -> None:
+        """A jump over the next pieces: conditional, or one of the others that a condition goes around."""
+        here = len(self.pieces)
+        others = {0: slot(0x06), 1: slot(0x05)}
+        self.pieces.append(_condition(draft) + others.get(draft.choice >> 12 & 3, b""))
+        self.jumps[here] = here + 2 + draft.choice // 64 % 4
+
+
+def _aimed(piece: bytes, distance: int) -> bytes:
+    """Set the distance of the jump at the end of a piece."""
+    opcode, registers, imm = piece[-8], piece[-7], int.from_bytes(piece[-4:], "little")
+    if opcode == 0x06:
+        return piece[:-8] + slot(opcode, imm=distance)
+    return piece[:-8] + slot(opcode, registers & 15, registers >> 4, distance, imm)
 
 
 def _condition(draft: Draft) -> bytes:
@@ -65,60 +107,19 @@ def _condition(draft: Draft) -> bytes:
 
 def _may_goto(draft: Draft) -> bytes:
     """A loop that ends after a few rounds; may_goto would end it, too."""
-    rounds = put(2, 0)
     body = slot(0xE5, off=3) + slot(0x0F, 0, 2) + slot(0x07, 2, imm=1) + slot(0xA5, 2, off=-4, imm=1 + draft.choice % 6)
-    return rounds + body
+    return put(2, 0) + body
 
 
 def _body(frame: Frame, drafts: tuple[Draft, ...], start: bytes, end: bytes, fault: tuple[int, int] | None) -> bytes:
-    body = _Body([start])
-    open_loop: tuple[int, int] | None = None  # the piece where it begins, and how many phrases it goes around
+    body = _Body(frame, start)
     for at, draft in enumerate(drafts):
         if fault is not None and fault[1] == at:
             body.pieces.append(wrong(frame, fault[0]))
-        kind = draft.kind
-        if kind < len(_PHRASES):
-            body.pieces.append(_PHRASES[kind](frame, draft))
-        elif kind == _LOOP and open_loop is None:
-            body.pieces.append(store_constant(8, 10, frame.counter, 1 + draft.choice % 4))
-            open_loop = len(body.pieces), 1 + draft.choice // 4 % 4
-            continue
-        elif kind == _MAY_GOTO:
-            body.pieces.append(_may_goto(draft))
-        else:
-            _jump(body, draft, at, len(drafts))
-        if open_loop is not None:
-            open_loop = open_loop[0], open_loop[1] - 1
-            if open_loop[1] == 0:
-                _close(body, frame, open_loop[0])
-                open_loop = None
-    if open_loop is not None:
-        _close(body, frame, open_loop[0])
+        body.add(draft)
     if fault is not None and fault[1] >= len(drafts):
         body.pieces.append(wrong(frame, fault[0]))
-    body.pieces.append(end)
-    body.jumps = {at: min(to, len(body.pieces) - 1) for at, to in body.jumps.items()}
-    return body.code()
-
-
-def _jump(body: _Body, draft: Draft, at: int, phrases: int) -> None:
-    """A jump over the next pieces: conditional, or a long one that a condition goes around."""
-    here = len(body.pieces)
-    over = 1 + draft.choice // 64 % 4
-    around = draft.choice >> 12 & 3
-    if around == 0:
-        body.pieces.append(_condition(draft) + slot(0x06))
-    elif around == 1:
-        body.pieces.append(_condition(draft) + slot(0x05))
-    else:
-        body.pieces.append(_condition(draft))
-    body.jumps[here] = here + 1 + over
-
-
-def _close(body: _Body, frame: Frame, start: int) -> None:
-    count = load(8, 1, 10, frame.counter) + slot(0x07, 1, imm=-1) + store(8, 10, frame.counter, 1)
-    body.jumps[len(body.pieces)] = start
-    body.pieces.append(count + slot(0x65, 1, off=0, imm=0))
+    return body.finish(end)
 
 
 def _main(plan: Plan, drafts: tuple[Draft, ...], fault: tuple[int, int] | None, seed: int) -> bytes:

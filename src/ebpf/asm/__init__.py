@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ebpf.asm import opcodes
-from ebpf.asm.assembler import assemble
-from ebpf.asm.disassembler import disassemble
-from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
-from ebpf.asm.instructions import Instructions
+from ebpf.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ebpf.asm.assembler import assemble
+    from ebpf.asm.disassembler import disassemble
+    from ebpf.asm.insn import Insn, Reference, ReferenceKind, SourceLine
+    from ebpf.asm.instructions import Instructions
 
 __all__ = [
     "Insn",
@@ -18,3 +23,10 @@ __all__ = [
     "disassemble",
     "opcodes",
 ]
+
+__getattr__ = lazy_names(__name__, {
+    "assembler": ("assemble",),
+    "disassembler": ("disassemble",),
+    "insn": ("Insn", "Reference", "ReferenceKind", "SourceLine"),
+    "instructions": ("Instructions",),
+})  # fmt: skip

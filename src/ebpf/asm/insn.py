@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ReferenceKind(StrEnum):
@@ -19,8 +19,7 @@ class ReferenceKind(StrEnum):
     KCONFIG = "kconfig"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A name that load (or `Instructions.encode`) turns into a number. `offset` is in bytes, into a map value.
 
     Immutable, so that threads may share it.
@@ -31,8 +30,7 @@ class Reference:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLine:
+class SourceLine(NamedTuple):
     """Where an instruction comes from. `line` and `column` count from 1, 0 where unknown.
 
     Immutable, so that threads may share it.

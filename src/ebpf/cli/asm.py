@@ -156,9 +156,10 @@ def _programs(data: bytes, file: str, names: tuple[str, ...]) -> tuple[dict[str,
 def _document(insns: Instructions, byte_order: ByteOrder) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for slot, insn in zip(insns.raw_offsets(), insns, strict=True):
-        fields = {name: getattr(insn, name) for name in ("opcode", "dst", "src", "off", "imm", "symbol", "reference")}
+        fields = {name: getattr(insn, name) for name in ("opcode", "dst", "src", "off", "imm", "symbol")}
+        reference = None if insn.reference is None else insn.reference._asdict()
         source = None if insn.source is None else str(insn.source)
-        rows.append({"slot": slot, "text": str(insn), **fields, "source": source})
+        rows.append({"slot": slot, "text": str(insn), **fields, "reference": reference, "source": source})
     return {
         "byte_order": byte_order,
         "slots": insns.slots,

@@ -38,12 +38,16 @@ def open_image(path: Path, *, trusted_keys: Sequence[Path], allow_unsigned: bool
         raise as_usage(error) from None
 
 
-def load(spec: CollectionSpec, image: NativeImage | None, *, runtime: str, pin_path: str | None) -> Collection:
-    """Load what a file defines: as an object, or as the image that it comes from."""
+def load(
+    spec: CollectionSpec, image: NativeImage | None, *, runtime: str, engine: str, pin_path: str | None
+) -> Collection:
+    """Load what a file defines: as an object, or as the image that it comes from, which brings its engine."""
     from ebpf.objects.native import load_image
 
     if image is None:
-        return spec.load(runtime=runtime, pin_path=pin_path)
+        return spec.load(runtime=runtime, engine=engine, pin_path=pin_path)
+    if engine not in ("auto", "native"):
+        raise click.UsageError(f"--engine {engine}: a native image runs on the engine native")
     return load_image(image, spec, runtime="embedded" if runtime == "auto" else runtime, pin_path=pin_path)
 
 

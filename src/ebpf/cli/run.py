@@ -26,6 +26,9 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 @click.option("--pcap", type=click.Path(dir_okay=False), help="Feed the packets of this capture to the programs.")
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the packets that survive to this capture.")
 @runtime_option
+@click.option(
+    "--engine", default="auto", metavar="NAME", help="Of the embedded runtime: jit, interpreter or reference."
+)
 @click.option("--program", "names", multiple=True, metavar="NAME", help="Load this program only (repeatable).")
 @click.option(
     "--attach",
@@ -54,6 +57,7 @@ def command(
     pcap: str | None,
     out: str | None,
     runtime: str,
+    engine: str,
     names: tuple[str, ...],
     attachments: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -88,7 +92,7 @@ def command(
     _check_pins(spec, pin_path)
     records = _pairs(types, "--type")
     _check_records(spec, records)
-    with load(spec, image, runtime=runtime, pin_path=pin_path) as collection:
+    with load(spec, image, runtime=runtime, engine=engine, pin_path=pin_path) as collection:
         chosen = collection.runtime
         if pcap is None and chosen.name == "embedded":
             raise click.ClickException(f"{_QUIET}; it was chosen because {chosen.reason}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import sysconfig
 from array import array
 from collections.abc import Callable
 from functools import cache
@@ -54,6 +53,8 @@ def python_table() -> int:
 
 def obstacle() -> str | None:
     """Return why machine code can't be a builtin here, None if it can."""
+    import sysconfig
+
     # Between two calls of CPython the code counts on nobody else running: that is what the GIL promises.
     return "this Python has no GIL" if sysconfig.get_config_var("Py_GIL_DISABLED") else None
 

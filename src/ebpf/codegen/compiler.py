@@ -13,10 +13,9 @@ import re
 from collections import deque
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import Any, NamedTuple
 
 from ebpf.codegen.flat import FlatCode, LinkError, link
 from ebpf.codegen.image import target_of_process
@@ -40,8 +39,7 @@ class Tier(Enum):
     FULL = "full"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What code is made for. The object is ELF everywhere, so `triple` names Linux.
 
     `cpu` and `features` are LLVM's. On `windows` nothing may lie below the stack pointer; its calling convention

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 _EHDR = struct.Struct("<4s12xHHIQQQIHHHHHH")
@@ -27,8 +26,7 @@ class LinkError(Exception):
     """The object has something that a flat blob can't have. The message names it."""
 
 
-@dataclass(frozen=True)
-class FlatCode:
+class FlatCode(NamedTuple):
     """Position-independent machine code with its constants. `symbols` are the offsets of global functions and data."""
 
     code: bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
@@ -29,6 +29,9 @@ ENTRIES = (
     "ebpf_hash_next",
     "ebpf_hash_walk",
     "ebpf_hash_clear",
+    "ebpf_hash_update_many",
+    "ebpf_hash_delete_many",
+    "ebpf_hash_read_many",
     "ebpf_trie_update",
     "ebpf_trie_delete",
     "ebpf_trie_find",
@@ -41,13 +44,12 @@ ENTRIES = (
     "ebpf_ring_commit",
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
-_ROOM = 32
+_ROOM = 48
 _FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")
 SIZE = _FORMAT.size
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """`layout` is `ebpf_layout` of support/image.c, ABI version first; `entries` are offsets into the code by name.
 
     `size` is the code's in bytes, `digest` its SHA-256.

@@ -13,7 +13,7 @@ from ebpf.errors import DeadlineExceeded, NotSupportedError, SystemCallError
 from ebpf.link.link import Link
 from ebpf.link.pcap import CaptureReader, CaptureWriter, Packet
 from ebpf.link.verdicts import PACKET_TYPES, survivor, verdict
-from ebpf.runtime.base import RunResult
+from ebpf.runtime.facts import RunResult
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import PacketsHook
 

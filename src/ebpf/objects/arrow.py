@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ebpf.objects.spans import spans
-from ebpf.runtime.base import JoinedPackets
+from ebpf.runtime.facts import JoinedPackets
 
 
 class _Schema(ctypes.Structure):

@@ -7,14 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from ebpf.objects import pins
-from ebpf.objects.open import iter_handles, open_by_id
 from ebpf.runtime import select
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from ebpf.abi.types import Cmd
+    from ebpf.objects import pins
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.info import LinkInfo, MapInfo, ProgramInfo
@@ -44,6 +43,8 @@ class Held(ABC):
 
         Raises SystemCallError, TypeError where something else is pinned.
         """
+        from ebpf.objects import pins
+
         chosen = select(runtime)
         return cls._adopt(chosen, pins.open_pinned(chosen, path, cls._KIND))
 
@@ -53,6 +54,8 @@ class Held(ABC):
 
         Raises SystemCallError (ENOENT) where there is none, MissingPrivilegeError.
         """
+        from ebpf.objects.open import open_by_id
+
         chosen = select(runtime)
         return cls._adopt(chosen, open_by_id(chosen, cls._BY_ID, number))
 
@@ -62,6 +65,8 @@ class Held(ABC):
 
         Raises MissingPrivilegeError.
         """
+        from ebpf.objects.open import iter_handles
+
         chosen = select(runtime)
         for handle in iter_handles(chosen, cls._NEXT, cls._BY_ID):
             yield cls._adopt(chosen, handle)
@@ -98,6 +103,8 @@ class Held(ABC):
 
         Raises SystemCallError (EEXIST where something has that path).
         """
+        from ebpf.objects import pins
+
         pins.pin(self.runtime, self._handle, path)
 
     @property

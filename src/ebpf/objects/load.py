@@ -8,20 +8,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ebpf.errors import NotSupportedError
-from ebpf.objects.blobs import load_btf
 from ebpf.objects.collection import Collection
-from ebpf.objects.create import create_map
 from ebpf.objects.needs import is_loaded, needed_maps, refuse_unsupported
 from ebpf.objects.prepare import load_program
-from ebpf.objects.reuse import open_or_create, use_given
 from ebpf.objects.sources import Sources
-from ebpf.objects.variable import Variable
 from ebpf.runtime import select
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.objects.map import Map
     from ebpf.objects.program import Program
+    from ebpf.objects.variable import Variable
     from ebpf.runtime.base import NativeCode, Runtime
     from ebpf.runtime.handle import Handle
     from ebpf.spec import CollectionSpec, MapSpec
@@ -96,13 +93,20 @@ class _Loader:
     def _load_types(self) -> Handle | None:
         if self.spec.types is None:
             return None
+        from ebpf.objects.blobs import load_btf
+
         btf = load_btf(self.runtime, self.spec.types)
         if btf is not None:
             self.undo.callback(btf.close)
         return btf
 
     def make_maps(self, given: Mapping[str, Map], pin_path: str | None) -> None:
-        for name in needed_maps(self.spec):
+        names = needed_maps(self.spec)
+        if not names:
+            return  # before importing all that there is to maps
+        from ebpf.objects.reuse import open_or_create, use_given
+
+        for name in names:
             if name in given:
                 map_ = use_given(self.spec.maps[name], given[name], runtime=self.runtime, sources=self.sources)
             elif self.spec.maps[name].pinning == "by_name":
@@ -121,6 +125,8 @@ class _Loader:
             self.undo.callback(map_.close)
 
     def _create(self, spec: MapSpec) -> Map:
+        from ebpf.objects.create import create_map
+
         return create_map(
             spec, runtime=self.runtime, types=self.spec.types, btf=self.btf, token=self.token, sources=self.sources
         )
@@ -168,17 +174,20 @@ class _Loader:
     def finish(self) -> Collection:
         """Give everything over to the collection; pins stay."""
         self.unpin.pop_all()
-        variables = {
-            name: Variable(one, self.maps[one.map.name])
-            for name, one in self.spec.variables.items()
-            if one.map.name in self.maps
-        }
         return Collection(
             self.spec,
             self.runtime,
             maps=self.maps,
             programs=self.programs,
-            variables=variables,
+            variables=self._variables(),
             sources=self.sources,
             owned=self.undo.pop_all(),
         )
+
+    def _variables(self) -> dict[str, Variable]:
+        found = {name: one for name, one in self.spec.variables.items() if one.map.name in self.maps}
+        if not found:
+            return {}
+        from ebpf.objects.variable import Variable
+
+        return {name: Variable(one, self.maps[one.map.name]) for name, one in found.items()}

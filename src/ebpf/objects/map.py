@@ -15,7 +15,7 @@ from ebpf.objects.codec import ElementCodec
 from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs, select
-from ebpf.runtime.base import MapFacts
+from ebpf.runtime.facts import MapFacts
 from ebpf.runtime.info import map_info
 
 if TYPE_CHECKING:

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from ebpf.asm import Insn, Instructions, ReferenceKind
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
-from ebpf.btf import encode_func_info, encode_line_info
 from ebpf.errors import NotSupportedError, RelocationError, SystemCallError
 from ebpf.objects.program import Program
-from ebpf.objects.refusal import explain, slots
 from ebpf.runtime import attrs
 from ebpf.runtime.load import load_program as load
 from ebpf.runtime.load import log_of, object_name
@@ -68,6 +66,8 @@ def load_program(
         try:
             fd = load(runtime, attr, log_level=log_level)
         except SystemCallError as error:
+            from ebpf.objects.refusal import explain
+
             raise explain(spec, error) from error
     return Program(
         runtime,
@@ -103,6 +103,9 @@ def _add_infos(attr: attrs.ProgLoad, spec: ProgramSpec, types: Btf) -> None:
     if not spec.func_info:
         attr.prog_btf_fd = 0
         return
+    from ebpf.btf import encode_func_info, encode_line_info
+    from ebpf.objects.refusal import slots
+
     starts = slots(spec.insns)
     functions = [(starts[info.insn], info.type.id) for info in spec.func_info]
     attr.func_info = encode_func_info(functions, types)

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.objects.batch import Batch
 from ebpf.objects.held import Held
-from ebpf.objects.packets import gather
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs
-from ebpf.runtime.base import ProgramFacts
-from ebpf.runtime.info import program_info
+from ebpf.runtime.facts import ProgramFacts
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.objects.map import Map
     from ebpf.objects.packets import PacketSource
-    from ebpf.runtime.base import Runner, RunResult, Runtime
+    from ebpf.objects.results import ProgramStats, RunManyResult
+    from ebpf.runtime.base import Runner, Runtime
+    from ebpf.runtime.facts import RunResult
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.info import ProgramInfo
     from ebpf.spec import ProgramSpec
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramStats:
-    """How often and how long a program ran; the kernel counts while statistics are enabled (Linux 5.1).
-
-    `run_time_ns` is the sum over `run_count` runs, `recursion_misses` counts runs that were skipped (Linux 5.12).
-    Immutable, so that threads may share it.
-    """
-
-    run_count: int
-    run_time_ns: int
-    recursion_misses: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunManyResult:
-    """Outcome of many runs: `retvals` and `lengths` by packet, `data` the packets that the program left behind.
-
-    A copy, detached from the program: threads may share it.
-    """
-
-    retvals: array[int]
-    lengths: array[int]
-    data: Batch
 
 
 class Program(Held):
@@ -92,6 +64,7 @@ class Program(Held):
     def _wrap(runtime: Runtime, handle: Handle) -> Program:
         """Its spec is what the kernel still knows: type and name."""
         from ebpf.asm import Instructions
+        from ebpf.runtime.info import program_info
         from ebpf.spec import ProgramSpec
 
         try:
@@ -103,10 +76,14 @@ class Program(Held):
 
     def info(self) -> ProgramInfo:
         """Ask the kernel about the program (`struct bpf_prog_info`, Linux 4.13)."""
+        from ebpf.runtime.info import program_info
+
         return program_info(self.runtime, self._handle)
 
     def stats(self) -> ProgramStats:
         """Return the run statistics; all 0 while nobody enables them (sysctl kernel.bpf_stats_enabled)."""
+        from ebpf.objects.results import ProgramStats
+
         info = self.info()
         return ProgramStats(info.run_count, info.run_time_ns, info.recursion_misses)
 
@@ -151,6 +128,10 @@ class Program(Held):
         """
         if threads < 1:
             raise ValueError(f"threads is 1 or more, got {threads}")
+        from ebpf.objects.batch import Batch
+        from ebpf.objects.packets import gather
+        from ebpf.objects.results import RunManyResult
+
         done = self._run_by().run_many(gather(packets), threads=threads)
         left = done.packets
         return RunManyResult(done.retvals, left.lengths, Batch(left.offsets, left.lengths, bytes(left.data)))

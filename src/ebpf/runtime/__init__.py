@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import sys
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING
 
-from ebpf.runtime.base import (
-    Limits,
-    MapFacts,
-    MapIO,
-    MappedMemory,
-    Pins,
-    ProgramFacts,
-    Redirect,
-    RingMemory,
-    Runner,
-    RunResult,
-    Runtime,
-    Waiter,
-)
+from ebpf.lazy import lazy_names
 from ebpf.runtime.current import Choice, choose, current, embedded, linux, select
-from ebpf.runtime.handle import Handle
-from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook
+
+if TYPE_CHECKING:
+    from ebpf.runtime.base import MapIO, MappedMemory, Pins, RingMemory, Runner, Runtime, Waiter
+    from ebpf.runtime.facts import Limits, MapFacts, ProgramFacts, Redirect, RunResult
+    from ebpf.runtime.handle import Handle
+    from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook
 
 __all__ = [
     "Choice",
@@ -52,6 +44,13 @@ __all__ = [
     "linux",
     "select",
 ]
+
+__getattr__ = lazy_names(__name__, {
+    "base": ("MapIO", "MappedMemory", "Pins", "RingMemory", "Runner", "Runtime", "Waiter"),
+    "facts": ("Limits", "MapFacts", "ProgramFacts", "Redirect", "RunResult"),
+    "handle": ("Handle",),
+    "hooks": ("Hook", "PacketsHook", "SocketFilterHook", "TracepointHook"),
+})  # fmt: skip
 
 
 class _Package(ModuleType):

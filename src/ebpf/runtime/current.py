@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
-from ebpf.runtime.base import Limits, Runtime
 
 if TYPE_CHECKING:
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import Limits
     from ebpf.spec import CollectionSpec, ProgramSpec
 
-_log = logging.getLogger("ebpf")
 _NAMES = ("linux", "embedded")
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A runtime and the reason why it was chosen; immutable, so that threads may share it."""
 
     runtime: Runtime
@@ -93,8 +90,10 @@ def choose(spec: CollectionSpec | None = None) -> Choice:
     program of each type is how it finds out. Raises MissingPrivilegeError that names the program, the privilege and
     what the embedded kernel lacks; NotSupportedError where no kernel is at hand that a privilege would open.
     """
+    import logging
+
     choice = _from_environment() or _from_kernels(spec)
-    _log.info("runtime %s: %s", choice.runtime.name, choice.reason)
+    logging.getLogger("ebpf").info("runtime %s: %s", choice.runtime.name, choice.reason)
     return choice
 
 

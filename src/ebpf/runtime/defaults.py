@@ -14,7 +14,8 @@ from ebpf.runtime.runs import BpfRunner
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.runtime.base import MapFacts, Runtime
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import MapFacts
 
 _T = TypeVar("_T")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM, NAMES, TEXTS
 from ebpf.abi.types import Cmd
@@ -21,8 +21,7 @@ _KEY_TEXTS: dict[type[SystemCallError], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Privilege:
+class Privilege(NamedTuple):
     """What a process lacks for a call; `remedy` is the phrase that says how to get it."""
 
     remedy: str

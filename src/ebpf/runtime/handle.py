@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import traceback
 import warnings
 import weakref
 from array import array
@@ -122,8 +121,14 @@ def origin() -> Origin:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
-    stack = "".join(traceback.format_stack(sys._getframe(2))) if sys.flags.dev_mode else ""
+    stack = _stack(sys._getframe(2)) if sys.flags.dev_mode else ""
     return (frame.f_code.co_filename, frame.f_lineno, stack) if frame is not None else ("<unknown>", 0, stack)
+
+
+def _stack(frame: FrameType) -> str:
+    import traceback
+
+    return "".join(traceback.format_stack(frame))
 
 
 def warn_unclosed(what: str, made: Origin) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, dataclass_transform
@@ -27,7 +26,6 @@ UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
 
 
-@dataclass(slots=True)
 class Member:
     """One member: where it lies, and how its Python value becomes bytes.
 
@@ -35,32 +33,46 @@ class Member:
     a pointer points at.
     """
 
-    offset: int
-    size: int
-    code: str
-    kind: str = "int"
-    written: bool | frozenset[Cmd] = False
-    tagged: type[TaggedEnum] | None = None
-    length: tuple[str | int, ...] = ()
-    name: str = ""
-    end: int = field(init=False)
-    default: Any = field(init=False)
-    least: int = field(init=False)
-    most: int = field(init=False)
+    __slots__ = (
+        "code",
+        "default",
+        "end",
+        "kind",
+        "least",
+        "length",
+        "most",
+        "name",
+        "offset",
+        "size",
+        "tagged",
+        "written",
+    )
 
-    def __post_init__(self) -> None:
-        self.end = self.offset + self.size
-        signed = self.code.islower()
-        self.least = -(1 << 8 * self.size - 1) if signed else 0
-        self.most = (1 << 8 * self.size - signed) - 1
-        self.default = {"int": 0, "name": b""}.get(self.kind)
+    def __init__(
+        self,
+        offset: int,
+        size: int,
+        code: str,
+        *,
+        kind: str = "int",
+        written: bool | frozenset[Cmd] = False,
+        tagged: type[TaggedEnum] | None = None,
+        length: tuple[str | int, ...] = (),
+    ) -> None:
+        self.offset, self.size, self.end = offset, size, offset + size
+        self.code, self.kind = code, kind
+        self.written, self.tagged, self.length = written, tagged, length
+        self.name = ""
+        signed = code.islower()
+        self.least = -(1 << 8 * size - 1) if signed else 0
+        self.most = (1 << 8 * size - signed) - 1
+        self.default: Any = {"int": 0, "name": b""}.get(kind)
 
     def is_written(self, cmd: Cmd) -> bool:
         return self.written if isinstance(self.written, bool) else cmd in self.written
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(NamedTuple):
     """A second name for a member of the same record (a C union of the same type)."""
 
     of: str

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from ebpf.errors import ClosedError
-from ebpf.runtime.base import RunResult
+from ebpf.runtime.facts import RunResult
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import PacketsHook
 

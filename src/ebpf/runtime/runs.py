@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import EbpfError, NotSupportedError
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.base import JoinedPackets, ManyRuns, RunResult
+from ebpf.runtime.facts import JoinedPackets, ManyRuns, RunResult
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.runtime.base import ProgramFacts, Runtime
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import ProgramFacts
 
 GROWTH = 1 << 16
 """Room for what a program may add to its packet. Too little would be ENOSPC after the program has run."""
@@ -29,8 +29,7 @@ def packet_note(index: int) -> str:
     return f"packet {index} of the batch"
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """What a type's test run takes: a packet, a context of its own in and out, repeats."""
 
     data: bool = True

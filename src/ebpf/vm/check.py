@@ -7,13 +7,10 @@ refuses with the same errno.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG, EINVAL
-from ebpf.abi.linux.prototypes import PROTOTYPES, REFUSED
 from ebpf.abi.types import ProgramType
-from ebpf.asm.disassembler import format_insn
 from ebpf.asm.instructions import Instructions
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
@@ -26,12 +23,10 @@ GPL_LICENSES = frozenset({"GPL", "GPL v2", "GPL and additional rights", "Dual BS
 """include/linux/license.h."""
 
 _LEGACY_TYPES = (ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS, ProgramType.SCHED_ACT)
-_HELPERS = frozenset(int(helper) for helper in Helper.__members__.values())
 _CAST_TO_ARENA = 0xBF
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A program whose structure is sound."""
 
     slots: list[Slot]
@@ -101,6 +96,8 @@ def refused(log: Log, errno: int, reason: str, slots: Sequence[Slot] = (), at: i
 
 def spelled(slots: Sequence[Slot], at: int) -> str:
     """Return an instruction as text, or its bytes where there is no text for it."""
+    from ebpf.asm.disassembler import format_insn  # only refusals are spelled
+
     code = encode_slots(list(slots[at : at + (2 if slots[at].opcode == LDIMM64 else 1)]))
     try:
         return format_insn(Instructions.decode(code)[0])
@@ -112,27 +109,11 @@ def _not_allowed(type_: ProgramType, slot: Slot, gpl_compatible: bool) -> str | 
     if slot.opcode == CALL and slot.src != BPF_PSEUDO_CALL:
         if slot.src == BPF_PSEUDO_KFUNC_CALL:
             return "calling kernel function is not allowed"
+        from ebpf.vm.permission import helper_refusal  # its tables are large
+
         return helper_refusal(type_, slot.imm, gpl_compatible)
     if slot.opcode == _CAST_TO_ARENA and slot.off == 1:
         return "addr_space_cast insn can only be used in a program that has an associated arena"
     if slot.opcode & 7 == 0 and slot.opcode != LDIMM64 and type_ not in _LEGACY_TYPES:
         return "BPF_LD_[ABS|IND] instructions not allowed for this program type"
-    return None
-
-
-def helper_refusal(type_: ProgramType, number: int, gpl_compatible: bool) -> str | None:
-    """Return why a program may not call a helper; None if it may."""
-    if number not in _HELPERS:
-        return f"invalid func unknown#{number}"
-    helper = Helper(number)
-    name = f"bpf_{helper.name.lower()}#{number}"
-    prototype = PROTOTYPES.get(helper)
-    if helper in REFUSED:
-        return f"program of this type cannot use helper {name}: {REFUSED[helper]}"
-    if prototype is None:
-        return f"program of this type cannot use helper {name}: the embedded kernel does not have it"
-    if not prototype.allowed_for(type_):
-        return f"program of this type cannot use helper {name}"
-    if prototype.gpl_only and not gpl_compatible:
-        return f"cannot call GPL-restricted function from non-GPL compatible program: {name}"
     return None

@@ -8,12 +8,11 @@ refuses programs where it could, and here the access that follows would still be
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG
 from ebpf.asm.opcodes import (
     BPF_ADD,
@@ -56,16 +55,14 @@ class Origin(Enum):
     MIXED = "context on one path, something else on another"
 
 
-@dataclass(frozen=True, slots=True)
-class StackPointer:
+class StackPointer(NamedTuple):
     """An address in the stack of a frame, relative to its end; `offset` None where it is not constant."""
 
     frame: int
     offset: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionPointer:
+class FunctionPointer(NamedTuple):
     """The address of a function of the program."""
 
     slot: int
@@ -76,15 +73,6 @@ OTHER, CONTEXT, MODIFIED, MIXED = Origin
 
 Cells: TypeAlias = dict[tuple[int, int], Value]
 """(frame, offset) → value of the 8 bytes there; what is missing is OTHER."""
-
-_CALLBACKS: dict[int, tuple[int, dict[int, int]]] = {
-    Helper.FOR_EACH_MAP_ELEM: (2, {4: 3}),
-    Helper.TIMER_SET_CALLBACK: (2, {}),
-    Helper.FIND_VMA: (3, {3: 4}),
-    Helper.LOOP: (2, {2: 3}),
-    Helper.USER_RINGBUF_DRAIN: (2, {2: 3}),
-}
-"""Helper → register of the callback, and callback's register → register it is passed from."""
 
 
 def join(a: Value, b: Value) -> Value:
@@ -118,14 +106,16 @@ class State:
         return State(registers, _join_cells(self.cells, other.cells))
 
 
-@dataclass(slots=True)
 class _Analysis:
-    slots: list[Slot]
-    flow: Flow
-    accesses: dict[int, Origin] = field(default_factory=dict)
-    results: dict[object, State | None] = field(default_factory=dict)
-    leaders: frozenset[int] = frozenset()
-    visits: int = 0
+    __slots__ = ("accesses", "flow", "leaders", "results", "slots", "visits")
+
+    def __init__(self, slots: list[Slot], flow: Flow, leaders: frozenset[int]) -> None:
+        self.slots = slots
+        self.flow = flow
+        self.accesses: dict[int, Origin] = {}
+        self.results: dict[object, State | None] = {}
+        self.leaders = leaders
+        self.visits = 0
 
     def function(self, entry: int, frame: int, arguments: list[Value], cells: Cells) -> State | None:
         """Return the state in which a function returns (r0 and cells of outer frames), None if it never does."""
@@ -188,7 +178,7 @@ class _Analysis:
             if result is None:
                 return False
             returned = result.registers[0]
-        elif slot.imm in _CALLBACKS:
+        else:
             self._callback(slot.imm, frame, state)
         registers[:6] = [returned, OTHER, OTHER, OTHER, OTHER, OTHER]
         return True
@@ -202,7 +192,11 @@ class _Analysis:
         return result
 
     def _callback(self, number: int, frame: int, state: State) -> None:
-        register, passed = _CALLBACKS[number]
+        from ebpf.vm.callbacks import CALLBACKS  # with the names of all helpers, which many programs need none of
+
+        if number not in CALLBACKS:
+            return
+        register, passed = CALLBACKS[number]
         function = state.registers[register]
         if not isinstance(function, FunctionPointer):
             return
@@ -307,6 +301,6 @@ def context_accesses(slots: list[Slot], flow: Flow) -> dict[int, Origin]:
     """
     targets = (jump_target(slot, at) for at, slot in enumerate(slots) if at not in flow.halves)
     leaders = frozenset(target for target in targets if target is not None)
-    analysis = _Analysis(slots, flow, leaders=leaders)
+    analysis = _Analysis(slots, flow, leaders)
     analysis.function(0, 0, [CONTEXT, OTHER, OTHER, OTHER, OTHER], {})
     return analysis.accesses

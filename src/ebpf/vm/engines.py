@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.execution import HelperCall
@@ -17,8 +15,6 @@ from ebpf.vm.program import NATIVE
 if TYPE_CHECKING:
     from ebpf.vm.lane import LaneCode
     from ebpf.vm.program import Program
-
-log = logging.getLogger("ebpf")
 
 Execute: TypeAlias = Callable[..., int]
 """As `reference.execute`: takes the run, up to five arguments and `helper`."""
@@ -30,8 +26,7 @@ VARIABLE = "EBPF_ENGINE"
 __all__ = ["ENGINES", "Engine", "Execute", "HelperCall", "Run", "choose_engine"]
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(NamedTuple):
     """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
 
     `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
@@ -142,6 +137,8 @@ def _obstacle() -> str | None:
         load_interpreter()
     except ImageError as error:
         if error.refused:
-            log.warning("%s: programs run on the reference engine, which is slow", error)
+            import logging
+
+            logging.getLogger("ebpf").warning("%s: programs run on the reference engine, which is slow", error)
         return str(error)
     return None

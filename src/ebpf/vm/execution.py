@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import TypeAlias
 
 from ebpf.errors import ProgramFault
@@ -30,7 +29,7 @@ class Execution:
     def __init__(self, run: Run, helper: HelperCall | None) -> None:
         self.epoch = Epoch()
         self.run = run
-        self.helper = helper or _kernel_helpers()
+        self.helper = helper or call_kernel_helper
         self.memory = run.memory
         self.memory.reach(places_of(run.program))
         self.start = 0
@@ -38,7 +37,7 @@ class Execution:
     @property
     def foreign(self) -> bool:
         """Whether the helpers are not the kernel's."""
-        return self.helper is not _kernel_helpers()
+        return self.helper is not call_kernel_helper
 
     def map_address(self, index: int) -> int:
         """Return the address that stands for a map of the program."""
@@ -104,11 +103,11 @@ def check_open_between_runs(program: Program, kernel: Kernel) -> None:
         raise execution.report(fault, 0) from None
 
 
-@cache
-def _kernel_helpers() -> HelperCall:
-    from ebpf.vm.helpers import call_helper
+def call_kernel_helper(run: Run, number: int, args: tuple[int, int, int, int, int]) -> int:
+    """Call a helper of the kernel's, whose modules are imported by the first call: most runs need none in Python."""
+    from ebpf.vm.helpers.dispatch import call_helper
 
-    return call_helper
+    return call_helper(run, number, args)
 
 
 def out_of_budget() -> Fault:

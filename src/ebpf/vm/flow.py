@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.asm.opcodes import (
@@ -23,8 +23,7 @@ from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """The shape of a program: first slots of its functions in order, and which slots are second halves of ldimm64."""
 
     functions: tuple[int, ...]

@@ -200,10 +200,10 @@ class Machine(Execution):
         if words[DEPTH] == MAX_FRAMES:
             raise too_many_frames()
         self.memory.make_room()
-        saved = words[:6]
+        saved = words[:FRAME_POINTER]
         words[1:6] = array("Q", [*args, 0, 0, 0, 0, 0][:5])
         result = self.loop(slot)
-        words[:6] = saved
+        words[:FRAME_POINTER] = saved
         return result
 
     def leave(self) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ebpf.errors import ProgramFault
-from ebpf.vm.helpers.lock import release_all
-from ebpf.vm.helpers.ring import discard_all
 from ebpf.vm.machine import Run
 
 
@@ -19,8 +17,17 @@ def checked(run: Run, execute: Callable[[], int]) -> int:
     try:
         result = execute()
     finally:
-        locks, records = release_all(run), discard_all(run)
+        locks, records = _take_back(run)
     if locks or records:
         what = "a spin lock held" if locks else f"{records} ring buffer record(s) neither submitted nor discarded"
         raise ProgramFault(f"{run.program.name or 'program'}: exits with {what}", kind="leak")
     return result
+
+
+def _take_back(run: Run) -> tuple[int, int]:
+    if not (run.locks or run.reservations or run.unclaimed):
+        return 0, 0
+    from ebpf.vm.helpers.lock import release_all
+    from ebpf.vm.helpers.ring import discard_all
+
+    return release_all(run), discard_all(run)

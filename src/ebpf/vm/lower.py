@@ -8,8 +8,7 @@ access stays one instruction, with one exception (a guarded store).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.linux.contexts import (
     CB,
@@ -63,8 +62,7 @@ _BY_INDEX = (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
 _VALUES = (BPF_PSEUDO_MAP_VALUE, BPF_PSEUDO_MAP_IDX_VALUE)
 
 
-@dataclass(frozen=True, slots=True)
-class Lowered:
+class Lowered(NamedTuple):
     """A lowered program.
 
     `functions` are its functions' first slots, `origins` the slot of the program that was loaded, for each slot.

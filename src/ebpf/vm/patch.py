@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import ERANGE
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, GOTOL, LDIMM64
@@ -13,8 +13,7 @@ from ebpf.vm.flow import Flow, jump_target
 from ebpf.vm.program import Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Patched:
+class Patched(NamedTuple):
     """The longer program: its functions' first slots, and the old slot of each slot."""
 
     slots: Sequence[Slot]

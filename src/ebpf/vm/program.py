@@ -45,8 +45,7 @@ def encode_slots(slots: list[Slot] | tuple[Slot, ...]) -> bytes:
     return b"".join(_SLOT.pack(s.opcode, s.src << 4 | s.dst, s.off, s.imm) for s in slots)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadRequest:
+class LoadRequest(NamedTuple):
     """What is to be loaded.
 
     `insns` is little-endian code. `map_by_fd` and `map_by_index` (entries of fd_array) return None for a number that

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
@@ -33,15 +33,12 @@ _MAX_SYSCALL_CONTEXT = 0xFFFF
 _LONGEST_DURATION = 0xFFFFFFFF
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestRequest:
+class TestRequest(NamedTuple):
     """The input members of BPF_PROG_TEST_RUN.
 
     `ctx` None: no ctx_in. `wants_data`, `wants_ctx`, `wants_duration`: the caller gave a buffer (or a number) to be
     filled, which some program types refuse. `cpu` is the member of the call, not where the program runs.
     """
-
-    __test__ = False  # pytest: this is no test class
 
     data: bytes = b""
     ctx: bytes | None = None
@@ -54,11 +51,8 @@ class TestRequest:
     wants_duration: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TestRun:
+class TestRun(NamedTuple):
     """What came of it. `retval` is unsigned 32 bits; `data` and `ctx` are whole, cutting them is the caller's part."""
-
-    __test__ = False  # pytest: this is no test class
 
     retval: int
     data: bytes = b""
@@ -67,17 +61,21 @@ class TestRun:
     redirect: Redirect | None = None
 
 
-@dataclass(slots=True)
 class Bench:
     """Where a program runs: its kernel, the virtual CPU that the caller owns, instructions per run, the engine."""
 
-    program: Program
-    kernel: Kernel
-    on_cpu: int
-    cpus: int
-    budget: int
-    engine: Engine
-    duration_ns: int = field(default=0, init=False)
+    __slots__ = ("budget", "cpus", "duration_ns", "engine", "kernel", "on_cpu", "program")
+
+    def __init__(
+        self, program: Program, kernel: Kernel, *, on_cpu: int, cpus: int, budget: int, engine: Engine
+    ) -> None:
+        self.program = program
+        self.kernel = kernel
+        self.on_cpu = on_cpu
+        self.cpus = cpus
+        self.budget = budget
+        self.engine = engine
+        self.duration_ns = 0
 
     def run(self, context: Context, repeat: int) -> int:
         """Run `repeat` times on the same context; return the last r0 as unsigned 32 bits, set the mean duration."""
@@ -122,22 +120,10 @@ def test_run(
         Rejected: with the kernel's errno; ENOTSUPP for a program type without test run.
         ProgramFault: the program did something forbidden.
     """
-    from ebpf.vm.testskb import run_skb
-    from ebpf.vm.testxdp import run_xdp
-
-    kinds: dict[ProgramType, Callable[[Bench, TestRequest], TestRun]] = {
-        ProgramType.XDP: run_xdp,
-        ProgramType.SOCKET_FILTER: run_skb,
-        ProgramType.SCHED_CLS: run_skb,
-        ProgramType.SCHED_ACT: run_skb,
-        ProgramType.CGROUP_SKB: run_skb,
-        ProgramType.RAW_TRACEPOINT: _run_raw_tracepoint,
-        ProgramType.SYSCALL: _run_syscall,
-    }
-    kind = kinds.get(program.type)
+    kind = _KINDS.get(program.type)
     if kind is None:
         raise Rejected(ENOTSUPP, f"programs of type {program.type.label} have no test run")
-    return kind(Bench(program, kernel, on_cpu, cpus, budget, engine), request)
+    return kind(Bench(program, kernel, on_cpu=on_cpu, cpus=cpus, budget=budget, engine=engine), request)
 
 
 def context_input(request: TestRequest, size: int) -> bytearray | None:
@@ -196,3 +182,26 @@ def refuse_live_frames(request: TestRequest) -> None:
     """Live frames are packets that go on through the network stack, which is not there (EOPNOTSUPP)."""
     if request.flags & LIVE_FRAMES:
         raise refuse("the embedded kernel has no network stack for live frames", EOPNOTSUPP)
+
+
+def _run_xdp(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.testxdp import run_xdp
+
+    return run_xdp(bench, request)
+
+
+def _run_skb(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.testskb import run_skb
+
+    return run_skb(bench, request)
+
+
+_KINDS: dict[ProgramType, Callable[[Bench, TestRequest], TestRun]] = {
+    ProgramType.XDP: _run_xdp,
+    ProgramType.SOCKET_FILTER: _run_skb,
+    ProgramType.SCHED_CLS: _run_skb,
+    ProgramType.SCHED_ACT: _run_skb,
+    ProgramType.CGROUP_SKB: _run_skb,
+    ProgramType.RAW_TRACEPOINT: _run_raw_tracepoint,
+    ProgramType.SYSCALL: _run_syscall,
+}

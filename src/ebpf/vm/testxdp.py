@@ -7,8 +7,7 @@ from struct import pack_into, unpack_from
 from ebpf.abi.linux.contexts import XDP_MD_SIZE
 from ebpf.abi.linux.errno import ENODEV, ENOMEM
 from ebpf.abi.types import AttachType
-from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, HEADROOM, PAGE_SIZE, XdpContext
-from ebpf.vm.helpers.xdp import metadata_length_invalid
+from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, HEADROOM, PAGE_SIZE, XdpContext, metadata_length_invalid
 from ebpf.vm.testrun import LIVE_FRAMES, Bench, TestRequest, TestRun, context_input, refuse, refuse_live_frames
 
 LOOPBACK = 1

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.types import MapType
 from ebpf.vm.fault import Fault
-from ebpf.vm.maps.nativering import NativeRingBufferMap
 from ebpf.vm.maps.storage import ADDRESS_BITS, VALUES_WORDS
 
 if TYPE_CHECKING:
     from ebpf.vm.maps.base import Map
+    from ebpf.vm.maps.nativering import NativeRingBufferMap
     from ebpf.vm.maps.storage import NativeStorage
     from ebpf.vm.program import Program
 
@@ -45,9 +45,9 @@ class Places:
         self.maps = maps
         self._versions = versions
         self._numbers = {map_: number for number, map_ in enumerate(maps, 1)}
-        if len(maps) > _MOST_PLACES:
-            raise Fault("memory", f"the run uses more than {_MOST_PLACES} maps")
-        self.rings = [map_ for map_ in maps if isinstance(map_, NativeRingBufferMap)]
+        if len(maps) >= _MOST_PLACES:
+            raise Fault("memory", f"the run uses {_MOST_PLACES} maps or more")
+        self.rings = _rings_among(maps)
         self.table = array("Q", bytes(8 * VALUES_WORDS * (len(maps) + 1)))
         for place, map_ in enumerate(maps, 1):
             assert map_.native is not None
@@ -106,6 +106,14 @@ class Places:
         storage = map_.native
         assert storage is not None
         return (storage.numbers - 1 << storage.shift) + map_.value_size if storage.numbers else 0
+
+
+def _rings_among(maps: tuple[Map, ...]) -> list[NativeRingBufferMap]:
+    if not maps:
+        return []
+    from ebpf.vm.maps.nativering import NativeRingBufferMap
+
+    return [map_ for map_ in maps if isinstance(map_, NativeRingBufferMap)]
 
 
 NO_PLACES = Places()

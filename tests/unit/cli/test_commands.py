@@ -74,6 +74,14 @@ def test_run_prints_events_then_tables() -> None:
     assert [line for line in lines if line != line.rstrip()] == []
 
 
+def test_the_engine_is_chosen_by_name() -> None:
+    printed = {engine: ebpf(*FEED, "--engine", engine).output for engine in ("auto", "reference")}
+    assert printed["auto"] == printed["reference"]
+    ran = ebpf(*FEED, "--engine", "fast")
+    assert (ran.status, ran.output) == (1, "")
+    assert "engine 'fast' is not supported on the embedded runtime; use auto or reference" in ran.errors
+
+
 def test_struct_members_have_columns_of_their_own() -> None:
     lines = ebpf(*FEED).output.splitlines()
     header = lines[lines.index("map flows (LRUHash)") + 1]

@@ -7,7 +7,6 @@ import hashlib
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_no_path_of_the_machine_that_built_it() -> None:
 
 
 def resealed(content: bytes, **changes: object) -> bytes:
-    return replace(Header.unpack(content), **changes).pack() + content[SIZE:]  # type: ignore[arg-type]
+    return Header.unpack(content)._replace(**changes).pack() + content[SIZE:]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

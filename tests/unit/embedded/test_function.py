@@ -18,8 +18,8 @@ import pytest
 from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.errors import ClosedError, ProgramFault, SystemCallError
 from ebpf.runtime.attrs import EnableStats, MapElem
-from ebpf.runtime.base import ProgramFacts
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.info import program_info
 from ebpf.vm.engines import choose_engine
 from tests.unit.embedded_programs import Limits, created, kernel, load
@@ -314,16 +314,16 @@ def test_a_program_that_calls_itself_is_not_entered_again() -> None:
 
 
 def test_an_error_out_of_a_helper_comes_out() -> None:
-    fail = [True]
+    fail = [False]
 
     def clock() -> int:
         if fail[0]:
             raise LookupError("no clock")
         return 5
 
-    with program(ASKS) as (runtime, facts, _):
+    with program(ASKS, clock=clock) as (runtime, facts, _):
         call = runtime.runner(facts).function()
-        runtime.state._clock = clock
+        fail[0] = True
         for _ in range(3):
             with pytest.raises(LookupError, match="no clock"):
                 call(bytearray(64))

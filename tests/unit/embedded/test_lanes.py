@@ -18,8 +18,9 @@ from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.attrs import MapElem
-from ebpf.runtime.base import ProgramFacts, Runner
+from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
 from ebpf.vm.engines import choose_engine
 from tests.unit.embedded_programs import Limits, created, kernel, load
 

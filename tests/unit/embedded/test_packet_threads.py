@@ -15,8 +15,8 @@ from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.objects.packets import gather
 from ebpf.runtime.attrs import EnableStats, MapElem
-from ebpf.runtime.base import ProgramFacts
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.info import program_info
 from tests.unit.embedded.test_function import COUNTS, FOREVER
 from tests.unit.embedded_programs import Limits, created, kernel, load

@@ -9,8 +9,8 @@ import pytest
 
 from ebpf.abi.types import ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
-from ebpf.runtime.base import Limits, ProgramFacts
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import Limits, ProgramFacts
 from tests.testrun import addresses
 from tests.testrun.case import Case, loaded, output
 from tests.testrun.recorded import CASES

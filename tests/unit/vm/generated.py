@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from ebpf.errors import ProgramFault
 from ebpf.vm.check import check_code
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import Execute
-from ebpf.vm.helpers import call_helper
+from ebpf.vm.helpers.dispatch import call_helper
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import Program, decode_slots
@@ -44,9 +45,10 @@ class Draft:
     choice: int
 
 
+_KINDS = [0, 0, *range(26), 22, 23, 24, 25, 21]
 DRAFTS = st.builds(
     Draft,
-    kind=st.sampled_from([0, 0, *range(26), 22, 23, 24, 25, 21]),
+    kind=st.sampled_from(_KINDS),
     dst=st.integers(0, 9),
     src=st.integers(0, 10),
     off=st.sampled_from(_OFFSETS),
@@ -54,6 +56,19 @@ DRAFTS = st.builds(
     choice=st.integers(0, 1 << 16),
 )
 FUNCTIONS = st.lists(st.lists(DRAFTS, min_size=1, max_size=14), min_size=1, max_size=4)
+
+
+def random_functions(choose: random.Random) -> list[list[Draft]]:
+    """Draw functions evenly: Hypothesis likes small numbers and repetition."""
+
+    def draft() -> Draft:
+        imm = choose.choice((choose.choice(_IMMEDIATES), choose.randrange(-(1 << 31), 1 << 31)))
+        return Draft(
+            choose.choice(_KINDS), choose.randrange(10), choose.randrange(11), choose.choice(_OFFSETS), imm,
+            choose.randrange(1 << 16),
+        )  # fmt: skip
+
+    return [[draft() for _ in range(choose.randrange(1, 15))] for _ in range(choose.randrange(1, 5))]
 
 
 def _place(draft: Draft) -> tuple[int, int]:

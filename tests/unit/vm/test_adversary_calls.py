@@ -30,8 +30,8 @@ from ebpf.runtime.attrs import (
     ProgTestRun,
     RawTracepointOpen,
 )
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import Limits
 from tests.isa.case import EXIT, slot
 from tests.unit.embedded_programs import kernel
 

@@ -14,8 +14,8 @@ from ebpf.abi.linux.prototypes import PROTOTYPES
 from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.runtime.attrs import MapCreate, MapElem, ProgLoad, ProgTestRun
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import Limits
 from ebpf.vm.encoding import KNOWN
 from ebpf.vm.maps.storage import VARIABLE
 from ebpf.vm.memory import MAX_REGIONS

@@ -18,8 +18,8 @@ import pytest
 from ebpf.abi.types import AttachType, Cmd, MapType, ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.runtime.attrs import GetId, LinkCreate, MapCreate, MapElem, ProgBindMap, ProgLoad, ProgTestRun
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import Limits
 from ebpf.vm.maps import HashMap, LpmTrieMap, Map, RingBufferMap
 from ebpf.vm.maps.lru import LruHashMap
 from tests.testrun.case import encode

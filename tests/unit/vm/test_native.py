@@ -11,7 +11,7 @@ from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
 from ebpf.vm.engines import choose_engine
-from ebpf.vm.helpers import call_helper
+from ebpf.vm.helpers.dispatch import call_helper
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.memory import OFFSET_BITS, PLACES, AddressSpace
 from ebpf.vm.native import CONTEXT, MASK, NOWHERE, PACKET, NativeState

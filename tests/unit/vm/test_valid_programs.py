@@ -19,7 +19,7 @@ from tests.valid.program import script_of
 from tests.valid.wrong import WRONGS
 
 FAULTS = {"memory", "alignment", "helper", "call", "budget"}
-PROFILE = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+PROFILE = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @cache
@@ -56,7 +56,7 @@ def test_drawn_programs(other: str, block: int) -> None:
 
 
 def test_valid_programs_in_a_lane(other: str) -> None:
-    @settings(PROFILE, max_examples=100)
+    @settings(PROFILE, max_examples=80)
     @given(plan=VALID)
     def compare(plan: Plan) -> None:
         script = replace(script_of(plan), repeat=3, lane=True)
@@ -69,7 +69,7 @@ def test_programs_that_fault(other: str) -> None:
     ends: Counter[str] = Counter()
     for wrong in range(WRONGS):
 
-        @settings(PROFILE, max_examples=10)
+        @settings(PROFILE, max_examples=7)
         @given(plan=VALID, wrong=st.just(wrong), at=st.integers(0, 24))
         def compare(plan: Plan, wrong: int, at: int) -> None:
             faulty = replace(plan, fault=(wrong, at))

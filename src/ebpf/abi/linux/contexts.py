@@ -8,7 +8,7 @@ A narrow load that is not narrower than the kernel's own field (`internal_size`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.types import AttachType, ProgramType
 
@@ -30,8 +30,7 @@ OBJECT = "object"
 POINTER_KINDS = frozenset((PACKET, PACKET_END, PACKET_META))
 
 
-@dataclass(frozen=True, slots=True)
-class ContextField:
+class ContextField(NamedTuple):
     """One public field. Offsets and sizes in bytes.
 
     `internal_size` is how many bytes a store changes and a whole load means; the bytes up to `size` are zero.
@@ -55,8 +54,7 @@ class ContextField:
         return whole or (self.kind in (SCALAR, QUEUE) and not write and size < self.size)
 
 
-@dataclass(frozen=True, slots=True)
-class ContextLayout:
+class ContextLayout(NamedTuple):
     """The fields of one context structure; `size` is the public, `internal_size` the internal one."""
 
     name: str
@@ -179,8 +177,7 @@ CONTEXTS: dict[ProgramType, ContextLayout] = {
 """Program type → fields, for types whose context is translated."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlainContext:
+class PlainContext(NamedTuple):
     """A context that is plain memory: accesses stay as they are. `limit` is the highest end of an access in bytes."""
 
     limit: int

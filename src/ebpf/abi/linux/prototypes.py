@@ -7,8 +7,8 @@ exist without a kernel around the program; both dictionaries together decide wha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.types import ProgramType
@@ -47,8 +47,7 @@ class Return(StrEnum):
     RECORD_OR_NULL = "ring buffer record or null"
 
 
-@dataclass(frozen=True, slots=True)
-class Prototype:
+class Prototype(NamedTuple):
     """How a helper is called. `programs` None: every program type.
 
     `gpl_only` needs a GPL-compatible licence; after a call with `changes_packet` all packet pointers are void.

@@ -16,7 +16,7 @@ from ebpf.runtime.embedded.handles import OpenFile
 from ebpf.runtime.embedded.maps import MapCommands, check
 from ebpf.runtime.embedded.objects import MapObject
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps import HashMap, Map
+from ebpf.vm.maps import ArrayOfMapsMap, HashMap, HashOfMapsMap, Map
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -37,6 +37,8 @@ SUPPORTED: dict[Cmd, frozenset[MapType]] = {
 }
 """Which types have which command; the others answer ENOTSUPP (524)."""
 
+_OF_OBJECTS = (ArrayOfMapsMap, HashOfMapsMap)
+"""Maps whose values are descriptors, each of which becomes an object."""
 _MAX_BUCKETS = 1 << 31
 
 
@@ -69,7 +71,11 @@ class BatchCommands:
             return 0
         keys, values = _bytes(attr.keys, "keys"), _bytes(attr.values, "values")
         key_size, value_size = map_.key_size, map_.system_value_size
-        for at in range(wanted):
+        if not isinstance(map_, _OF_OBJECTS):
+            whole = min(wanted, len(keys) // key_size, len(values) // value_size)
+            attr.count, error = map_.write_many(keys, values, whole, attr.elem_flags)
+            check(error, f"update {map_!r}")
+        for at in range(attr.count, wanted):
             # Element by element, so that a buffer that is too short fails where it ends.
             key, value = _part(keys, at, key_size, "keys"), _part(values, at, value_size, "values")
             self._maps.put_value(map_, key, value, attr.elem_flags)
@@ -84,9 +90,10 @@ class BatchCommands:
         if not wanted:
             return 0
         keys = _bytes(attr.keys, "keys")
-        for at in range(wanted):
-            check(map_.delete(_part(keys, at, map_.key_size, "keys")), f"delete from {map_!r}")
-            attr.count += 1
+        attr.count, error = map_.delete_many(keys, min(wanted, len(keys) // map_.key_size))
+        check(error, f"delete from {map_!r}")
+        if attr.count < wanted:
+            _part(keys, attr.count, map_.key_size, "keys")
         return 0
 
     def _open(self, cmd: Cmd, attr: MapBatch, *, reads: bool, writes: bool) -> MapObject:
@@ -147,8 +154,11 @@ class BatchCommands:
         put(attr.keys, keys, "keys")
         put(attr.values, values, "values")
         if delete:
-            for at in range(copied):
-                map_.delete(_part(memoryview(keys), at, map_.key_size, "keys"))
+            gone, left = 0, memoryview(keys)
+            while gone < copied:
+                # What another thread has deleted meanwhile is passed over.
+                gone += map_.delete_many(left[gone * map_.key_size :], copied - gone)[0]
+                gone += gone < copied
         put(attr.out_batch, (following or 0).to_bytes(4, "little"), "out_batch")
         attr.count = copied
         if following is None:

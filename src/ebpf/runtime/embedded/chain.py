@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
 from ebpf.runtime.embedded.linkobjects import LinkObject
@@ -21,16 +21,17 @@ LINK = 1 << 13
 _ORDER = BEFORE | AFTER
 
 
-@dataclass(slots=True)
 class Entry:
     """One program, attached by itself or by a link."""
 
-    program: ProgramObject
-    link: LinkObject | None = None
+    __slots__ = ("link", "program")
+
+    def __init__(self, program: ProgramObject, link: LinkObject | None = None) -> None:
+        self.program = program
+        self.link = link
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where to insert: `flags` of the call, `relative` a handle or id (0: no anchor), the `revision` expected or 0."""
 
     flags: int = 0

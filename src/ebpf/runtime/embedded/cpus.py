@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ebpf.abi.linux.errno import ENXIO
@@ -17,12 +16,14 @@ _PATIENCE = 0.1
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
 class Owned:
     """A CPU that a thread owns, and the programs that run on it, the innermost last."""
 
-    cpu: int
-    running: list[object] = field(default_factory=list)
+    __slots__ = ("cpu", "running")
+
+    def __init__(self, cpu: int, running: list[object]) -> None:
+        self.cpu = cpu
+        self.running = running
 
 
 class Cpus:
@@ -103,7 +104,7 @@ class Cpus:
                     taken.add(0)
                 for cpu in range(self.count) if wanted is None else (wanted,):
                     if cpu not in taken:
-                        owned = self._owners[me] = Owned(cpu)
+                        owned = self._owners[me] = Owned(cpu, [])
                         self._gate.owned = len(self._owners)
                         return owned
                 self._free.wait(_PATIENCE)

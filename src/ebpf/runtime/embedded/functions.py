@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ebpf.runtime.base import RunResult
     from ebpf.runtime.embedded.objects import ProgramObject
     from ebpf.runtime.embedded.state import State
+    from ebpf.runtime.facts import RunResult
     from ebpf.vm.engines import Engine
 
 

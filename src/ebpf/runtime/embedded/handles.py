@@ -7,8 +7,7 @@ instead of a disaster; they are not used again.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
 from ebpf.abi.types import MapFlag
@@ -20,8 +19,7 @@ FIRST = 1 << 28
 _T = TypeVar("_T", bound=KernelObject)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFile:
+class OpenFile(NamedTuple):
     """An object as one descriptor sees it. `readable` and `writable` are what BPF_F_RDONLY and BPF_F_WRONLY left."""
 
     obj: KernelObject

@@ -9,27 +9,23 @@ What Linux commands it has, and what the others answer:
 
 from __future__ import annotations
 
-import logging
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import EINVAL, NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError
 from ebpf.runtime.attrs import RECORDS, EnableStats
-from ebpf.runtime.base import Limits
-from ebpf.runtime.embedded import btf, ids, info
+from ebpf.runtime.embedded import ids
 from ebpf.runtime.embedded.attachments import AttachCommands
-from ebpf.runtime.embedded.batch import BatchCommands
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.links import LinkCommands
-from ebpf.runtime.embedded.mapio import EmbeddedMapIO
-from ebpf.runtime.embedded.mapped import MappedArray
 from ebpf.runtime.embedded.maps import MapCommands
-from ebpf.runtime.embedded.native import EmbeddedNative, make_image
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Statistics
 from ebpf.runtime.embedded.pins import PinCommands
 from ebpf.runtime.embedded.programs import ProgramCommands
@@ -37,32 +33,26 @@ from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings, o
 from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
 from ebpf.runtime.embedded.state import State
 from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
-from ebpf.runtime.hooks import Hook, PacketsHook, TracepointHook
 from ebpf.runtime.members import Attr
-from ebpf.runtime.packets import feed
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
-    from ebpf.runtime.base import (
-        MapFacts,
-        MapIO,
-        MappedMemory,
-        NativeCode,
-        Pins,
-        ProgramFacts,
-        RingMemory,
-        Runner,
-        RunResult,
-        Waiter,
-    )
-
-log = logging.getLogger("ebpf")
+    from ebpf.runtime.attrs import BtfLoad, ObjInfo
+    from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
+    from ebpf.runtime.embedded.batch import BatchCommands
+    from ebpf.runtime.facts import MapFacts, ProgramFacts, RunResult
+    from ebpf.runtime.hooks import Hook
 
 _RUN_TIME = 0
 """BPF_STATS_RUN_TIME."""
+_DEBUG = 10
+"""logging.DEBUG."""
 
 _Command = Callable[[Any], int]
 _kernels: weakref.WeakSet[EmbeddedRuntime] = weakref.WeakSet()
@@ -132,9 +122,8 @@ class EmbeddedRuntime:
         return self._pins
 
     def _table(self) -> dict[Cmd, _Command]:
-        state, maps, links = self.state, self.maps, self._links
-        batch, programs = BatchCommands(state, maps), ProgramCommands(state)
-        attachments = AttachCommands(state, links)
+        maps, links = self.maps, self._links
+        programs, attachments = ProgramCommands(self.state), AttachCommands(self.state, links)
         table: dict[Cmd, _Command] = {
             Cmd.MAP_CREATE: maps.create,
             Cmd.MAP_LOOKUP_ELEM: maps.lookup,
@@ -143,10 +132,10 @@ class EmbeddedRuntime:
             Cmd.MAP_GET_NEXT_KEY: maps.next_key,
             Cmd.MAP_LOOKUP_AND_DELETE_ELEM: maps.take,
             Cmd.MAP_FREEZE: maps.freeze,
-            Cmd.MAP_LOOKUP_BATCH: batch.lookup,
-            Cmd.MAP_LOOKUP_AND_DELETE_BATCH: batch.take,
-            Cmd.MAP_UPDATE_BATCH: batch.update,
-            Cmd.MAP_DELETE_BATCH: batch.delete,
+            Cmd.MAP_LOOKUP_BATCH: lambda attr: self._batch().lookup(attr),
+            Cmd.MAP_LOOKUP_AND_DELETE_BATCH: lambda attr: self._batch().take(attr),
+            Cmd.MAP_UPDATE_BATCH: lambda attr: self._batch().update(attr),
+            Cmd.MAP_DELETE_BATCH: lambda attr: self._batch().delete(attr),
             Cmd.PROG_LOAD: programs.load,
             Cmd.PROG_BIND_MAP: programs.bind_map,
             Cmd.PROG_TEST_RUN: self.runs.test,
@@ -155,9 +144,9 @@ class EmbeddedRuntime:
             Cmd.PROG_QUERY: attachments.query,
             Cmd.OBJ_PIN: self._pins.pin,
             Cmd.OBJ_GET: self._pins.get,
-            Cmd.OBJ_GET_INFO_BY_FD: lambda attr: info.answer(state, attr),
+            Cmd.OBJ_GET_INFO_BY_FD: self._info,
             Cmd.RAW_TRACEPOINT_OPEN: links.open_raw_tracepoint,
-            Cmd.BTF_LOAD: lambda attr: btf.load(state, attr),
+            Cmd.BTF_LOAD: self._load_btf,
             Cmd.LINK_CREATE: links.create,
             Cmd.LINK_UPDATE: links.update,
             Cmd.LINK_DETACH: links.detach,
@@ -167,6 +156,23 @@ class EmbeddedRuntime:
             table[Cmd[f"{name}_GET_NEXT_ID"]] = self._next_id(kind)
             table[Cmd[f"{name}_GET_FD_BY_ID"]] = self._open_id(kind)
         return table
+
+    # The modules of what few programs call are imported by the first call.
+
+    def _batch(self) -> BatchCommands:
+        from ebpf.runtime.embedded.batch import BatchCommands
+
+        return BatchCommands(self.state, self.maps)
+
+    def _info(self, attr: ObjInfo) -> int:
+        from ebpf.runtime.embedded import info
+
+        return info.answer(self.state, attr)
+
+    def _load_btf(self, attr: BtfLoad) -> int:
+        from ebpf.runtime.embedded import btf
+
+        return btf.load(self.state, attr)
 
     def _next_id(self, kind: type[KernelObject]) -> _Command:
         return lambda attr: ids.next_id(self.state, kind, attr)
@@ -179,7 +185,7 @@ class EmbeddedRuntime:
 
         ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
         """
-        started = time.perf_counter_ns() if log.isEnabledFor(logging.DEBUG) else 0
+        started = time.perf_counter_ns() if _calls_are_logged() else 0
         calls = self.state.handles.calls
         outer = getattr(calls, "held", None)
         held: list[KernelObject] = []
@@ -225,6 +231,8 @@ class EmbeddedRuntime:
         return Handle(self.state.handles.close, fd, what="embedded handle")
 
     def map_io(self, map_: MapFacts) -> MapIO:
+        from ebpf.runtime.embedded.mapio import EmbeddedMapIO
+
         return EmbeddedMapIO(self, map_)
 
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
@@ -237,6 +245,8 @@ class EmbeddedRuntime:
 
     def load_native(self, image: NativeImage) -> NativeCode:
         """Compare an image with this process; nothing of it is mapped yet."""
+        from ebpf.runtime.embedded.native import EmbeddedNative
+
         return EmbeddedNative(self.state, image)
 
     def make_native(
@@ -247,9 +257,13 @@ class EmbeddedRuntime:
         `target` is one of `codegen.compiler.GENERIC_TARGETS`, `tier` "light" or "full", `name` stands for the image in
         errors. Raises NotSupportedError without llvmlite, ImageError for what LLVM refuses.
         """
+        from ebpf.runtime.embedded.native import make_image
+
         return make_image(self.state, data, programs, target=target, tier=tier, name=name)
 
     def map_memory(self, map_: MapFacts, *, size: int, writable: bool = True) -> MappedMemory:
+        from ebpf.runtime.embedded.mapped import MappedArray
+
         with map_.handle.borrow() as fd:
             try:
                 file, obj = self.state.handles.map_file(fd)
@@ -270,6 +284,9 @@ class EmbeddedRuntime:
 
     def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
         """Attach to a source of packets; other hooks need a kernel with events (NotSupportedError)."""
+        from ebpf.runtime.hooks import PacketsHook, TracepointHook
+        from ebpf.runtime.packets import feed
+
         if not isinstance(hook, PacketsHook):
             what = "a tracepoint" if isinstance(hook, TracepointHook) else "a filter on a socket"
             raise NotSupportedError(what, runtime="embedded", alternative="feed packets, or use the linux runtime")
@@ -308,9 +325,21 @@ class EmbeddedRuntime:
         return f"<runtime embedded: {self.reason}>"
 
 
+def _calls_are_logged() -> bool:
+    # Who wants a log has imported logging, which takes as long as loading a program and running it.
+    return "logging" in sys.modules and _log().isEnabledFor(_DEBUG)
+
+
+@cache
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("ebpf")
+
+
 def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
     name = getattr(cmd, "name", cmd)
-    log.debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
+    _log().debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
 
 
 def _after_fork_in_child() -> None:

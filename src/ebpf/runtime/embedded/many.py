@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ebpf.abi.types import Cmd
 from ebpf.errors import EbpfError, NotSupportedError
-from ebpf.runtime.base import JoinedPackets, ManyRuns
 from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.facts import JoinedPackets, ManyRuns
 from ebpf.runtime.runs import packet_note
 from ebpf.vm.batch import OneByOne, PacketBatch, PacketLane
 from ebpf.vm.execution import check_open_between_runs

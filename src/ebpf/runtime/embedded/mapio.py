@@ -10,13 +10,14 @@ from ebpf.abi.types import Cmd, UpdateFlag
 from ebpf.runtime.defaults import BpfMapIO
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.fault import Rejected
+from ebpf.vm.maps.nativehash import NativeHash
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.errors import SystemCallError
-    from ebpf.runtime.base import MapFacts
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
+    from ebpf.runtime.facts import MapFacts
 
 _LOCK = int(UpdateFlag.LOCK)
 
@@ -81,6 +82,9 @@ class EmbeddedMapIO(BpfMapIO):
     def lookup_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         found: list[bytes | None] = []
         with self._map.handle.borrow() as fd:
+            at_once = self._read_many(fd, [bytes(self._key(key)) for key in keys])
+            if at_once is not None:
+                return at_once
             for key in keys:
                 self._key(key)
                 try:
@@ -91,6 +95,17 @@ class EmbeddedMapIO(BpfMapIO):
                         raise _public(Cmd.MAP_LOOKUP_ELEM, error) from None
                     found.append(None)
         return found
+
+    def _read_many(self, fd: int, keys: list[bytes]) -> list[bytes | None] | None:
+        """Read from a hash table in native storage; None where the map is none."""
+        try:
+            file, obj = self._kernel.state.handles.map_file(fd)
+            if not isinstance(obj.map, NativeHash):
+                return None
+            self._maps.need_read(file)
+        except Rejected as error:
+            raise _public(Cmd.MAP_LOOKUP_ELEM, error) from None
+        return obj.map.read_many(keys)
 
     def _check(self, flags: int) -> None:
         if flags & ~_LOCK:

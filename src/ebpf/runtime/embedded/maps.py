@@ -11,29 +11,16 @@ from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM, TEXTS
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access
-from ebpf.runtime.embedded.maptypes import describe_types
 from ebpf.runtime.embedded.objects import MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps import (
-    KINDS,
-    ArrayOfMapsMap,
-    BloomFilterMap,
-    HashOfMapsMap,
-    Map,
-    MapShape,
-    ProgramArrayMap,
-    RingBufferMap,
-    check_shape,
-    check_template,
-    create_map,
-)
-from ebpf.vm.maps.base import FILE_FLAGS
+from ebpf.vm.maps.base import FILE_FLAGS, Map, MapShape
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.runtime.attrs import MapCreate, MapElem
     from ebpf.runtime.embedded.state import State
+    from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap
 
 _LOCK = int(UpdateFlag.LOCK)
 _NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._")
@@ -65,6 +52,9 @@ class MapCommands:
 
     def create(self, attr: MapCreate) -> int:
         """MAP_CREATE."""
+        from ebpf.runtime.embedded.maptypes import describe_types
+        from ebpf.vm.maps import KINDS  # every kind of map: nothing for programs without maps
+
         readable, writable = access(attr.map_flags)
         shape = self._shape(attr)
         template = self._template(attr) if shape.type in (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS) else None
@@ -97,6 +87,8 @@ class MapCommands:
             raise Rejected(EINVAL, f"there is no NUMA node {attr.numa_node}, only 0")
         if attr.map_ifindex or attr.excl_prog_hash_size:
             raise Rejected(EINVAL, "the embedded kernel offloads no maps and gives none to one program alone")
+        from ebpf.vm.maps import check_shape
+
         shape = MapShape(
             kind, attr.key_size, attr.value_size, attr.max_entries, attr.map_flags, map_extra=attr.map_extra
         )
@@ -105,11 +97,15 @@ class MapCommands:
         return shape
 
     def _template(self, attr: MapCreate) -> MapShape:
+        from ebpf.vm.maps import check_template
+
         _, inner = self._state.handles.map_file(attr.inner_map_fd)
         check(check_template(inner.map.shape), f"a {inner.map.type.label} map can't be inside another")
         return inner.map.shape
 
     def _make(self, shape: MapShape, template: MapShape | None) -> Map:
+        from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap, RingBufferMap, create_map
+
         state = self._state
         try:
             map_ = create_map(shape, cpus=state.cpu_count, seed=state.seed_of(shape), template=template)
@@ -187,7 +183,7 @@ class MapCommands:
         self.need_read(file)
         self._check_lock(obj.map, flags)
         raw = key_of(obj.map, key)
-        wanted = take(value, obj.map.value_size, "value") if isinstance(obj.map, BloomFilterMap) else b""
+        wanted = take(value, obj.map.value_size, "value") if obj.map.type is MapType.BLOOM_FILTER else b""
         return _bytes(obj.map.read(raw, flags, wanted), obj.map, "look up")
 
     def write(self, file: OpenFile, obj: MapObject, key: Buffer | None, value: Buffer | None, flags: int) -> None:
@@ -217,6 +213,8 @@ class MapCommands:
 
     def put_value(self, map_: Map, key: bytes, value: bytes, flags: int) -> None:
         """Store a value; a descriptor becomes the object that it stands for."""
+        from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap
+
         number = int.from_bytes(value[:4], "little")
         if isinstance(map_, ProgramArrayMap):
             check(map_.check_hold(key, flags), f"update {map_!r}")

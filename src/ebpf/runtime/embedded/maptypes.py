@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpf.abi.linux.errno import EINVAL, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapType
@@ -30,8 +29,7 @@ _KEYLESS = frozenset({MapType.ARRAY, MapType.BLOOM_FILTER}) | _UNTYPED
 """Types that look at a missing key type themselves."""
 
 
-@dataclass(frozen=True, slots=True)
-class MapTypes:
+class MapTypes(NamedTuple):
     """What BTF says about a map; ids are 0 without."""
 
     btf: BtfObject | None = None

@@ -12,8 +12,8 @@ from ebpf.errors import ImageError, NotSupportedError
 from ebpf.vm.program import Program, digest_of
 
 if TYPE_CHECKING:
-    from ebpf.runtime.base import ProgramFacts
     from ebpf.runtime.embedded.state import State
+    from ebpf.runtime.facts import ProgramFacts
 
 
 class EmbeddedNative:

@@ -7,10 +7,8 @@ stale (ENOENT); the object it named ended with its kernel.
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import errorcode
@@ -117,10 +115,14 @@ class DirectoryTree:
         self._root = os.path.abspath(root).replace(os.sep, "/")
 
     def create(self, path: str, key: str) -> None:
+        import json  # pins in memory need none of it
+
         with _host_errors(), open(self._host(path), "x", encoding="utf-8") as file:
             json.dump({"ebpf embedded pin": key}, file)
 
     def find(self, path: str) -> str:
+        import json
+
         with _host_errors(), open(self._host(path), encoding="utf-8") as file:
             text = file.read(4096)
         try:
@@ -172,7 +174,7 @@ class PinCommands:
     def __init__(self, state: State, *, pin_dir: str | os.PathLike[str] | None) -> None:
         self._state = state
         self._tree: Tree = MemoryTree() if pin_dir is None else DirectoryTree(os.fspath(pin_dir))
-        self._kernel = uuid.uuid4().hex
+        self._kernel = os.urandom(16).hex()
         self._pinned: dict[str, KernelObject] = {}
         self._count = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,13 +18,13 @@ from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, Pr
 from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
 from ebpf.vm.lower import MAX_MAPS
-from ebpf.vm.maps import Map, ProgramArrayMap
 from ebpf.vm.program import LoadRequest, Program, load_program
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.runtime.attrs import ProgBindMap, ProgLoad
     from ebpf.runtime.embedded.state import State
+    from ebpf.vm.maps import Map
 
 _KNOWN_FLAGS = int(
     ProgramFlag.STRICT_ALIGNMENT | ProgramFlag.ANY_ALIGNMENT | ProgramFlag.TEST_STATE_FREQ | ProgramFlag.SLEEPABLE
@@ -162,6 +161,10 @@ class ProgramCommands:
         return list(found)
 
     def _check_arrays(self, program: Program) -> None:
+        if not program.maps:
+            return
+        from ebpf.vm.maps import ProgramArrayMap
+
         for map_ in program.maps:
             if isinstance(map_, ProgramArrayMap) and not map_.accepts(program.type):
                 raise Rejected(EINVAL, f"{map_!r} holds programs of another type than {program.type.label}")
@@ -204,6 +207,8 @@ def _check_order(line_info: list[bytes], insn_count: int) -> None:
 
 
 def _source_lines(btf: Btf, line_info: list[bytes]) -> Callable[[int], str | None]:
+    from bisect import bisect_right
+
     rows = [struct.unpack("=IIII", record) for record in line_info]
     slots = [row[0] for row in rows]
 

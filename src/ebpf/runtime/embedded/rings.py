@@ -12,12 +12,12 @@ from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.errors import ClosedError
 from ebpf.runtime.embedded.objects import MapObject, Registry
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps import PerfEventArrayMap, PerfRing, RingBufferMap
 from ebpf.vm.maps.base import PAGE_SIZE
 
 if TYPE_CHECKING:
     from ebpf.runtime.base import RingMemory
     from ebpf.runtime.embedded.state import State
+    from ebpf.vm.maps import PerfRing, RingBufferMap
 
 DEFAULT_PERF_SIZE = 64 * 1024
 """Bytes of one CPU's perf ring unless asked otherwise."""
@@ -73,6 +73,8 @@ class EmbeddedRing:
 
     def close(self) -> None:
         """Stop reading: producers that wait for space go on, a perf ring leaves its slot."""
+        from ebpf.vm.maps import PerfEventArrayMap
+
         with self._ring.lock:
             if self._closed:
                 return
@@ -102,6 +104,8 @@ class EmbeddedRing:
 
 def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None) -> EmbeddedRing:
     """Open a ring buffer, or make the perf ring of a CPU and put it into its slot."""
+    from ebpf.vm.maps import PerfEventArrayMap, PerfRing, RingBufferMap
+
     map_ = obj.map
     if isinstance(map_, RingBufferMap):
         return EmbeddedRing(state.registry, map_, obj)

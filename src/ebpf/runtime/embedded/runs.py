@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.base import JoinedPackets, ManyRuns, Redirect, RunResult
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
-from ebpf.runtime.embedded.functions import make_function
-from ebpf.runtime.embedded.many import run_many
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.facts import JoinedPackets, ManyRuns, Redirect, RunResult
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
@@ -23,9 +21,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.runtime.attrs import ProgTestRun
-    from ebpf.runtime.base import ProgramFacts
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
     from ebpf.runtime.embedded.state import State
+    from ebpf.runtime.facts import ProgramFacts
     from ebpf.vm.batch import PacketLane
 
 _CONTEXT_IN_PLACE = ProgramType.SYSCALL
@@ -159,11 +157,15 @@ class EmbeddedRunner(BpfRunner):
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
             return super().run_many(packets, threads=threads)
+        from ebpf.runtime.embedded.many import run_many
+
         with self._loaded() as program:
             return run_many(self._kernel.state, program, self._engine, packets, threads, spare=self._lanes)
 
     def function(self) -> Callable[[Buffer], int]:
         """Return a builtin that runs over a buffer in place, without Python in between where it can; its repr says."""
+        from ebpf.runtime.embedded.functions import make_function
+
         with self._loaded() as program:
             closed = self._program.handle.closed_word()
             return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
 import threading
 import time
@@ -14,15 +13,17 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import ENOMEM
 from ebpf.abi.types import MapFlag
-from ebpf.runtime.base import Limits
 from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
+from ebpf.runtime.facts import Limits
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps import Map, MapShape, PerfRing, ProgramArrayMap, RingBufferMap
 
 if TYPE_CHECKING:
+    from random import Random
+
+    from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
 TRACE_LINES = 100_000
@@ -46,7 +47,8 @@ class State:
         self.booted = time.monotonic_ns()
         self.lossless = threading.local()
         self._clock = clock
-        self._random = random.Random(seed)
+        self._seed = seed
+        self._random: Random | None = None
         self._lock = threading.Lock()
         self._memory = 0
         self._trace: deque[str] = deque(maxlen=TRACE_LINES)
@@ -188,6 +190,10 @@ class State:
     def random_u32(self) -> int:
         """Next pseudo-random number."""
         with self._lock:
+            if self._random is None:
+                from random import Random
+
+                self._random = Random(self._seed)
             return self._random.getrandbits(32)
 
     def pid_tgid(self) -> int:
@@ -221,6 +227,8 @@ class State:
 
     def program_of(self, prog_array: Map, index: int) -> Program | None:
         """Return the program in a slot of a program array."""
+        from ebpf.vm.maps import ProgramArrayMap
+
         if not isinstance(prog_array, ProgramArrayMap):
             return None
         return prog_array.program(index)

@@ -9,8 +9,9 @@ from ebpf.abi.linux.errno import EACCES, EINVAL, EPERM
 from ebpf.abi.types import AttachType, Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import LinkCreate
-from ebpf.runtime.base import ProgramFacts, Runtime
+from ebpf.runtime.base import Runtime
 from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import SocketFilterHook, TracepointHook
 from ebpf.runtime.linux import perf

@@ -27,18 +27,8 @@ from ebpf.runtime.packets import feed
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
-    from ebpf.runtime.base import (
-        Limits,
-        MapFacts,
-        MapIO,
-        MappedMemory,
-        NativeCode,
-        Pins,
-        ProgramFacts,
-        RingMemory,
-        Runner,
-        Waiter,
-    )
+    from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
+    from ebpf.runtime.facts import Limits, MapFacts, ProgramFacts
 
 _RECOVERABLE = frozenset({Cmd.MAP_CREATE, Cmd.PROG_LOAD})
 

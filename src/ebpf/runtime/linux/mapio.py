@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ebpf.runtime.base import MapFacts, Runtime
+    from ebpf.runtime.base import Runtime
+    from ebpf.runtime.facts import MapFacts
 
 # union bpf_attr for element commands: map_fd, padding, key, value, flags.
 _ELEMENT = struct.Struct("=IIQQQ")

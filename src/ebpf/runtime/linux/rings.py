@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import mmap
     from collections.abc import Callable
 
-    from ebpf.runtime.base import MapFacts
+    from ebpf.runtime.facts import MapFacts
 
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 

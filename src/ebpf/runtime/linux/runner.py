@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import ProgramType
-from ebpf.runtime.base import RunResult
+from ebpf.runtime.facts import RunResult
 from ebpf.runtime.runs import BpfRunner
 
 if TYPE_CHECKING:

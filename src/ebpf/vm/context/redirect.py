@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Result of a redirect helper; the same fields as `ebpf.runtime.base.Redirect`, which the runtime hands out.
+class Redirect(NamedTuple):
+    """Result of a redirect helper; the same fields as `ebpf.runtime.facts.Redirect`, which the runtime hands out.
 
     `helper` is the helper's name without `bpf_`, `target` an ifindex or the map's id, `key` the map key (None
     without a map).

@@ -17,9 +17,16 @@ FRAME_SIZE = 40
 HARD_END = PAGE_SIZE - SHARED_INFO_SIZE
 HEADROOM = 256
 ETH_HLEN = 14
+MAX_META = 252
+"""Metadata is at most what a u8 of length, a multiple of 4, can say."""
 
 _POINTERS = XDP_INTERNAL_SIZE - 24
 _INTERFACES = 12
+
+
+def metadata_length_invalid(size: int) -> bool:
+    """Tell whether a frame can't have that much metadata (xdp_metalen_invalid)."""
+    return size % 4 != 0 or not 0 <= size <= MAX_META
 
 
 class XdpContext:

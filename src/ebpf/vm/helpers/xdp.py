@@ -7,11 +7,9 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EACCES, EFAULT, EINVAL
-from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, PAGE_SIZE, XdpContext
+from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, PAGE_SIZE, XdpContext, metadata_length_invalid
 from ebpf.vm.machine import Run
 
-MAX_META = 252
-"""Metadata is at most what a u8 of length, a multiple of 4, can say."""
 _MAX_RANGE = 0xFFFF
 
 
@@ -19,11 +17,6 @@ def signed32(value: int) -> int:
     """Read the low 32 bits as a signed number, as the kernel does with `int` arguments."""
     value &= 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
-
-
-def metadata_length_invalid(size: int) -> bool:
-    """Tell whether a frame can't have that much metadata (xdp_metalen_invalid)."""
-    return size % 4 != 0 or not 0 <= size <= MAX_META
 
 
 def _adjust_head(run: Run, frame: XdpContext, delta: int) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ebpf.codegen.compiler import Target, Tier
     from ebpf.codegen.flat import FlatCode
+    from ebpf.vm.maps import Map
 
 
 class CompiledProgram:
@@ -56,12 +57,17 @@ def _key(program: Program, *, tier: Tier, trusted: bool) -> bytes:
     from ebpf.codegen.cache import cache_key
     from ebpf.codegen.fingerprint import host_fingerprint, source_fingerprint
     from ebpf.codegen.image import read_support
-    from ebpf.vm.jit.maps import describe
 
     facts = (int(program.type), program.attach_type, program.functions, tier.value, trusted)
-    maps = "\n".join(describe(map_) for map_ in program.maps)
+    maps = "\n".join(_shape(map_) for map_ in program.maps)
     compilers = source_fingerprint("vm", "vm.jit", "vm.maps", "codegen")
     return cache_key(program.xlated, repr(facts).encode(), maps.encode(), read_support(), compilers, host_fingerprint())
+
+
+def _shape(map_: Map) -> str:
+    from ebpf.vm.jit.maps import describe  # with what writes code for maps, which a program without them has no use of
+
+    return describe(map_)
 
 
 def compile_program(program: Program, *, tier: Tier, trusted: bool = False, target: Target | None = None) -> FlatCode:

@@ -13,7 +13,7 @@ from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.entry import RESULT
-from ebpf.vm.jit.liveness import ALL, ARGUMENTS, clobbered_arguments_matter
+from ebpf.vm.jit.liveness import ALL, ARGUMENTS, PASSED, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
 from ebpf.vm.native import Stop
@@ -236,11 +236,11 @@ def _give_back(compiler: FunctionCompiler, result: str, fuel: str) -> None:
 def _call_function(compiler: FunctionCompiler, at: int, entry: int) -> bool:
     """Write a call inside of the program. What it does when the callee leaves to the interpreter: save this frame."""
     writer, live = compiler.writer, compiler.module.liveness[entry].entry
-    outside = live & ~ARGUMENTS & ~(1 << native.FRAME_POINTER)
+    outside = live & ~PASSED & ~(1 << native.FRAME_POINTER)
     if outside or clobbered_arguments_matter(compiler.slots, compiler.block, compiler.index, compiler.liveness):
         return False
     compiler.require(at, writer.value(f"icmp ult i64 %depth, {MAX_FRAMES - 1}"), even_if_trusted=True)
-    arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(1, 6))
+    arguments = ", ".join(f"i64 {writer.read(n) if live >> n & 1 else 0}" for n in range(6))
     fuel = writer.value(f"sub i64 {writer.values.fuel}, {writer.values.spent + 1}")
     deeper = writer.value("add i64 %depth, 1")
     result = writer.value(f"call fastcc {RESULT} @f{entry}(ptr %m, i64 {deeper}, i64 {fuel}, {arguments})")
@@ -298,7 +298,8 @@ def _call_helper(compiler: FunctionCompiler, at: int, number: str) -> None:
     if known is not None:
         maps.lookup(compiler, at, *known)
         return
-    writer.lines += compiler.store_registers(compiler.liveness.before[at] & ARGUMENTS)
+    seen = compiler.liveness.seen_by_helper(compiler.slots[at]) | ARGUMENTS
+    writer.lines += compiler.store_registers(compiler.liveness.before[at] & seen)
     here, done, ask, go_on = (writer.name(), writer.label("done"), writer.label("ask"), writer.label("go"))
     writer.lines += library_call(compiler, here, "ebpf_helper", f"i64 {number}")
     status = compiler.machine(native.STATUS)

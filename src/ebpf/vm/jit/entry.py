@@ -96,7 +96,7 @@ def write_leave() -> Iterator[str]:
     One call is shorter, in every place where a check may fail, than the stores.
     """
     registers = ", ".join(f"i64 %r{register}" for register in range(11))
-    yield f"define internal coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 %at, i64 %fuel, {registers}) noinline cold {{"
+    yield f"define internal fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 %at, i64 %fuel, {registers}) noinline cold {{"
     yield "%open = add i64 %depth, 1"
     values = {native.DEPTH: "%open", native.AT: "%at", native.FUEL: "%fuel"}
     values |= {register: f"%r{register}" for register in range(11)}
@@ -107,7 +107,7 @@ def write_leave() -> Iterator[str]:
     yield "}"
 
 
-_GIVEN = ", ".join(f"i64 %r{n}" for n in range(1, 6))
+_GIVEN = ", ".join(f"i64 %r{n}" for n in range(6))
 
 
 def _load(name: str, word: int) -> Iterator[str]:
@@ -117,12 +117,12 @@ def _load(name: str, word: int) -> Iterator[str]:
 
 def _arguments() -> Iterator[str]:
     yield from _load("fuel", native.FUEL)
-    for register in range(1, 6):
+    for register in range(6):
         yield from _load(f"r{register}", register)
 
 
 def _unpack() -> Iterator[str]:
-    yield f"%r0 = extractvalue {RESULT} %x, 0"
+    yield f"%result = extractvalue {RESULT} %x, 0"
     yield f"%left = extractvalue {RESULT} %x, 1"
     yield f"%stop = extractvalue {RESULT} %x, 2"
     yield "%well = icmp eq i64 %stop, 0"
@@ -130,7 +130,7 @@ def _unpack() -> Iterator[str]:
 
 def _store_result() -> Iterator[str]:
     yield "store i64 %left, ptr %fuel.p"
-    yield "store i64 %r0, ptr %m"
+    yield "store i64 %result, ptr %m"
     yield "ret i64 0"
 
 

@@ -124,7 +124,7 @@ class FunctionCompiler:
         fuel = writer.name()
         lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
         lines.append(
-            f"call coldcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
+            f"call fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
         )
         writer.later([*lines, "br label %leave"])
         return label
@@ -198,7 +198,7 @@ class FunctionCompiler:
                 self._write_fast(self.loops[start])
             self._begin(block)
             self._ends[start] = writer.values.copy() if self._body(block) else None
-        parameters = ", ".join(("ptr %m", "i64 %depth", "i64 %fuel.0", *(f"i64 %a{n}" for n in range(1, 6))))
+        parameters = ", ".join(("ptr %m", "i64 %depth", "i64 %fuel.0", *(f"i64 %a{n}" for n in range(6))))
         head = [
             f"define internal fastcc {RESULT} @f{self.function.entry}({parameters}) {{",
             "entry:",
@@ -349,13 +349,13 @@ class FunctionCompiler:
         yield f"%calls.p = getelementptr i8, ptr %m, i64 {member(native.CALLS)}"
         yield from control.open_frame(self)
         for register in range(10):
-            if self.liveness.entry >> register & 1 or 1 <= register <= 5:
+            if self.liveness.entry >> register & 1 or register <= 5:
                 yield from self._argument(register)
         yield from self.regions.prologue()
 
     def _argument(self, register: int) -> Iterator[str]:
         value = f"%a{register}"
-        if not 1 <= register <= 5:
+        if register > 5:
             value = f"%first.r{register}"
             yield f"{value}.p = getelementptr i8, ptr %m, i64 {member(register)}"
             yield f"{value} = load i64, ptr {value}.p"

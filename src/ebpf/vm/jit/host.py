@@ -13,7 +13,8 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ebpf.vm.native import HOST
+from ebpf.vm.jit.state import RAISED
+from ebpf.vm.native import HOST, STATUS
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.engine import Machine
@@ -45,6 +46,8 @@ class _Callback:
             return
         except BaseException as error:  # noqa: BLE001  # native code is in between: `Machine.loop` raises it again
             self.pending = error
+            # It may have come after the answer: compiled code must not go on.
+            self.machine.state.words[STATUS] = RAISED  # type: ignore[union-attr]  # as above
             yield 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ebpf.abi.linux.prototypes import PROTOTYPES, Arg
 from ebpf.asm.opcodes import (
     BPF_ALU,
     BPF_ALU64,
@@ -23,6 +24,11 @@ from ebpf.vm.program import Slot
 ALL = 0x7FF
 ARGUMENTS = 0b111110
 """r1 to r5."""
+PASSED = ARGUMENTS | 1
+"""What compiled functions pass on to others: a function without a result returns the r0 that it found."""
+SAVED = 0b1111000000
+"""r6 to r9. A function that reads one before it writes it finds its caller's."""
+_CALLING_BACK = frozenset(int(helper) for helper, prototype in PROTOTYPES.items() if Arg.CALLBACK in prototype.args)
 _TAIL_CALL, _MOV, _FETCH, _CMPXCHG, _LOAD_ACQ = 12, 0xB0, 1, 0xF1, 0x100
 _ATOMIC, _MODE, _SOURCE_X, _KIND = 0xC0, 0xE0, 8, 0xF0
 
@@ -131,10 +137,20 @@ class Liveness:
 
     def _used(self, slot: Slot, at: int) -> int:
         if calls_function(slot):
-            return self._entries[at + 1 + slot.imm] & ARGUMENTS
+            return self._entries[at + 1 + slot.imm] & (PASSED | SAVED)
         if slot.opcode == CALL and slot.src == 0 and slot.imm != _TAIL_CALL:
-            return ARGUMENTS & (2 << self._arguments(slot.imm)) - 1
+            return self.seen_by_helper(slot)
         return used(slot)
+
+    def seen_by_helper(self, slot: Slot) -> int:
+        """Return the registers that a helper finds, and the functions that it calls back."""
+        if slot.opcode == CALLX:
+            return ARGUMENTS
+        called_back = 0
+        if slot.imm in _CALLING_BACK:
+            for entry in self._entries.values():
+                called_back |= entry & (SAVED | 1)
+        return ARGUMENTS & (2 << self._arguments(slot.imm)) - 1 | called_back
 
     def after(self, block: Block, index: int) -> int:
         """Return the registers that matter after the instruction at place `index` of a block."""

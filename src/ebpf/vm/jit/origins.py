@@ -76,6 +76,8 @@ class Origin:
 
 
 NOTHING = Origin(Region.NONE)
+ANYTHING = Origin(Region.MANY)
+"""A value that may be a pointer, into whatever."""
 FRAME = Origin(Region.STACK, 0)
 PACKET = Origin(Region.PACKET)
 
@@ -90,7 +92,7 @@ def join(a: Origin, b: Origin) -> Origin:
         return a
     if (a.region is b.region and a.which == b.which) or b.region is Region.NONE:
         return a.moved()
-    return b.moved() if a.region is Region.NONE else Origin(Region.MANY)
+    return b.moved() if a.region is Region.NONE else ANYTHING
 
 
 Registers = list[Origin]
@@ -189,6 +191,8 @@ class Origins:
                 found = max(verified, self._found(block.slots[-1], after, registers))
                 known = states.get(after)
                 merged = (registers, found) if known is None else _joined(known, (registers, found))
+                if known is not None and any(map(_is_lost, merged[0], known[0], registers)):
+                    self._use_stack(STACK_SIZE)
                 if merged != known:
                     states[after] = (merged[0].copy(), merged[1])
                     if place[after] not in waiting:
@@ -226,7 +230,7 @@ class Origins:
         elif slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
             self._lookup(at, registers)
         elif slot.opcode in (CALL, CALLX):
-            registers[0] = NOTHING
+            registers[0] = ANYTHING
         elif slot.opcode == LDIMM64:
             registers[slot.dst] = _constant(slot, self._slots[at + 1].imm)
         elif kind == BPF_ALU:
@@ -242,7 +246,7 @@ class Origins:
             return  # `_lookup` does
         read = used(slot)
         for register in range(11):
-            if read >> register & 1 and registers[register].region in (Region.STACK, Region.MANY):
+            if read >> register & 1 and registers[register].region is Region.STACK:
                 self._use_stack(_reach(slot, register, registers[register]))
 
     def _use_stack(self, size: int) -> None:
@@ -254,8 +258,8 @@ class Origins:
         inside = key.region is Region.STACK and key.exact is not None
         if size is None or not inside or not -STACK_SIZE <= (key.exact or 0) <= -size:
             self.lookups.pop(at, None)
-            registers[0] = NOTHING
-            if any(origin.region in (Region.STACK, Region.MANY) for origin in registers[1:6]):
+            registers[0] = ANYTHING
+            if any(origin.region is Region.STACK for origin in registers[1:6]):
                 self._use_stack(STACK_SIZE)
             return
         self._use_stack(-(key.exact or 0))
@@ -266,12 +270,14 @@ class Origins:
         registers[0] = element
 
     def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
-        if SIZES[slot.opcode & 0x18] != 8 or slot.opcode & 0xE0 != BPF_MEM or base.exact is None:
+        if SIZES[slot.opcode & 0x18] != 8 or slot.opcode & 0xE0 != BPF_MEM:
             return NOTHING
+        if base.exact is None:
+            return ANYTHING
         place = base.exact + slot.off
         if base.region is Region.CONTEXT:
-            return _POINTERS.get(self._packet_fields.get(place, ""), NOTHING)
-        return cells.get(place, NOTHING)
+            return _POINTERS.get(self._packet_fields.get(place, ""), ANYTHING)
+        return cells.get(place, ANYTHING)
 
     def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
         base = self.at[at] = registers[slot.dst]
@@ -296,11 +302,16 @@ class Origins:
         if joined != known:
             self._arguments[entry] = joined
             self._changed = True
-        registers[:6] = [NOTHING] * 6
+        registers[:6] = [ANYTHING] * 6
 
 
 def _joined(a: Facts, b: Facts) -> Facts:
     return [join(x, y) for x, y in zip(a[0], b[0], strict=True)], min(a[1], b[1])
+
+
+def _is_lost(joined: Origin, a: Origin, b: Origin) -> bool:
+    """Tell whether a pointer into the frame can't be told from others any more."""
+    return joined.region is Region.MANY and Region.STACK in (a.region, b.region)
 
 
 def _void(origin: Origin) -> Origin:
@@ -325,10 +336,10 @@ def _arithmetic(slot: Slot, registers: Registers) -> Origin:
         if value.exact is None:
             return value
         return value.moved(value.exact + (slot.imm if operation == BPF_ADD else -slot.imm))
-    other = registers[slot.src]
-    if value.region is not Region.NONE and other.region is not Region.NONE:
+    pointers = [origin for origin in (value, registers[slot.src]) if origin.region not in (Region.NONE, Region.MANY)]
+    if len(pointers) == 2:
         return NOTHING  # a distance between pointers
-    return (value if value.region is not Region.NONE else other).moved()
+    return pointers[0].moved() if pointers else join(value, registers[slot.src]).moved()
 
 
 def _constant(slot: Slot, high: int) -> Origin:

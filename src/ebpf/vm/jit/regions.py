@@ -38,6 +38,7 @@ class Regions:
         self._writer = compiler.writer
         self._needs: dict[str, None] = {}
         self._maps: set[int] = set()
+        self._hashes: set[int] = set()
         self._used: set[Region] = set()
 
     def may_access(self, origin: Origin, access: Access) -> bool:
@@ -59,25 +60,32 @@ class Regions:
         self._maps.add(index)
         return f"%map{index}.{word}"
 
-    def map_pointer(self, index: int) -> str:
-        """Return where the structure of a map in native storage is."""
-        return self.map_word(index, native.REFERENCE_MAP)
+    def map_tables(self, index: int) -> list[str]:
+        """Return the words maps.TABLES of a hash table in native storage."""
+        self._maps.add(index)
+        self._hashes.add(index)
+        return [f"%map{index}.{member_name}" for member_name in maps.TABLES]
 
     def map_values(self, index: int) -> str:
         """Return where the values of a map in native storage are."""
         self._maps.add(index)
         return f"%map{index}.values"
 
-    def keep_element(self, at: int, address: str, host: str) -> None:
-        """Remember what the look-up at `at` has found."""
+    def keep_element(self, at: int, found: str, address: str, host: str) -> None:
+        """Remember what the look-up at `at` has found: nothing has no room, wherever a program goes from null."""
+        size = self._writer.value(f"select i1 {found}, i64 {self._element_map(at).value_size}, i64 0")
         self._writer.line(f"store i64 {address}, ptr %element{at}.first")
         self._writer.line(f"store ptr {host}, ptr %element{at}.data")
+        self._writer.line(f"store i64 {size}, ptr %element{at}.size")
         self._forget((Region.ELEMENT, at))
+
+    def _element_map(self, at: int) -> Map:
+        return self._module.program.maps[self._module.origins.lookups[at][0]]
 
     def value_map(self, origin: Origin) -> Map | None:
         """Return the map whose value an origin is, where the code knows where that is; else None."""
         if origin.region is Region.ELEMENT:
-            return self._module.program.maps[self._module.origins.lookups[origin.which][0]]
+            return self._element_map(origin.which)
         if origin.region is not Region.DATA:
             return None
         map_ = self._module.program.maps[origin.which]
@@ -104,11 +112,15 @@ class Regions:
         """Return below which distance from the region's start an access of `span` bytes has to begin."""
         region, map_ = origin.region, self.value_map(origin)
         if region is Region.STACK or map_ is not None:
-            return str(max((STACK_SIZE if map_ is None else map_.value_size) - span + 1, 0))
+            if region is Region.ELEMENT:
+                found = self._writer.value(f"load i64, ptr %element{origin.which}.size")
+                return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {found}, i64 {span - 1})")
+            size = STACK_SIZE if map_ is None else map_.value_size
+            return str(max(size - span + 1, 0))
         name = f"%{region.value}.{'write' if write else 'read'}"
         if self._module.moves_packet and region is Region.PACKET:
-            size = self._writer.value(f"load i64, ptr {name}.v")
-            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {size}, i64 {span - 1})")
+            now = self._writer.value(f"load i64, ptr {name}.v")
+            return self._writer.value(f"call i64 @llvm.usub.sat.i64(i64 {now}, i64 {span - 1})")
         self._needs[f"{name}.{span} = call i64 @llvm.usub.sat.i64(i64 {name}, i64 {span - 1})"] = None
         return f"{name}.{span}"
 
@@ -164,8 +176,10 @@ class Regions:
         for at in self._module.origins.lookups.keys() & self._compiler.liveness.before.keys():
             yield f"%element{at}.first = alloca i64"
             yield f"%element{at}.data = alloca ptr"
-            yield f"store i64 {maps.NOWHERE}, ptr %element{at}.first"
+            yield f"%element{at}.size = alloca i64"
+            yield f"store i64 0, ptr %element{at}.first"
             yield f"store ptr null, ptr %element{at}.data"
-        yield from maps.pointers(sorted(self._maps))
+            yield f"store i64 0, ptr %element{at}.size"
+        yield from maps.pointers(sorted(self._maps), self._hashes)
         yield from self._current()
         yield from self._needs

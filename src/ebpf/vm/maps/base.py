@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
@@ -30,8 +29,7 @@ _RDONLY_PROG = int(MapFlag.RDONLY_PROG)
 _WRONLY_PROG = int(MapFlag.WRONLY_PROG)
 
 
-@dataclass(frozen=True, slots=True)
-class MapShape:
+class MapShape(NamedTuple):
     """What BPF_MAP_CREATE says about a map. Sizes in bytes.
 
     `lock_offset` is where a `struct bpf_spin_lock` lies in the value (from BTF), None without one.
@@ -173,6 +171,24 @@ class Map:
     def take(self, key: bytes, flags: int = 0) -> bytes | int:
         """Look up and delete in one step."""
         return -ENOTSUPP
+
+    def write_many(self, keys: memoryview, values: memoryview, count: int, flags: int = 0) -> tuple[int, int]:
+        """Write `count` values in the form of the system call; return how many were written, and what ended it."""
+        key, value = self.key_size, self.system_value_size
+        for at in range(count):
+            name, data = keys[at * key : (at + 1) * key], values[at * value : (at + 1) * value]
+            error = self.write(name.tobytes(), data.tobytes(), flags)
+            if error:
+                return at, error
+        return count, 0
+
+    def delete_many(self, keys: memoryview, count: int) -> tuple[int, int]:
+        """Delete `count` elements; return how many were deleted, and what ended it."""
+        for at in range(count):
+            error = self.delete(keys[at * self.key_size : (at + 1) * self.key_size].tobytes())
+            if error:
+                return at, error
+        return count, 0
 
     def next_key(self, key: bytes | None) -> bytes | int:
         """Return the key after `key` (None or unknown: the first), or -ENOENT after the last."""

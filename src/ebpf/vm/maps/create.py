@@ -7,7 +7,7 @@ not exist here: the answer is EINVAL, as from a kernel that is built without the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP
 from ebpf.abi.types import MapFlag, MapType
@@ -131,8 +131,7 @@ def _check_devmap_hash(shape: MapShape) -> int:
     return error or (-EINVAL if shape.max_entries > 1 << 31 else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """How maps of one type are checked and made."""
 
     make: type[Map]

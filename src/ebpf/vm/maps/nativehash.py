@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ebpf.codegen.image import address_of
 from ebpf.vm.maps.base import MapShape, round_up
 from ebpf.vm.maps.hash import HashMap
 from ebpf.vm.maps.lru import LruHashMap, LruPercpuHashMap
@@ -21,6 +23,7 @@ from ebpf.vm.maps.storage import (
     ALL_CPUS,
     BUCKET_MASK,
     BUCKETS,
+    BUSY,
     CAPACITY,
     COUNT,
     DEFERRED,
@@ -40,7 +43,7 @@ from ebpf.vm.maps.storage import (
     zeroed,
 )
 
-_SPARE = 1 << 16
+_SPARE = 60_000
 """Elements beyond max_entries that wait for runs to end, where they are small. They take no memory before they do."""
 _SPARE_BYTES = 1 << 24
 _LEAST_SPARE = 64
@@ -54,7 +57,7 @@ _CHUNK = 4096
 """How many elements are copied while the lock is held."""
 
 
-class _NativeHash(HashMap):
+class NativeHash(HashMap):
     """The element calls of all kinds of hash tables."""
 
     native: NativeStorage
@@ -159,6 +162,61 @@ class _NativeHash(HashMap):
             credit = patiently(self._functions.take_credit, self.native.pointer)
             self.charge(-self.element_size * credit)
 
+    def write_many(self, keys: memoryview, values: memoryview, count: int, flags: int = 0) -> tuple[int, int]:
+        done, value = 0, self.system_value_size
+        while done < count:
+            parts = keys[done * self.key_size :], values[done * value :]
+            more, result = self._many(self._functions.hash_update_many, parts, count - done, flags)
+            done += more
+            if result >= BUSY:  # one by one, with patience, or with memory that is asked for
+                result = self.write(
+                    parts[0][more * self.key_size :][: self.key_size].tobytes(),
+                    parts[1][more * value :][:value].tobytes(),
+                    flags,
+                )
+                done += not result
+            if result:
+                return done, result
+        return done, 0
+
+    def delete_many(self, keys: memoryview, count: int) -> tuple[int, int]:
+        done = 0
+        while done < count:
+            part = keys[done * self.key_size :]
+            more, result = self._many(self._functions.hash_delete_many, (part,), count - done)
+            done += more
+            if not self.preallocated:
+                self.charge(-self.element_size * more)
+            if result >= BUSY:
+                result = self.delete(part[more * self.key_size :][: self.key_size].tobytes())
+                done += not result
+            if result:
+                return done, result
+        return done, 0
+
+    def read_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return values in the form of the system call, None for those that are not there."""
+        size, found = self.system_value_size, list[bytes | None]()
+        while len(found) < len(keys):
+            part = keys[len(found) : len(found) + _CHUNK]
+            values, known = bytearray(size * len(part)), bytearray(len(part))
+            views = memoryview(b"".join(part)), memoryview(values), memoryview(known)
+            done, result = self._many(self._functions.hash_read_many, views[:1], len(part), *map(address_of, views[1:]))
+            found += [bytes(views[1][at * size : (at + 1) * size]) if known[at] else None for at in range(done)]
+            if result:
+                value = self.read(part[done])
+                found.append(None if isinstance(value, int) else value)
+        return found
+
+    def _many(
+        self, function: Callable[..., int], parts: Sequence[memoryview], count: int, *rest: int
+    ) -> tuple[int, int]:
+        """Call a function on at most a chunk of elements; return how many are done, and what ended it."""
+        done = array("Q", [0])
+        addresses = map(address_of, parts)
+        result = function(self.native.pointer, *addresses, min(count, _CHUNK), *rest, done.buffer_info()[0])
+        return done[0], result
+
     def clear(self) -> None:
         count = patiently(self._functions.hash_clear, self.native.pointer)
         if not self.preallocated:
@@ -203,15 +261,15 @@ class _NativeHash(HashMap):
         return count, keys.raw[: count * self.key_size], None if at[0] == NONE else at[0]
 
 
-class NativeHashMap(_NativeHash):
+class NativeHashMap(NativeHash):
     """A hash table that native code reads and writes."""
 
 
-class NativePercpuHashMap(_NativeHash, PercpuHashMap):
+class NativePercpuHashMap(NativeHash, PercpuHashMap):
     """A hash table with a value for each CPU that native code reads and writes."""
 
 
-class NativeLruHashMap(_NativeHash, LruHashMap):
+class NativeLruHashMap(NativeHash, LruHashMap):
     """A hash table that is never full, and that native code reads and writes."""
 
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
@@ -219,7 +277,7 @@ class NativeLruHashMap(_NativeHash, LruHashMap):
         use_parts(self, self._parts)
 
 
-class NativeLruPercpuHashMap(_NativeHash, LruPercpuHashMap):
+class NativeLruPercpuHashMap(NativeHash, LruPercpuHashMap):
     """The same with a value for each CPU."""
 
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
@@ -227,7 +285,7 @@ class NativeLruPercpuHashMap(_NativeHash, LruPercpuHashMap):
         use_parts(self, self._parts)
 
 
-def use_parts(map_: _NativeHash, parts: int) -> None:
+def use_parts(map_: NativeHash, parts: int) -> None:
     """Make the order of use of an LRU map: a ring of slots for each part, whose head refers to itself when empty."""
     storage, slots = map_.native, map_.max_entries
     uses, _ = storage.add_tables({USES: _USES * (slots + parts), PART_COUNTS: _INDEX * parts})

@@ -1,4 +1,4 @@
-"""When programs are compiled: never while somebody waits (auto), once before the first run (jit), better while they run."""
+"""When programs are compiled: never while somebody waits (auto), before the first run (jit), better while they run."""
 
 from __future__ import annotations
 
