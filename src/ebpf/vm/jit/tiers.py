@@ -27,8 +27,8 @@ RUN_COSTS = 2_000
 """What a run counts beside its instructions: each enters and leaves native code."""
 _NEXT = {None: "light", "light": "full"}
 
-_compiling = threading.Lock()
-"""Held while LLVM works: a fork must not find its locks taken."""
+_compiling = threading.RLock()
+"""Held while LLVM works: a fork must not find its locks taken. The handler of a signal that came meanwhile may fork."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release)
 
