@@ -1,0 +1,31 @@
+"""Runs that follow each other in native code: each begins as if it were the first."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpf.abi.types import ProgramType
+from tests.unit.vm.jit.alike import same_end
+
+
+@pytest.mark.parametrize("register", [1, 2, 3, 4, 5])
+def test_registers_begin_as_in_the_first_run(register: int) -> None:
+    # What native code calls for a helper finds its arguments in the machine, where a run finds its own.
+    program = f"""
+        r6 = r{register}
+        *(u32 *)(r10 - 4) = 0
+        *(u64 *)(r10 - 24) = 0; *(u64 *)(r10 - 16) = 0
+        r1 = map[hash] ll; r2 = r10; r2 += -4; r3 = r10; r3 += -24; r4 = 0; r5 = 9
+        call bpf_map_update_elem
+        r0 = r6
+        r0 >>= 16
+        exit
+    """
+    first = same_end(program, ProgramType.XDP, data=bytes(64), repeat=1)
+    assert same_end(program, ProgramType.XDP, data=bytes(64), repeat=5) == first
+
+
+@pytest.mark.parametrize("budget", [5, 9, 13, 14, 15])
+def test_budget_of_each_run(budget: int) -> None:
+    program = "r0 = 0; " + "r0 += 1; " * 12 + "exit"
+    same_end(program, ProgramType.XDP, data=bytes(64), repeat=4, budget=budget)
