@@ -14,8 +14,10 @@ from tests.conftest import ENGINES
 from tests.malicious.bare import REFUSED
 from tests.malicious.case import ANY, Case
 from tests.malicious.groups import CASES, GROUPS
-from tests.malicious.outcomes import DiedError, outcomes
+from tests.malicious.outcomes import SECONDS, DiedError, outcomes
 from tests.stage.run import Outcome, comparable
+
+pytestmark = pytest.mark.timeout(3 * SECONDS)  # the first test of an engine waits for all of its programs
 
 
 def run(engine: str) -> dict[str, list[Outcome] | DiedError]:

@@ -6,7 +6,7 @@ do is called in the support library, or is the host's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from ebpf.abi.helpers import Helper
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from ebpf.vm.program import Program
 
 ARRAY_ELEMENT, HASH_ELEMENT = "ebpf_array_element", "ebpf_hash_element"
-DECLARATIONS = f"declare i64 @{ARRAY_ELEMENT}(i64, ptr)\ndeclare i64 @{HASH_ELEMENT}(ptr, ptr, i64)"
+DECLARATIONS = f"declare i64 @{ARRAY_ELEMENT}(i64, ptr)\ndeclare i64 @{HASH_ELEMENT}(ptr, i64, ptr, i64, i64, ptr, i64)"
+TABLES = {"nodes": storage.NODES, "buckets": storage.BUCKETS, "mask": storage.BUCKET_MASK, "seed": storage.SEED}
+"""Words of the structure of a hash table that never change."""
 _ARRAYS = (MapType.ARRAY, MapType.PERCPU_ARRAY)
 _HASHES = (MapType.HASH, MapType.PERCPU_HASH)
 
@@ -44,7 +46,9 @@ def describe(map_: Map) -> str:
     """Return what compiled code takes for constant of a map."""
     shape = map_.shape
     sizes = (shape.key_size, shape.value_size, shape.max_entries, shape.flags, map_.cpus)
-    return f"{int(map_.type)} {sizes} {'python' if map_.native is None else (map_.native.stride, map_.native.shift)}"
+    kept = map_.native
+    strides = "python" if kept is None else (kept.stride, kept.shift, kept.words[storage.NODE_STRIDE])
+    return f"{int(map_.type)} {sizes} {strides}"
 
 
 def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
@@ -56,7 +60,9 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
     if map_.type in _ARRAYS:
         element = writer.value(f"call i64 @{ARRAY_ELEMENT}(i64 {map_.max_entries}, ptr {bytes_of_key})")
     else:
-        arguments = f"ptr {compiler.regions.map_pointer(index)}, ptr {bytes_of_key}, i64 {map_.key_size}"
+        nodes, buckets, mask, seed = compiler.regions.map_tables(index)
+        table = f"ptr {nodes}, i64 {kept.words[storage.NODE_STRIDE]}, ptr {buckets}, i64 {mask}, i64 {seed}"
+        arguments = f"{table}, ptr {bytes_of_key}, i64 {map_.key_size}"
         element = writer.value(f"call i64 @{HASH_ELEMENT}({arguments})")
     found = writer.value(f"icmp ne i64 {element}, -1")
     if map_.per_cpu:
@@ -71,8 +77,8 @@ def lookup(compiler: FunctionCompiler, at: int, index: int, key: int) -> None:
     writer.write(0, writer.value(f"select i1 {found}, i64 {address}, i64 0"))
 
 
-def pointers(indices: list[int]) -> Iterator[str]:
-    """Return the lines that load, at the beginning of a function, where maps are."""
+def pointers(indices: list[int], hashes: Collection[int]) -> Iterator[str]:
+    """Return the lines that load, at the beginning of a function, where maps and the tables of hashes are."""
     if not indices:
         return
     yield f"%code.p = getelementptr i8, ptr %m, i64 {member(native.CODE)}"
@@ -87,5 +93,7 @@ def pointers(indices: list[int]) -> Iterator[str]:
             # Addresses of values have the highest bit, so none of them is null.
             known = ", !range !60" if word in (native.REFERENCE_VALUES, native.REFERENCE_FIRST) else ""
             yield f"{name}.{word} = load {kind}, ptr {name}.{word}.p{known}"
-        yield f"{name}.values.p = getelementptr i8, ptr {name}.{native.REFERENCE_MAP}, i64 {WORD * storage.VALUES}"
-        yield f"{name}.values = load ptr, ptr {name}.values.p"
+        for member_name, word in {"values": storage.VALUES, **(TABLES if index in hashes else {})}.items():
+            kind = "i64" if word in (storage.BUCKET_MASK, storage.SEED) else "ptr"
+            yield f"{name}.{member_name}.p = getelementptr i8, ptr {name}.{native.REFERENCE_MAP}, i64 {WORD * word}"
+            yield f"{name}.{member_name} = load {kind}, ptr {name}.{member_name}.p"

@@ -38,6 +38,7 @@ class Regions:
         self._writer = compiler.writer
         self._needs: dict[str, None] = {}
         self._maps: set[int] = set()
+        self._hashes: set[int] = set()
         self._used: set[Region] = set()
 
     def may_access(self, origin: Origin, access: Access) -> bool:
@@ -59,9 +60,11 @@ class Regions:
         self._maps.add(index)
         return f"%map{index}.{word}"
 
-    def map_pointer(self, index: int) -> str:
-        """Return where the structure of a map in native storage is."""
-        return self.map_word(index, native.REFERENCE_MAP)
+    def map_tables(self, index: int) -> list[str]:
+        """Return the words maps.TABLES of a hash table in native storage."""
+        self._maps.add(index)
+        self._hashes.add(index)
+        return [f"%map{index}.{member_name}" for member_name in maps.TABLES]
 
     def map_values(self, index: int) -> str:
         """Return where the values of a map in native storage are."""
@@ -177,6 +180,6 @@ class Regions:
             yield f"store i64 0, ptr %element{at}.first"
             yield f"store ptr null, ptr %element{at}.data"
             yield f"store i64 0, ptr %element{at}.size"
-        yield from maps.pointers(sorted(self._maps))
+        yield from maps.pointers(sorted(self._maps), self._hashes)
         yield from self._current()
         yield from self._needs

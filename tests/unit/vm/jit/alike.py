@@ -1,4 +1,4 @@
-"""Runs a few lines of assembly on every engine, compiled code in both tiers, and compares all that can be seen of it."""
+"""Runs a few lines of assembly on every engine, compiled code in both tiers, and compares what can be seen of it."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_32_bit_sum_of_something_else_in_the_counters_register() -> None:
     assert same_end(program).fault == (MEMORY, 9)
 
 
-@pytest.mark.parametrize("budget", (0, 1, 40, 45, 46, 47, 48, 49, 60))
+@pytest.mark.parametrize("budget", [0, 1, 40, 45, 46, 47, 48, 49, 60])
 def test_budget_around_the_end(budget: int) -> None:
     program = """
         r1 = 0; r0 = 0
