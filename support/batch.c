@@ -5,7 +5,6 @@
 enum { CONTEXT_REGION = 1, PACKET_REGION = 2 };
 enum { CALL_RUN = 1 }; /* in `calls`: the interpreter; its address as such would need a relocation */
 enum { RUNS_AN_EPOCH = 16 };
-enum { CLOBBERED = 6 }; /* r0 to r5 */
 enum { NOT_ASKED = 255 }; /* as `action`, which compiled code changes where it asks the host */
 
 static u32 room(u64 size, u64 bytes) { return size < bytes ? 0 : (u32)(size - bytes + 1); }
@@ -92,11 +91,11 @@ static u64 has_records(const struct machine *m) {
   return numbers;
 }
 
-/* The same after a run of compiled code that has asked for nothing: it changes little, but for the arguments of helpers
-   that are called in native code. */
+/* The same after a run of compiled code that has asked for nothing: it changes little. Native helpers that it called had
+   their arguments in registers 1 to 5. */
 static void rewind_a_little(struct lane *lane) {
   struct machine *m = &lane->machine;
-  zero(m->r, CLOBBERED);
+  zero(m->r, 6);
   m->r[CONTEXT] = lane->argument;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
