@@ -10,6 +10,7 @@ from tests.malicious import (
     arithmetic,
     atomics,
     context,
+    counted,
     elements,
     frames,
     freed,
@@ -28,7 +29,7 @@ from tests.malicious.case import Case
 
 _MODULES = (
     pointers, stack, loops, frames, atomics, tailcalls, freed, ring, packet, context, arguments, locks, arithmetic,
-    jumps, elements, order, again, registers,
+    jumps, elements, order, again, registers, counted,
 )  # fmt: skip
 
 

@@ -263,14 +263,14 @@ def test_errors_leave_nothing_either() -> None:
     for _ in range(3):
         with pytest.raises(CompileError):
             compile_ir("x", target=HOST, tier=Tier.LIGHT, entries=["f"])
-    assert len(compiler._idle[HOST, Tier.LIGHT, 1]) == 1
+    assert len(compiler._idle[HOST, Tier.LIGHT, 1, True]) == 1
 
 
 def test_pipelines_are_renewed() -> None:
     for _ in range(2 * compiler._Pipeline.USES + 3):
         flat = compile_ir(TRIPLE, target=HOST, tier=Tier.FULL, entries=["f"])
     assert run(flat, "f", 5) == 16
-    assert all(pipeline.uses < pipeline.USES for pipeline in compiler._idle[HOST, Tier.FULL, 2])
+    assert all(pipeline.uses < pipeline.USES for pipeline in compiler._idle[HOST, Tier.FULL, 2, True])
 
 
 def test_threads_compile_at_once() -> None:
