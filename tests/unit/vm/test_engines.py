@@ -270,8 +270,10 @@ def test_numbers_of_regions_are_not_used_twice() -> None:
         "r6 = 300\nr8 = 0\nagain:\ncall f\nr0 >>= 32\nif r0 > r8 goto newer\nr0 = -1\nexit\nnewer:\nr8 = r0\n"
         "r6 += -1\nif r6 != 0 goto again\nr0 = r8\nexit\nf:\nr0 = r10\nexit"
     )
-    # 64 places, of which the context and the first stack keep two: 62 new numbers for each time around.
-    assert run(text) == 3 + 299 + 2 * (300 // 62)
+    # Of 64 places the context and the first stack keep two: 62 new numbers for each time around. In compiled code the
+    # first stack needs none, since no pointer to it is ever stored or passed on.
+    kept = 1 if choose_engine().name == "jit" else 2
+    assert run(text) == kept + 1 + 299 + kept * (300 // (64 - kept))
 
 
 def test_table_of_regions_grows() -> None:
@@ -291,8 +293,8 @@ def test_table_of_regions_grows() -> None:
     address = instance.memory.add(bytearray(8), "context")
     result = execute(instance, address)
     assert instance.memory.places >= 2048
-    # r0 is the sum of the addresses of all values: equal for all engines.
-    assert result == SUMS.setdefault("many", result)
+    # r0 is the sum of the addresses of all values. In compiled code g's stacks, to which no pointer points, take none.
+    assert result == SUMS.setdefault("compiled" if choose_engine().name == "jit" else "other", result)
     assert all(bytes(view) == (7).to_bytes(8, "little") for _, _, view in values.elements_on(0))
 
 
