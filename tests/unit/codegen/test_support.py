@@ -13,8 +13,9 @@ from ebpf.codegen.compiler import GENERIC_TARGETS, Tier, available, compile_ir, 
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.image import ImageError, read_support, target_of_process
 from ebpf.errors import NotSupportedError
+from ebpf.vm.jit.maps import DECLARATIONS
 from ebpf.vm.maps import MapShape, create_map
-from ebpf.vm.maps.storage import VARIABLE, native_storage
+from ebpf.vm.maps.storage import BUCKET_MASK, BUCKETS, NODE_STRIDE, NODES, SEED, VARIABLE, native_storage
 from ebpf.vm.memory import Region
 from ebpf.vm.native import NativeState
 
@@ -23,10 +24,17 @@ if (MISSING := available()) is not None:
 
 NONE = (1 << 64) - 1
 READ, WRITE = 1, 2
-USES = """
+KEY_SIZES = (4, 8, 13)
+_TABLE = "ptr %nodes, i64 %stride, ptr %buckets, i64 %mask, i64 %seed, ptr %key"
+HASHES = "".join(
+    f"define i64 @hash{size}({_TABLE}) {{\n  %r = call i64 @ebpf_hash_element({_TABLE}, i64 {size})\n  ret i64 %r\n}}\n"
+    for size in KEY_SIZES
+)
+USES = f"""
 declare i64 @ebpf_find(ptr, i64, i64, i64)
-declare i64 @ebpf_array_element(i64, ptr)
-declare i64 @ebpf_hash_element(ptr, ptr, i64)
+{DECLARATIONS}
+{HASHES}"""
+USES += """\
 define i64 @find(ptr %m, i64 %address, i64 %size, i64 %access) {
   %r = call i64 @ebpf_find(ptr %m, i64 %address, i64 %size, i64 %access)
   ret i64 %r
@@ -35,16 +43,8 @@ define i64 @array(ptr %key) {
   %r = call i64 @ebpf_array_element(i64 10, ptr %key)
   ret i64 %r
 }
-define i64 @hash8(ptr %map, ptr %key) {
-  %r = call i64 @ebpf_hash_element(ptr %map, ptr %key, i64 8)
-  ret i64 %r
-}
-define i64 @hash13(ptr %map, ptr %key) {
-  %r = call i64 @ebpf_hash_element(ptr %map, ptr %key, i64 13)
-  ret i64 %r
-}
 """
-ENTRIES = {"find": 4, "array": 1, "hash8": 2, "hash13": 2}
+ENTRIES = {"find": 4, "array": 1, **{f"hash{size}": 6 for size in KEY_SIZES}}
 
 
 def on_host(tier: Tier) -> dict[str, Callable[..., int]]:
@@ -124,7 +124,7 @@ def test_array(native: dict[str, Callable[..., int]]) -> None:
         assert native["array"](ctypes.addressof(key)) == (index if index < 10 else NONE)
 
 
-@pytest.mark.parametrize("size", [8, 13])
+@pytest.mark.parametrize("size", KEY_SIZES)
 def test_hash(native: dict[str, Callable[..., int]], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "native")
     try:
@@ -134,15 +134,16 @@ def test_hash(native: dict[str, Callable[..., int]], size: int, monkeypatch: pyt
     table = create_map(MapShape(MapType.HASH, size, 8, 100))
     keys = [number.to_bytes(size, "little") for number in range(100)]
     for key in keys[:60]:
-        table.update(key, key[:8], 0)
+        table.update(key, key[:4] * 2, 0)
+    words = [table.native.words[word] for word in (NODES, NODE_STRIDE, BUCKETS, BUCKET_MASK, SEED)]
     elements = {}
     for key in keys:
         buffer = ctypes.create_string_buffer(key, size)
-        elements[key] = native[f"hash{size}"](table.native.address, ctypes.addressof(buffer))
+        elements[key] = native[f"hash{size}"](*words, ctypes.addressof(buffer))
     assert sorted(elements[key] for key in keys[:60]) == list(range(1, 61))
     assert {elements[key] for key in keys[60:]} == {NONE}
     for key in keys[:60]:
-        assert bytes(table.native.view(elements[key])) == key[:8]
+        assert bytes(table.native.view(elements[key])) == key[:4] * 2
 
 
 def test_host_is_one_of_the_targets() -> None:
