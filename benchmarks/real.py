@@ -74,7 +74,7 @@ class Real:
 
 
 REAL = (
-    Real("firewall", DEMO / "firewall.o", "firewall", "parser, hash, LRU, ring buffer", _capture, _drop_http),
+    Real("firewall", DEMO / "firewall.o", "firewall", "parser, hash, LRU, full ring buffer", _capture, _drop_http),
     Real("passing.o", OBJECTS / "passing.o", "pass_around", "tc: context fields, helpers, callbacks"),
 )
 
