@@ -284,6 +284,7 @@ def test_children_of_a_process_full_of_atomic_instructions() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed embedded handle:ResourceWarning")
+@pytest.mark.timeout(600)  # collections take long behind twenty thousand other tests
 def test_handles_that_the_garbage_collector_closes() -> None:
     # Objects end in the middle of calls, in the thread that makes them.
     runtime = EmbeddedRuntime()
