@@ -59,7 +59,8 @@ class Cpus:
             self._gate.claimed = False
             return body(0)
         finally:
-            self._release(me)
+            self._owners.pop(me, None)  # here: an interrupt may come as a function of Python's begins
+            self._release()
 
     def run(self, program: object, body: Callable[[int], _T], *, cpu: int | None = None) -> _T | None:
         """Call `body` with a CPU that is owned meanwhile: the one asked for, or any; waits until it is free.
@@ -78,10 +79,10 @@ class Cpus:
             owned.running.append(program)
             return body(owned.cpu)
         finally:
-            self._release(me)
+            self._owners.pop(me, None)  # here: an interrupt may come as a function of Python's begins
+            self._release()
 
-    def _release(self, me: int) -> None:
-        self._owners.pop(me, None)
+    def _release(self) -> None:
         with self._lock:
             self._gate.owned = len(self._owners)
             self._free.notify_all()
