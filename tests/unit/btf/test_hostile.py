@@ -57,7 +57,7 @@ def _values(type_: object) -> None:
 
 
 def bounded(work: Callable[[], object], size: int) -> None:
-    """Run, and hold it to three seconds of a busy processor (one is usual) and to 32 MB + 20 × the size of the input."""
+    """Run, and hold it to three seconds (one is usual) and to 32 MB + 20 × the size of the input."""
     begin = time.process_time()
     work()
     assert time.process_time() - begin < 3
