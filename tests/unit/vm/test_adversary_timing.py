@@ -292,7 +292,7 @@ def test_handles_that_the_garbage_collector_closes() -> None:
     gc.freeze()
     gc.set_threshold(7, 2, 2)
     try:
-        for _ in range(1000):
+        for _ in range(3000):
             cycle: list[object] = [runtime.own(created(runtime, M.HASH, 4, 8, 2))]
             cycle.append(cycle)
             with pytest.raises(SystemCallError, match="ENOENT"):
