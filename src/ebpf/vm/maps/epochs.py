@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from array import array
 from threading import Lock, get_ident
+from weakref import ref
 
 _MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2
@@ -26,22 +27,44 @@ CLOCK = WORDS.buffer_info()[0]
 _free = list(range(_MOST_RUNS - 1, _CROWD, -1))
 _owners: dict[int, int] = {}
 _crowd = 0
-_crowd_lock = Lock()
+_lock = Lock()
 _barrier = Lock()
 """Taken and freed for the memory barrier in it: a run's epoch has to be seen before the run looks anything up."""
 
 
-class Epoch:
-    """The time at which a run began; `leave` when it has ended. Dropping it does the same."""
+class _Ticket(ref["Epoch"]):
+    """Notes that an epoch was dropped before it was left, as after an interrupt."""
 
-    __slots__ = ("_word",)
+    __slots__ = ("key", "word")
+    key: int
+    word: int
+
+
+_tickets: dict[int, _Ticket] = {}
+_dropped: list[_Ticket] = []
+
+
+class Epoch:
+    """The time at which a run began; `leave` when it has ended. One that is dropped ends when the next one begins.
+
+    No finaliser of Python's does that, where an interrupt would be lost.
+    """
+
+    __slots__ = ("__weakref__", "_word")
 
     def __init__(self) -> None:
+        if _dropped:
+            _take_back()
         try:
             self._word = word = _free.pop()
         except IndexError:
-            self._word = _CROWD
-            _change_crowd(1)
+            self._word = word = _CROWD
+        key = id(self)
+        ticket = _tickets[key] = _Ticket(self, _dropped.append)
+        ticket.key, ticket.word = key, word
+        if word == _CROWD:
+            with _lock:
+                _change_crowd(1)
             return
         _owners[word] = get_ident()
         if word >= WORDS[_USED]:
@@ -53,11 +76,15 @@ class Epoch:
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
         word, self._word = self._word, 0
+        if not word:
+            return
         if word == _CROWD:
-            _change_crowd(-1)
-        elif word:
+            with _lock:
+                _change_crowd(-1)
+        else:
             WORDS[word] = 0
             _free.append(word)
+        del _tickets[id(self)]
 
     @property
     def address(self) -> int:
@@ -70,15 +97,15 @@ class Epoch:
         if self._word != _CROWD:
             WORDS[self._word] = 0
 
-    def __del__(self) -> None:
-        self.leave()
-
 
 def older_runs() -> bool:
     """Whether there are runs of other threads that began before those of this one, if it has any.
 
-    They alone are waited for: then no two threads wait for each other.
+    They alone are waited for: then no two threads wait for each other. True also when what held memory was dropped.
     """
+    if _dropped:
+        _take_back()
+        return True
     running = [(WORDS[word], word, owner) for word, owner in list(_owners.items())]
     oldest = min((run for run in running if run[0]), default=None)
     return oldest is not None and oldest[2] != get_ident()
@@ -86,22 +113,36 @@ def older_runs() -> bool:
 
 def _change_crowd(change: int) -> None:
     global _crowd
-    with _crowd_lock:
-        if not _crowd:
-            WORDS[_CROWD] = WORDS[_NOW]
-        _crowd += change
-        if not _crowd:
-            WORDS[_CROWD] = 0
+    if not _crowd:
+        WORDS[_CROWD] = WORDS[_NOW]
+    _crowd += change
+    if not _crowd:
+        WORDS[_CROWD] = 0
+
+
+def _take_back() -> None:
+    """End the epochs that were dropped."""
+    with _lock:
+        while _dropped:
+            ticket = _dropped[0]
+            if ticket.word == _CROWD:
+                _change_crowd(-1)
+            else:
+                WORDS[ticket.word] = 0
+                _free.append(ticket.word)
+            del _dropped[0]
+            if _tickets.get(ticket.key) is ticket:
+                del _tickets[ticket.key]
 
 
 def _forget_other_threads() -> None:
     # In the child of a fork their runs go on nowhere.
-    global _barrier, _crowd, _crowd_lock
+    global _barrier, _crowd, _lock
     me = get_ident()
     for word, owner in _owners.items():
         if owner != me:
             WORDS[word] = 0
-    _crowd, _crowd_lock, _barrier = 0, Lock(), Lock()
+    _crowd, _lock, _barrier = 0, Lock(), Lock()
     WORDS[_CROWD] = 0
 
 

@@ -242,6 +242,18 @@ def test_a_thread_waits_for_older_runs(running: Epoch) -> None:
     assert results == [0] * 300
 
 
+def test_an_epoch_that_is_dropped_holds_nothing_back_for_good() -> None:
+    map_ = make(MapType.HASH, 1, size=1 << 16)
+    value = bytes(1 << 16)
+    for crowded in (False, True):
+        crowd = [Epoch() for _ in range(len(WORDS))] if crowded else []
+        dropped = Epoch()
+        for epoch in crowd:
+            epoch.leave()
+        del dropped
+        assert [map_.write(key(1), value) or map_.delete(key(1)) for _ in range(300)] == [0] * 300
+
+
 def test_a_run_holds_what_it_looked_up(engine: str) -> None:
     # The element is deleted and others take its place before the program reads it again.
     text = (
