@@ -1,14 +1,14 @@
 """Runs bare instructions as the public conformance protocol asks (plugins of bpf_conformance).
 
-Nothing but the instruction set counts here: no program type, no maps, no licence. Shift counts are masked, division
-by an immediate 0 is division by zero, and callx calls the helper whose number is in a register. Helpers are the
-protocol's own six.
+Nothing but the instruction set counts here: no program type, no licence. Shift counts are masked, division by an
+immediate 0 is division by zero, and callx calls the helper whose number is in a register. Helpers are the protocol's
+own six. Only where a test has maps, Linux' rules for a program and its helpers hold instead.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ebpf.abi.types import ProgramType
@@ -19,10 +19,11 @@ from ebpf.vm.check import check_code, spelled
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault, Rejected, Unwind
 from ebpf.vm.machine import DEFAULT_BUDGET, Run
-from ebpf.vm.program import Program, Slot, decode_slots
+from ebpf.vm.program import LoadRequest, Program, Slot, decode_slots, load_program
 
 if TYPE_CHECKING:
     from ebpf.vm.machine import Kernel
+    from ebpf.vm.maps import MapShape
 
 Arguments = tuple[int, int, int, int, int]
 Helper = Callable[[Run, Arguments], int]
@@ -40,11 +41,17 @@ def parse_hex(text: str) -> bytes:
 
 
 def run_instructions(
-    code: bytes, memory: bytes | bytearray = b"", *, budget: int = DEFAULT_BUDGET, engine: str = "auto"
+    code: bytes,
+    memory: bytes | bytearray = b"",
+    *,
+    maps: Sequence[MapShape] = (),
+    budget: int = DEFAULT_BUDGET,
+    engine: str = "auto",
 ) -> int:
     """Run little-endian code with r1 = address and r2 = length of `memory` (both 0 without); return r0.
 
-    A bytearray is the memory itself: what the code stores is in it afterwards.
+    A bytearray is the memory itself: what the code stores is in it afterwards. `maps` are made for this run; the code
+    has their numbers, from 1, in the place of file descriptors.
 
     Raises:
         NotSupportedError: the engine can't run here.
@@ -52,10 +59,32 @@ def run_instructions(
         ProgramFault: it did something forbidden, or ran for more than `budget` instructions.
     """
     chosen = choose_engine(engine)
-    # No helper of the protocol asks the kernel for anything.
-    run = Run(program_of(code), cast("Kernel", None), budget=budget)
+    program = _load_with_maps(code, maps) if maps else program_of(code)
+    run = Run(program, cast("Kernel", _NoKernel()), budget=budget)
     address = run.memory.add(memory if isinstance(memory, bytearray) else bytearray(memory), "memory") if memory else 0
-    return chosen.execute(run, address, len(memory), helper=_call_helper)
+    return chosen.execute(run, address, len(memory), helper=None if maps else _call_helper)
+
+
+class _NoKernel:
+    """Stands for the kernel: no helper of the protocol asks for anything, nor do those that work on maps."""
+
+    closed = False
+    native_clock = 0
+
+    def __getattr__(self, name: str) -> object:
+        raise Fault("helper", f"{name} is asked of the kernel, of which there is none here")
+
+
+def _load_with_maps(code: bytes, shapes: Sequence[MapShape]) -> Program:
+    from ebpf.vm.maps import create_map
+
+    maps = dict(enumerate(map(create_map, shapes), 1))
+    log: list[str] = []
+    try:
+        request = LoadRequest(type=ProgramType.SYSCALL, insns=code, license="GPL", map_by_fd=maps.get)
+        return load_program(request, log.append)
+    except Rejected:
+        raise AsmError(": ".join(log)) from None
 
 
 def program_of(code: bytes) -> Program:

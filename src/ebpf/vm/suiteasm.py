@@ -1,15 +1,17 @@
 """The assembly language of the public conformance suite (bpf_conformance): `mnemonic operand, operand`, one a line.
 
 A label stands on a line of its own, `name:`; the first `exit` is also the label `exit`. `#` begins a comment.
-Registers are written with `%` or without.
+Registers are written with `%` or without. Of a constant wider than 32 bits an instruction gets the low 32, as in the
+suite's own assembler. `map_by_fd(name)` stands for a map of the file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from ebpf.abi.helpers import Helper
 from ebpf.asm import opcodes as op
 from ebpf.errors import AsmError
 from ebpf.vm.alu import M32
@@ -39,20 +41,25 @@ _CALL_MODES = {"helper": 0, "local": op.BPF_PSEUDO_CALL, "runtime": op.BPF_PSEUD
 _REGISTER = re.compile(r"%?r(\d|1[0-5])")
 _ADDRESS = re.compile(r"\[(%?r\d+)([+-][0-9a-fA-Fx]+)?\]")
 _NUMBER = re.compile(r"[+-]?(0x[0-9a-fA-F]+|\d+)")
+_MAP = re.compile(r"map_by_fd\((\w+)\)")
 
 
 _Encode: TypeAlias = Callable[["_Program", re.Match[str], list[str]], list[Slot]]
 
 
-def assemble_suite(text: str) -> bytes:
-    """Translate the text of an `-- asm` section into little-endian code. Raises AsmError with the line."""
-    return _Program().read(text)
+def assemble_suite(text: str, maps: Sequence[str] = ()) -> bytes:
+    """Translate the text of an `-- asm` section into little-endian code. Raises AsmError with the line.
+
+    `maps` are the names of the file's maps; code holds their numbers, from 1, where a program has file descriptors.
+    """
+    return _Program(maps).read(text)
 
 
 class _Program:
     """Instructions so far, where labels are, and which instructions wait for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, maps: Sequence[str]) -> None:
+        self.maps = list(maps)
         self.slots: list[Slot] = []
         self.labels: dict[str, int] = {}
         self.waiting: list[tuple[int, str, int]] = []
@@ -105,6 +112,23 @@ class _Program:
             raise self.error(f"expected an address such as [%r1+8], found {text}")
         return self.register(match[1]), self.number(match[2] or "0", 16)
 
+    def constant(self, text: str) -> int:
+        """Read a number and keep its low 32 bits, signed."""
+        return (self.number(text, 64) + (1 << 31) & M32) - (1 << 31)
+
+    def map(self, name: str) -> int:
+        if name not in self.maps:
+            raise self.error(f"no map {name} in the file")
+        return self.maps.index(name) + 1
+
+    def helper(self, text: str) -> int:
+        if not text.startswith("bpf_"):
+            return self.constant(text)
+        helper = Helper.find(text)
+        if helper is None:
+            raise self.error(f"no helper {text}")
+        return int(helper)
+
     def number(self, text: str, bits: int) -> int:
         """Read a number that fits `bits`; hexadecimal ones may be unsigned. The result is signed."""
         if not _NUMBER.fullmatch(text):
@@ -119,7 +143,7 @@ class _Program:
         """Return an instruction whose second operand is a register or a constant."""
         if _REGISTER.fullmatch(text):
             return Slot(opcode | op.BPF_X, dst, self.register(text), off, 0)
-        return Slot(opcode | op.BPF_K, dst, 0, off, self.number(text, 32))
+        return Slot(opcode | op.BPF_K, dst, 0, off, self.constant(text))
 
     def target(self, slot: Slot, text: str) -> Slot:
         """Make an instruction go to a label, or so many slots on."""
@@ -166,10 +190,14 @@ def _store(program: _Program, match: re.Match[str], operands: list[str]) -> list
     if match[1]:
         src = program.register(operands[1])
         return [Slot(op.BPF_STX | op.BPF_MEM | _SIZES[match[2]], dst, src, off, 0)]
-    return [Slot(op.BPF_ST | op.BPF_MEM | _SIZES[match[2]], dst, 0, off, program.number(operands[1], 32))]
+    return [Slot(op.BPF_ST | op.BPF_MEM | _SIZES[match[2]], dst, 0, off, program.constant(operands[1]))]
 
 
 def _constant(program: _Program, match: re.Match[str], operands: list[str]) -> list[Slot]:
+    named = _MAP.fullmatch(operands[1])
+    if named:
+        number = program.map(named[1])
+        return [Slot(op.LDIMM64, program.register(operands[0]), op.BPF_PSEUDO_MAP_FD, 0, number), Slot(0, 0, 0, 0, 0)]
     value = program.number(operands[1], 64)
     low, high = (part - (1 << 32) if part >> 31 else part for part in (value & M32, value >> 32 & M32))
     return [Slot(op.LDIMM64, program.register(operands[0]), 0, 0, low), Slot(0, 0, 0, 0, high)]
@@ -193,7 +221,9 @@ def _call(program: _Program, match: re.Match[str], operands: list[str]) -> list[
         return [program.target(Slot(op.CALL, 0, _CALL_MODES[mode], 0, 0), what)]
     if mode == "helper" and _REGISTER.fullmatch(what):
         return [Slot(op.CALLX, program.register(what), 0, 0, 0)]
-    return [Slot(op.CALL, 0, _CALL_MODES[mode], 0, program.number(what, 32))]
+    return [
+        Slot(op.CALL, 0, _CALL_MODES[mode], 0, program.helper(what) if mode == "helper" else program.constant(what))
+    ]
 
 
 def _lock(program: _Program, match: re.Match[str], operands: list[str]) -> list[Slot]:

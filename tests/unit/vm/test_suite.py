@@ -7,15 +7,33 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from ebpf.abi.types import MapType
 from ebpf.asm import assemble
 from ebpf.cli.vm import command
 from ebpf.errors import AsmError, NotSupportedError
 from ebpf.vm.engines import Engine, choose_engine
+from ebpf.vm.maps import MapShape
 from ebpf.vm.suite import parse_case, run_case, run_suite
 from ebpf.vm.suiteasm import assemble_suite
 
 FILES = Path(__file__).parent / "suite"
 GOOD = "-- asm\nmov %r0, 42\nexit\n-- result\n0x2a\n"
+
+MAPS = """-- map
+# name type key value entries
+table 1 4 8 10
+
+one 2 4 4 1
+-- asm
+lddw %r1, map_by_fd(one)
+mov %r2, %r10
+add %r2, -4
+stw [%r2], 0
+call bpf_map_lookup_elem
+exit
+-- result
+0x2a
+"""
 
 # The suite's language → this project's.
 SAME = {
@@ -46,6 +64,8 @@ SAME = {
     **{f"{name}32 %r1, 9, +2": f"if w1 {sign} 9 goto +2" for name, sign in {
         "jeq": "==", "jgt": ">", "jge": ">=", "jset": "&", "jne": "!=", "jsgt": "s>", "jsge": "s>=", "jlt": "<",
         "jle": "<=", "jslt": "s<", "jsle": "s<="}.items()},
+    "mov %r1, 0x987654321": "r1 = -2023406815", "stw [%r1], 2147483648": "*(u32 *)(r1 + 0) = -2147483648",
+    "call bpf_map_lookup_elem": "call bpf_map_lookup_elem",
     "jeq %r1, 0x80000000, +1": "if r1 == 0x80000000 goto +1",
     "call 5": "call 5", "call helper 5": "call 5", "call %r2": "callx r2", "call helper %r2": "callx r2",
     "call runtime 42": "call kfunc 42", "call local +1": "call pc+1",
@@ -90,8 +110,9 @@ def test_labels() -> None:
         ("mov %r16, 1", "register such as %r1, found %r16"),
         ("mov %r1", "mov takes 2 operands, found 1"),
         ("frob %r1", "unknown instruction frob"),
-        ("mov %r1, 0x100000000", "0x100000000 does not fit 32 bits"),
-        ("mov %r1, 2147483648", "does not fit 32 bits"),
+        ("mov %r1, 0x10000000000000000", "does not fit 64 bits"),
+        ("lddw %r1, map_by_fd(table)", "no map table in the file"),
+        ("call bpf_frob", "no helper bpf_frob"),
         ("ldxw %r1, [%r2+40000]", "does not fit 16 bits"),
         ("ldxw %r1, %r2", "expected an address"),
         ("lddw %r1, 0x10000000000000000", "does not fit 64 bits"),
@@ -140,8 +161,33 @@ def test_files_that_are_no_tests(text: str, why: str) -> None:
 
 
 def test_unknown_section() -> None:
-    with pytest.raises(NotSupportedError, match="'-- map'"):
-        parse_case("case", "-- map\narray 2 4 4 10\n" + GOOD)
+    with pytest.raises(NotSupportedError, match="'-- link'"):
+        parse_case("case", "-- link\nxdp\n" + GOOD)
+
+
+def test_maps() -> None:
+    case = parse_case("case", MAPS)
+    assert case.maps == (MapShape(MapType.HASH, 4, 8, 10, name="table"), MapShape(MapType.ARRAY, 4, 4, 1, name="one"))
+    assert case.code == assemble("r1 = map_fd[2] ll; r2 = r10; r2 += -4; *(u32 *)(r2 + 0) = 0; call 1; exit").encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        *((line, "expected a map's name") for line in ("one", "one 2 4 4", "one 2 4 four 1", "one 2 4 4 1 1")),
+        *((f"one {facts}", "no map can have") for facts in ("999 4 4 1", "1 0 8 4", "12 4 4 4", "2 4 4 4294967297")),
+    ],
+)
+def test_what_is_no_map(line: str, why: str) -> None:
+    with pytest.raises(AsmError, match=why):
+        parse_case("case", f"-- map\n{line}\n" + GOOD)
+
+
+def test_programs_with_maps_have_the_helpers_of_linux(engine: Engine) -> None:
+    ends = {"jne %r0, 0, +2\nmov %r0, 1\nexit\nmov %r0, 42\nexit": "passed", "call 5\nexit": "failed"}
+    for end, state in ends.items():
+        text = MAPS.replace("exit\n-- result", end + "\n-- result")
+        assert run_case(parse_case("case", text), engine=engine.name).state == state
 
 
 def test_own_files(engine: Engine) -> None:
@@ -171,17 +217,17 @@ def test_endless_program_fails(engine: Engine) -> None:
 
 
 def test_command(engine: Engine, tmp_path: Path) -> None:
-    good, wrong, maps = (tmp_path / f"{name}.data" for name in ("good", "wrong", "maps"))
+    good, wrong, links = (tmp_path / f"{name}.data" for name in ("good", "wrong", "links"))
     good.write_text(GOOD)
     arguments = ["conformance", "--suite", str(tmp_path), "--engine", engine.name]
     result = CliRunner().invoke(command, arguments)
     assert (result.output, result.exit_code) == (f"1 passed, 0 failed, 0 skipped, engine {engine.name}\n", 0)
     wrong.write_text(GOOD.replace("0x2a", "0x2b"))
-    maps.write_text("-- map\n" + GOOD)
+    links.write_text("-- link\n" + GOOD)
     result = CliRunner().invoke(command, arguments)
     *lines, summary = result.output.splitlines()
     assert lines == [
-        "skipped maps: section '-- map' of a test file is not supported; leave the file out",
+        "skipped links: section '-- link' of a test file is not supported; leave the file out",
         "failed wrong: expected 0x2b, r0 is 0x2a",
     ]
     assert (summary, result.exit_code) == (f"1 passed, 1 failed, 1 skipped, engine {engine.name}", 1)
