@@ -14,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLATFORMS := linux win32 darwin
 # What the tests compare against and the network tests drive. Installed by root on Debian; without them tests skip.
-DEBIAN_TOOLS := clang-19 llvm-19 libbpf-dev iproute2 bpftool
+DEBIAN_TOOLS := clang-19 llvm-19 lld-19 qemu-user libbpf-dev iproute2 bpftool
 # What building the native limit, the bytecode and the peers of the benchmark takes, besides cargo.
 BENCH_TOOLS := clang-19 cmake gcc libclang1-19
 FUZZ_CASES ?= 1000000

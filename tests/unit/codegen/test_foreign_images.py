@@ -23,7 +23,7 @@ from tests.isa import arithmetic, calls, jumps, memory
 from tests.isa.case import Case, program, slot
 from tests.unit.codegen.test_image import IMAGES
 
-CLANG, LINKER = shutil.which("clang-19"), shutil.which("ld.lld")
+CLANG, LINKER = shutil.which("clang-19"), shutil.which("ld.lld-19")
 TARGETS = {
     "x86_64-sysv": ("x86_64-linux-gnu", [], []),
     "x86_64-win64": ("x86_64-linux-gnu", ["-DENTRY=__attribute__((ms_abi))"], []),
@@ -40,7 +40,7 @@ def built(target: str, directory: Path) -> list[str]:
     """Build the runner; return the command that runs it."""
     triple, flags, emulator = TARGETS[target]
     if CLANG is None or LINKER is None or (emulator and shutil.which(emulator[0]) is None):
-        pytest.skip("needs clang-19, lld and, for aarch64, qemu-user")
+        pytest.skip("needs clang-19, lld-19 and, for aarch64, qemu-user")
     runner = directory / "runner"
     source = Path(__file__).with_name("runner.c")
     options = ["-O1", "-ffreestanding", "-fno-stack-protector", "-nostdlib", "-static", "-fuse-ld=lld", *flags]
