@@ -96,21 +96,29 @@ def _status(code: int) -> str:
     return f"it ends with {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
-@cache
 def build(peer: Peer) -> Path:
-    """Build a peer with cargo, as its lock file says; return the program. Raises Missing, each time anew."""
+    """Build a peer with cargo, of the versions that its manifest names; return the program. Raises Missing."""
+    why = _obstacle(peer)
+    if why:
+        raise Missing(why)
+    return peer.program
+
+
+@cache
+def _obstacle(peer: Peer) -> str:
+    """Build a peer once; return why it can't be had, "" where it can."""
     missing = [command for command in peer.needs if shutil.which(command) is None]
     if missing:
-        raise Missing(f"building {peer.name} takes {' and '.join(missing)}, not installed")
-    command = ["cargo", "build", "--release", "--locked", "--quiet", f"--features={','.join(peer.features)}"]
+        return f"building {peer.name} takes {' and '.join(missing)}, not installed"
+    command = ["cargo", "build", "--release", "--quiet", f"--features={','.join(peer.features)}"]
     environment = os.environ | {"CARGO_TARGET_DIR": str(peer.program.parents[1])}
     if not peer.program.exists():
         print(f"building {' with '.join((peer.name, *peer.features))}, once", file=sys.stderr, flush=True)
     project = HERE / "peers" / peer.name
     built = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     if built.returncode:
-        raise Missing(f"cargo can't build {peer.name}: {_first_error(built.stderr)}")
-    return peer.program
+        return f"cargo can't build {peer.name}: {_first_error(built.stderr)}"
+    return ""
 
 
 def _first_error(output: str) -> str:
