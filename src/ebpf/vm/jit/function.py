@@ -316,7 +316,7 @@ class FunctionCompiler:
         slot = self.slots[at]
         kind = slot.opcode & 7
         if kind in (BPF_ALU, BPF_ALU64):
-            return arithmetic(self.writer, slot)
+            return arithmetic(self.writer, self._fast.loop.widened(at, slot) if self._fast else slot)
         if kind in (BPF_LDX, BPF_ST, BPF_STX):
             return memory(self, at)
         if kind in (BPF_JMP, BPF_JMP32):

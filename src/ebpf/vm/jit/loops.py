@@ -100,7 +100,8 @@ class Reach:
 class Loop:
     """A loop: first slots of the blocks of the usual way, the header's first, and of all of its `body`.
 
-    `steps` are what the registers change by in an iteration, of so many instructions.
+    `steps` are what the registers change by in an iteration, of so many instructions; at the slots `narrow` the counter
+    changes by a 32-bit addition.
     """
 
     blocks: list[int]
@@ -108,6 +109,7 @@ class Loop:
     instructions: int
     test: Test
     steps: dict[int, int]
+    narrow: set[int]
     reaches: list[Reach] = field(default_factory=list)
 
     @property
@@ -122,6 +124,13 @@ class Loop:
     def compares_small(self, start: int) -> bool:
         """Tell whether the jump at the end of a block compares lower halves, and the upper ones are zero."""
         return self.test.narrow and self.blocks[self.test.place] == start
+
+    def widened(self, at: int, slot: Slot) -> Slot:
+        """Return what an instruction does with all 64 bits, if it changes the counter in 32, which stays small.
+
+        LLVM knows the number of iterations then, and where addresses lead.
+        """
+        return slot._replace(opcode=slot.opcode | BPF_ALU64) if at in self.narrow else slot
 
     def slope(self, sum_: Linear) -> int:
         """Return by how much a sum changes from one iteration to the next."""
@@ -192,8 +201,8 @@ class _Walk:
         self._lookups = lookups
         self._quiet = quiet
         self._sums: dict[int, Linear] = {register: Linear(((register, 1),)) for register in range(11)}
-        self._narrow: set[int] = set()
-        """Registers that 32-bit additions change. They are counters, else the sums don't hold."""
+        self._narrow: dict[int, int] = {}
+        """Slot → register that a 32-bit addition changes. That is the counter, else the sums don't hold."""
         self._reaches: list[tuple[int, Access, Linear, int]] = []
         self._exits: list[tuple[int, int, Linear, Linear, bool]] = []
 
@@ -210,10 +219,10 @@ class _Walk:
             if end is not None and end.terms == ((register, 1),):
                 steps[register] = end.constant
         test = self._test(steps)
-        if test is None or (self._narrow - {test.counter}):
+        if test is None or any(register != test.counter for register in self._narrow.values()):
             return None
         blocks = [block.start for block in self._chain]
-        loop = Loop(blocks, body, sum(len(block.slots) for block in self._chain), test, steps)
+        loop = Loop(blocks, body, sum(len(block.slots) for block in self._chain), test, steps, set(self._narrow))
         for at, access, address, place in self._reaches:
             if all(register in steps for register, _ in address.terms):
                 loop.reaches.append(Reach(at, access, address, place > test.place))
@@ -232,7 +241,7 @@ class _Walk:
         if access is not None and access.base in self._sums:
             address = self._sums[access.base].plus(Linear((), access.offset))
             self._reaches.append((at, access, address, place))
-        result = self._arithmetic(slot)
+        result = self._arithmetic(slot, at)
         for register in range(11):
             if defined(slot) >> register & 1:
                 self._sums.pop(register, None)
@@ -240,7 +249,7 @@ class _Walk:
             self._sums[slot.dst] = result
         return True
 
-    def _arithmetic(self, slot: Slot) -> Linear | None:
+    def _arithmetic(self, slot: Slot, at: int) -> Linear | None:
         kind, operation = slot.opcode & 7, slot.opcode & 0xF0
         if kind not in (BPF_ALU, BPF_ALU64):
             return None
@@ -251,7 +260,7 @@ class _Walk:
                 # What comes out is the sum only if that is a number of 32 bits.
                 if result.terms != ((slot.dst, 1),) or not 0 <= result.constant < _SMALL:
                     return None
-                self._narrow.add(slot.dst)
+                self._narrow[at] = slot.dst
                 return result
             return Linear((), slot.imm) if operation == BPF_MOV and constant and slot.imm >= 0 else None
         other = Linear((), slot.imm) if constant else self._sums.get(slot.src)
@@ -290,7 +299,7 @@ class _Walk:
             fixed = all(steps.get(register) == 0 for register, _ in b.terms)
             if len(a.terms) != 1 or len(counters) != 1 or not fixed or steps[counters[0]] >= _SMALL:
                 continue
-            narrow = narrow or counters[0] in self._narrow
+            narrow = narrow or counters[0] in self._narrow.values()
             if narrow and (b.terms or not 0 <= b.constant < _SMALL or abs(a.constant) >= _SMALL):
                 continue
             found.append(Test(counters[0], steps[counters[0]], a.constant, _STAYS[stays], b, narrow, place))
