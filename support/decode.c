@@ -39,7 +39,7 @@ static u32 extension(const struct slot *slot, int wide) {
   return OP_STEP;
 }
 
-static u32 arithmetic(const struct slot *slot) {
+RARE static u32 arithmetic(const struct slot *slot) {
   u32 kind = slot->opcode >> 4;
   if (kind == END) return byte_order(slot);
   if (kind > END) return OP_STEP;
@@ -49,7 +49,7 @@ static u32 arithmetic(const struct slot *slot) {
   return OP_ADD64K + 4 * kind + variant(slot->opcode, CLASS_ALU64);
 }
 
-static u32 jump(const struct slot *slot) {
+RARE static u32 jump(const struct slot *slot) {
   u32 kind = slot->opcode >> 4;
   int wide = (slot->opcode & 7) == CLASS_JMP;
   if (kind == JA) return OP_GOTO;
@@ -65,7 +65,7 @@ static u32 jump(const struct slot *slot) {
   return slot->imm == HELPER_TAIL_CALL ? OP_TAIL_CALL : OP_HELPER;
 }
 
-static u32 atomic(const struct slot *slot) {
+RARE static u32 atomic(const struct slot *slot) {
   u32 at = size_index(slot->opcode), wide = at == 3, fetch = slot->imm & FETCH ? 2 : 0;
   if (slot->imm == LOAD_ACQ) return OP_LOAD_ACQ4 + at;
   if (slot->imm == STORE_REL) return OP_STORE_REL4 + at;
@@ -81,7 +81,7 @@ static u32 atomic(const struct slot *slot) {
   return OP_STEP;
 }
 
-static u32 memory(const struct slot *slot) {
+RARE static u32 memory(const struct slot *slot) {
   u32 at = size_index(slot->opcode);
   switch (slot->opcode & 7) {
   case CLASS_LDX:
@@ -100,7 +100,7 @@ static u32 memory(const struct slot *slot) {
   return OP_CONSTANT;
 }
 
-static u32 operation(const struct slot *slot) {
+RARE static u32 operation(const struct slot *slot) {
   switch (slot->opcode & 7) {
   case CLASS_ALU:
   case CLASS_ALU64: return arithmetic(slot);
@@ -110,7 +110,7 @@ static u32 operation(const struct slot *slot) {
   return memory(slot);
 }
 
-static s64 distance(const struct slot *slot, u32 operation) {
+RARE static s64 distance(const struct slot *slot, u32 operation) {
   if (operation == OP_CALL) return 1 + (s64)slot->imm;
   if (operation == OP_GOTO && (slot->opcode & 7) == CLASS_JMP32) return 1 + (s64)slot->imm;
   return 1 + (s64)slot->off;
@@ -121,28 +121,31 @@ static int jumps(u32 operation) {
          (operation >= OP_JEQ64K && operation <= OP_JSLE32X);
 }
 
-static struct op decode(const struct slot *slots, u64 at, u64 count) {
+RARE static struct op decode(const struct slot *slots, u64 at, u64 count, const s16 *labels) {
   const struct slot *slot = slots + at;
-  struct op op = {operation(slot), slot->registers & 15, slot->registers >> 4, slot->off, slot->imm};
-  if (op.dst >= REGISTERS || op.src >= REGISTERS) op.operation = OP_STEP;
+  u32 which = operation(slot);
+  struct op op = {0, slot->registers & 15, slot->registers >> 4, slot->off, slot->imm};
+  if (op.dst >= REGISTERS || op.src >= REGISTERS) which = OP_STEP;
   if (slot->opcode == LDIMM64) {
-    if (at + 1 == count) op.operation = OP_STEP;
+    if (at + 1 == count) which = OP_STEP;
     else op.imm = (s64)((u64)(u32)slots[at + 1].imm << 32 | (u32)slot->imm);
   }
-  if (op.operation == OP_HELPER_REGISTER) {
+  if (which == OP_HELPER_REGISTER) {
     op.imm = op.dst ? op.dst : op.imm;
-    if (op.imm < 0 || op.imm >= REGISTERS) op.operation = OP_STEP;
+    if (op.imm < 0 || op.imm >= REGISTERS) which = OP_STEP;
   }
-  if (jumps(op.operation)) {
-    s64 target = (s64)at + distance(slot, op.operation);
+  if (jumps(which)) {
+    s64 target = (s64)at + distance(slot, which);
     op.off = (s32)((target < 0 || target > (s64)count ? (s64)count : target) - (s64)at);
   }
+  op.label = labels[which];
   return op;
 }
 
 /* Decode `count` slots into `count` + 1 operations; the last is a STEP, so that no way leads out of the code. */
-ENTRY u64 ebpf_decode(const struct slot *slots, struct op *ops, u64 count) {
-  for (u64 at = 0; at < count; at++) ops[at] = decode(slots, at, count);
-  ops[count] = (struct op){.operation = OP_STEP};
+RARE ENTRY u64 ebpf_decode(const struct slot *slots, struct op *ops, u64 count) {
+  const s16 *labels = (const s16 *)ebpf_run(0);
+  for (u64 at = 0; at < count; at++) ops[at] = decode(slots, at, count, labels);
+  ops[count] = (struct op){.label = labels[OP_STEP]};
   return count;
 }

@@ -18,6 +18,9 @@ typedef __INT64_TYPE__ s64;
 #define ENTRY
 #endif
 
+/* What does not run often: an image has room for 50 KB. */
+#define RARE __attribute__((minsize))
+
 enum { ABI_VERSION = 3 };
 struct machine;
 struct map;
@@ -26,7 +29,7 @@ enum { REGISTERS = 11, CONTEXT = 1, FRAME_POINTER = 10, STACK_SIZE = 512, MAX_FR
 
 /* One instruction, decoded; one for each 8-byte slot, the second half of a 64-bit load included. */
 struct op {
-  u16 operation;
+  s16 label; /* what carries it out: distance in the code of `ebpf_run` */
   u8 dst;
   u8 src;
   s32 off; /* of memory: bytes; of a jump: operations from this one to the target */
@@ -128,6 +131,8 @@ struct machine {
   struct record records[MAX_RECORDS];
   s32 (*clock)(s32 which, s64 time[2]); /* clock_gettime of the system; 0: the host has to be asked for the time */
 };
+
+ENTRY u64 ebpf_run(struct machine *m);
 
 enum action { RESUME, ENTER, LEAVE, ENTER_SEEN /* ENTER, where all processors see the run's epoch already */ };
 

@@ -165,7 +165,7 @@ ENTRY s64 ebpf_hash_find(struct map *map, const u8 *key, u64 use) {
 }
 
 /* Copy the key of the element after the one with `key` (0 or unknown: the first) to `next`. */
-ENTRY s64 ebpf_hash_next(struct map *map, const u8 *key, u8 *next) {
+RARE ENTRY s64 ebpf_hash_next(struct map *map, const u8 *key, u8 *next) {
   if (!take_lock(&map->lock)) return BUSY;
   u64 element = key ? find(map, key) : NONE;
   u64 slot = slot_from(map, element == NONE ? 0 : node_of(map, element)->slot + 1);
@@ -193,7 +193,7 @@ ENTRY s64 ebpf_hash_walk(struct map *map, u64 *at, u64 limit, u8 *keys, u8 *valu
 
 /* The same for many elements, one after the other, as the system call gives them: values of all CPUs. `*done` says how
    many there were before the one that the result is of; 0 where all are done. */
-ENTRY s64 ebpf_hash_update_many(struct map *map, const u8 *keys, const u8 *values, u64 count, u64 flags, u64 *done) {
+RARE ENTRY s64 ebpf_hash_update_many(struct map *map, const u8 *keys, const u8 *values, u64 count, u64 flags, u64 *done) {
   u64 size = system_size(map), cpu = is_per_cpu(map) ? ALL_CPUS : 0;
   for (u64 i = 0; i < count; i++) {
     s64 result = ebpf_hash_update(map, keys + i * map->key_size, values + i * size, flags, cpu, 0);
@@ -203,7 +203,7 @@ ENTRY s64 ebpf_hash_update_many(struct map *map, const u8 *keys, const u8 *value
   return 0;
 }
 
-ENTRY s64 ebpf_hash_delete_many(struct map *map, const u8 *keys, u64 count, u64 *done) {
+RARE ENTRY s64 ebpf_hash_delete_many(struct map *map, const u8 *keys, u64 count, u64 *done) {
   for (u64 i = 0; i < count; i++) {
     s64 result = delete(map, keys + i * map->key_size, 0, 0);
     *done = i + !result;
@@ -213,7 +213,7 @@ ENTRY s64 ebpf_hash_delete_many(struct map *map, const u8 *keys, u64 count, u64 
 }
 
 /* `found` gets 1 for each key that is there. */
-ENTRY s64 ebpf_hash_read_many(struct map *map, const u8 *keys, u64 count, u8 *values, u8 *found, u64 *done) {
+RARE ENTRY s64 ebpf_hash_read_many(struct map *map, const u8 *keys, u64 count, u8 *values, u8 *found, u64 *done) {
   u64 size = system_size(map);
   for (u64 i = 0; i < count; i++) {
     s64 result = ebpf_hash_read(map, keys + i * map->key_size, values + i * size);
@@ -226,7 +226,7 @@ ENTRY s64 ebpf_hash_read_many(struct map *map, const u8 *keys, u64 count, u8 *va
 }
 
 /* Drop all elements; return how many there were. */
-ENTRY s64 ebpf_hash_clear(struct map *map) {
+RARE ENTRY s64 ebpf_hash_clear(struct map *map) {
   if (!take_lock(&map->lock)) return BUSY;
   s64 count = (s64)map->count;
   for (u64 slot = 0; slot < map->used_slots; slot++)

@@ -78,7 +78,7 @@ static u64 is_at(const struct map *map, u64 element, const struct prefix *wanted
 
 static void set_link(u32 *link, u64 element) { __atomic_store_n(link, (u32)element, __ATOMIC_RELEASE); }
 
-static void fill_node(struct map *map, u64 element, const struct prefix *prefix, u64 parting) {
+RARE static void fill_node(struct map *map, u64 element, const struct prefix *prefix, u64 parting) {
   struct trie_node *node = trie_node(map, element);
   node->child[0] = node->child[1] = 0;
   node->parting = (u32)parting;
@@ -91,7 +91,7 @@ static u64 ways_part(const struct map *map, u64 there, const struct prefix *pref
 }
 
 /* Put a new node before or beside what is behind a link; `parting` is an unused element where the ways part, else 0. */
-static void put_node(struct map *map, u32 *link, u64 element, u64 parting) {
+RARE static void put_node(struct map *map, u32 *link, u64 element, u64 parting) {
   struct trie_node *node = trie_node(map, element);
   u64 there = *link, top = element;
   if (there) {
@@ -109,7 +109,7 @@ static void put_node(struct map *map, u32 *link, u64 element, u64 parting) {
 }
 
 /* Put a new node in the place of one with the same prefix. */
-static void replace_node(struct map *map, u32 *link, u64 element) {
+RARE static void replace_node(struct map *map, u32 *link, u64 element) {
   u64 before = *link;
   trie_node(map, element)->child[0] = trie_node(map, before)->child[0];
   trie_node(map, element)->child[1] = trie_node(map, before)->child[1];
@@ -117,7 +117,7 @@ static void replace_node(struct map *map, u32 *link, u64 element) {
   defer(map, before);
 }
 
-static s64 insert_prefix(struct map *map, u32 *link, const struct prefix *prefix, const u8 *value, u64 paid) {
+RARE static s64 insert_prefix(struct map *map, u32 *link, const struct prefix *prefix, const u8 *value, u64 paid) {
   u64 on_credit = map->accounted && !paid, there = *link, replaces = is_at(map, there, prefix);
   u64 is_new = !replaces || trie_node(map, there)->parting;
   if (is_new && map->count >= map->max_entries) return -E_NOSPC;
@@ -144,7 +144,7 @@ static s64 insert_prefix(struct map *map, u32 *link, const struct prefix *prefix
 }
 
 /* Insert or replace, as ebpf_hash_update does. The key must not change meanwhile. */
-ENTRY s64 ebpf_trie_update(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 paid) {
+RARE ENTRY s64 ebpf_trie_update(struct map *map, const u8 *key, const u8 *value, u64 flags, u64 paid) {
   const struct prefix *prefix = (const struct prefix *)key;
   if (flags > F_EXIST || prefix->length > longest_prefix(map)) return -E_INVAL;
   if (!take_lock(&map->lock)) return BUSY;
@@ -162,7 +162,7 @@ ENTRY s64 ebpf_trie_update(struct map *map, const u8 *key, const u8 *value, u64 
 }
 
 /* Take out the element behind a link; `above` leads to the node before. */
-static void remove_node(struct map *map, u32 *link, u32 *above) {
+RARE static void remove_node(struct map *map, u32 *link, u32 *above) {
   u64 element = *link;
   struct trie_node *node = trie_node(map, element);
   map->count--;
@@ -181,7 +181,7 @@ static void remove_node(struct map *map, u32 *link, u32 *above) {
   defer(map, element);
 }
 
-static s64 delete_prefix(struct map *map, const u8 *key, u64 credit) {
+RARE static s64 delete_prefix(struct map *map, const u8 *key, u64 credit) {
   const struct prefix *prefix = (const struct prefix *)key;
   if (prefix->length > longest_prefix(map)) return -E_INVAL;
   if (!take_lock(&map->lock)) return BUSY;
@@ -207,7 +207,7 @@ ENTRY s64 ebpf_trie_find(struct map *map, const u8 *key, u8 *value) {
 }
 
 /* Walks meet both subtrees of a prefix before the prefix itself. */
-static u64 first_below(const struct map *map, u64 element) {
+RARE static u64 first_below(const struct map *map, u64 element) {
   while (element) {
     const struct trie_node *node = trie_node(map, element);
     u64 next = node->child[0] ? node->child[0] : node->child[1];
@@ -217,7 +217,7 @@ static u64 first_below(const struct map *map, u64 element) {
   return element;
 }
 
-static u64 node_after(struct map *map, u64 element) {
+RARE static u64 node_after(struct map *map, u64 element) {
   u32 *above;
   way_to(map, &trie_node(map, element)->prefix, &above);
   if (!above) return 0;
@@ -227,7 +227,7 @@ static u64 node_after(struct map *map, u64 element) {
 
 /* Copy the key of the element after the one with exactly this prefix (0 or unknown: the first) to `next`; return its
    number. */
-ENTRY s64 ebpf_trie_next(struct map *map, const u8 *key, u8 *next) {
+RARE ENTRY s64 ebpf_trie_next(struct map *map, const u8 *key, u8 *next) {
   if (!take_lock(&map->lock)) return BUSY;
   const struct prefix *prefix = (const struct prefix *)key;
   u64 element = 0, known = 0;
