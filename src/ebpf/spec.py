@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from ebpf.asm import Instructions
+from ebpf.plain import Plain, field
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -27,8 +27,7 @@ Dialect = Literal["auto", "linux", "windows"]
 Pinning = Literal["none", "by_name"]
 
 
-@dataclass(slots=True)
-class MapSpec:
+class MapSpec(Plain):
     """Blueprint of a map.
 
     `key_size` and `value_size` are bytes. `key`/`value` are BTF types or None. `contents` is the image of a data
@@ -67,8 +66,7 @@ class FuncInfo(NamedTuple):
     type: Type
 
 
-@dataclass(slots=True)
-class ProgramSpec:
+class ProgramSpec(Plain):
     """Blueprint of a program.
 
     `insns` is the whole program: the entry function, then each subprogram it reaches in order of first use.
@@ -98,8 +96,7 @@ class ProgramSpec:
         return other
 
 
-@dataclass(slots=True)
-class ExternSpec:
+class ExternSpec(Plain):
     """Something that the object expects the running kernel to supply.
 
     `kind` is "kconfig", "ksym" or "kfunc"; `value` overrides what the kernel says (kconfig).
@@ -112,8 +109,7 @@ class ExternSpec:
     value: object = None
 
 
-@dataclass(slots=True)
-class VariableSpec:
+class VariableSpec(Plain):
     """A global variable: `size` bytes at `offset` of the map that holds its `section`.
 
     `value` reads and writes the map spec's contents through BTF (bytes where there is no type).
@@ -161,8 +157,7 @@ class VariableSpec:
         return Codec(type_, byte_order=self.byte_order)
 
 
-@dataclass(slots=True)
-class CollectionSpec:
+class CollectionSpec(Plain):
     """Everything that one object file defines."""
 
     maps: dict[str, MapSpec] = field(default_factory=dict)

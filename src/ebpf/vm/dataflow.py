@@ -8,7 +8,6 @@ refuses programs where it could, and here the access that follows would still be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
@@ -90,12 +89,19 @@ def _join_cells(a: Cells, b: Cells) -> Cells:
     return {key: value for key, value in joined.items() if value is not OTHER}
 
 
-@dataclass(slots=True)
 class State:
     """Registers of the current function and the stack cells of all live frames."""
 
-    registers: list[Value]
-    cells: Cells
+    __slots__ = ("cells", "registers")
+
+    def __init__(self, registers: list[Value], cells: Cells) -> None:
+        self.registers = registers
+        self.cells = cells
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self.registers == other.registers and self.cells == other.cells
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def copy(self) -> State:
         return State(self.registers.copy(), self.cells.copy())
