@@ -9,13 +9,13 @@ differs.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def build(target: Target) -> bytes:
     (count,) = struct.unpack_from("<I", code, symbols["ebpf_layout_size"])
     layout = struct.unpack_from(f"<{count}I", code, symbols["ebpf_layout"])
     entries = {name: symbols[name] for name in ENTRIES}
-    header = Header(target.name, layout, entries, len(code), hashlib.sha256(code).digest())
+    header = Header(target.name, layout, entries, len(code), crc32(code))
     image = header.pack() + code
     if len(image) > LIMIT:
         raise LinkError(f"the image of {target.name} has {len(image)} bytes, more than {LIMIT}")
