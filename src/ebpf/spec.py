@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from ebpf.asm import Instructions
-from ebpf.plain import Plain, field
+from ebpf.plain import NamedTuple, Plain, field
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+from typing import get_type_hints
 
 import pytest
 
@@ -21,7 +22,7 @@ from ebpf import (
     Reference,
     ReferenceKind,
 )
-from ebpf.plain import Plain, field
+from ebpf.plain import NamedTuple, Plain, field
 
 
 def counts() -> MapSpec:
@@ -143,3 +144,24 @@ def test_metadata_of_an_instruction_does_not_take_part_in_comparison() -> None:
     assert named._replace(imm=1).symbol == "end"
     with pytest.raises(AttributeError):
         named.imm = 2  # type: ignore[misc]
+
+
+class Point(NamedTuple):
+    """A place."""
+
+    x: int
+    y: int = 0
+
+    @property
+    def far(self) -> bool:
+        return self.x > 9
+
+
+def test_named_tuples_are_those_of_typing() -> None:
+    assert (Point(3), Point(y=2, x=1), Point._fields) == ((3, 0), (1, 2), ("x", "y"))
+    assert (Point.__doc__, Point.__module__, Point.__qualname__) == ("A place.", __name__, "Point")
+    assert Point(10).far
+    assert get_type_hints(Point) == {"x": int, "y": int}
+    assert pickle.loads(pickle.dumps(Point(3)))._replace(y=1) == Point(3, 1)
+    with pytest.raises(TypeError):
+        Point()  # type: ignore[call-arg]

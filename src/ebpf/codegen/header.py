@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from ebpf.plain import NamedTuple
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16

@@ -10,11 +10,12 @@ import struct
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ebpf.abi.linux.errno import EFAULT
 from ebpf.abi.tagged import Platform, TaggedEnum
 from ebpf.errors import NotSupportedError
+from ebpf.plain import NamedTuple
 from ebpf.runtime.memory import Address, pin, pin_strings
 
 if TYPE_CHECKING:

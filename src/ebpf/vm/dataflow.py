@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ebpf.abi.linux.errno import E2BIG
 from ebpf.asm.opcodes import (
@@ -35,6 +35,7 @@ from ebpf.asm.opcodes import (
     EXIT,
     LDIMM64,
 )
+from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, called_function, jump_target, successors

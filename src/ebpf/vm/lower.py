@@ -8,7 +8,7 @@ access stays one instruction, with one exception (a guarded store).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.contexts import (
     CB,
@@ -40,6 +40,7 @@ from ebpf.asm.opcodes import (
     BPF_STX,
     GOTO,
 )
+from ebpf.plain import NamedTuple
 from ebpf.vm.alu import M32
 from ebpf.vm.check import Checked, refused
 from ebpf.vm.dataflow import Origin, context_accesses

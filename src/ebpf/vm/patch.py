@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import ERANGE
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, GOTOL, LDIMM64
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, jump_target
 from ebpf.vm.program import Slot

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.types import AttachType, ProgramType
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
+from ebpf.plain import NamedTuple
 from ebpf.vm.context import Context, PlainContext, Redirect
 from ebpf.vm.engines import Engine
 from ebpf.vm.execution import check_open_between_runs

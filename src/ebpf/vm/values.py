@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Fault
 from ebpf.vm.maps.storage import ADDRESS_BITS, VALUES_WORDS
 

@@ -7,10 +7,11 @@ instead of a disaster; they are not used again.
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
 from ebpf.abi.types import MapFlag
+from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import FILE_FLAGS
