@@ -1,4 +1,4 @@
-"""Classes that are nothing but their fields: what `dataclasses` and `typing` make, at less than a cold start pays there.
+"""Classes that are nothing but their fields: `dataclasses` and `NamedTuple` without their part in a cold start.
 
 Importing `dataclasses` imports inspect, ast and tokenize, and each class made by it compiles methods of its own.
 `typing.NamedTuple` compiles every annotation of a field, although nobody looks at them.

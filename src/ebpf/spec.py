@@ -6,7 +6,6 @@ operating system; specs are not synchronised, so share one between threads only 
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -56,6 +55,8 @@ class MapSpec(Plain):
 
     def copy(self) -> MapSpec:
         """Return a deep copy; BTF types are shared, they are immutable."""
+        import copy
+
         return copy.deepcopy(self)
 
 
@@ -91,6 +92,8 @@ class ProgramSpec(Plain):
 
     def copy(self) -> ProgramSpec:
         """Return a copy with its own instruction list; instructions are immutable and shared."""
+        import copy
+
         other = copy.copy(self)
         other.insns = Instructions(self.insns)
         return other
@@ -220,6 +223,8 @@ class CollectionSpec(Plain):
 
     def copy(self) -> CollectionSpec:
         """Return a deep copy; variables of the copy write into the copy's maps, BTF types are shared."""
+        import copy
+
         maps = {name: spec.copy() for name, spec in self.maps.items()}
         copies = {id(spec): maps[name] for name, spec in self.maps.items()}
         variables = {}

@@ -16,12 +16,12 @@ from ebpf.abi.linux.errno import EFAULT
 from ebpf.abi.tagged import Platform, TaggedEnum
 from ebpf.errors import NotSupportedError
 from ebpf.plain import NamedTuple
-from ebpf.runtime.memory import Address, pin, pin_strings
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.abi.types import Cmd
+    from ebpf.runtime.memory import Address
 
 UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
@@ -265,6 +265,8 @@ class Attr(metaclass=RecordType):
             raise self._misfit(member) from None
 
     def _pack_nested(self, member: Member, buffers: Mapping[int, Buffer], keepalive: list[object]) -> None:
+        from ebpf.runtime.memory import pin
+
         outer = memoryview(getattr(self, str(member.length[0]))).cast("B")
         for offset, buffer in buffers.items():
             address = pin(buffer, writable=True)
@@ -289,6 +291,8 @@ def _unset(value: Any) -> bool:
 
 
 def _address(member: Member, value: Any, *, writable: bool) -> Address:
+    from ebpf.runtime.memory import pin, pin_strings  # with ctypes; the embedded kernel packs nothing
+
     if member.kind == "strings":
         return pin_strings([_terminated(text) for text in value])
     if member.kind == "string":

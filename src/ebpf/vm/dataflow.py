@@ -34,13 +34,13 @@ from ebpf.asm.opcodes import (
     CALL,
     EXIT,
     LDIMM64,
+    SIZES,
 )
 from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, called_function, jump_target, successors
 from ebpf.vm.program import Slot
-from ebpf.vm.steps import SIZES
 
 _MAX_STATES = 1 << 17
 """Blocks looked at before a program is too complex (Linux stops at a million instructions)."""

@@ -54,7 +54,6 @@ from ebpf.vm.native import (
     native_code,
 )
 from ebpf.vm.program import Program
-from ebpf.vm.steps import compile_step
 
 if TYPE_CHECKING:
     from ebpf.vm import reference
@@ -239,6 +238,8 @@ class Machine(Execution):
         return 0
 
     def _step(self, at: int) -> int:
+        from ebpf.vm.steps import compile_step  # what native code leaves to Python: few programs have any
+
         words = self.state.words
         registers = words[:11].tolist()
         try:

@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
-from ebpf.vm.context import Context
 from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
 from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
@@ -53,6 +52,7 @@ from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
+    from ebpf.vm.context import Context
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 

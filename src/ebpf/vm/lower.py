@@ -39,6 +39,7 @@ from ebpf.asm.opcodes import (
     BPF_ST,
     BPF_STX,
     GOTO,
+    SIZES,
 )
 from ebpf.plain import NamedTuple
 from ebpf.vm.alu import M32
@@ -48,7 +49,6 @@ from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
 from ebpf.vm.patch import insert
 from ebpf.vm.program import LoadRequest, Log, Slot
-from ebpf.vm.steps import SIZES
 
 if TYPE_CHECKING:
     from ebpf.vm.maps import Map
