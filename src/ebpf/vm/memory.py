@@ -14,12 +14,12 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
-from ebpf.vm.maps.base import Map
-from ebpf.vm.maps.storage import ADDRESS_BITS
-from ebpf.vm.values import NO_PLACES, Places
+from ebpf.vm.values import ADDRESS_BITS, NO_PLACES, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from ebpf.vm.maps.base import Map
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -238,7 +238,7 @@ class AddressSpace:
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
-        if isinstance(obj, Map) and obj.native is not None:
+        if getattr(obj, "native", None) is not None:  # a map, in native storage
             return self._including(obj).address(obj)
         number = self._numbers.get(id(obj))
         if number is not None:

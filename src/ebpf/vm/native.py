@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
-from ebpf.vm.maps.storage import MAP_WORDS, VALUES_WORDS
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.program import Program
-from ebpf.vm.values import Places, places_of
+from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
