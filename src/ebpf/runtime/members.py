@@ -73,10 +73,13 @@ class Member:
         return self.written if isinstance(self.written, bool) else cmd in self.written
 
 
-class Alias(NamedTuple):
+class Alias:
     """A second name for a member of the same record (a C union of the same type)."""
 
-    of: str
+    __slots__ = ("of",)
+
+    def __init__(self, of: str) -> None:
+        self.of = of
 
 
 def u32(offset: int, *, written: bool = False, tagged: type[TaggedEnum] | None = None) -> Any:

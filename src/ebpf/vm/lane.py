@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 
-EXIT = int(Stop.EXIT)
+EXIT = Stop.EXIT
 BETWEEN_RUNS, REFUSED, LEFT = 32, 33, 34
 """enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code; the run has
 ended, and left what it had reserved."""

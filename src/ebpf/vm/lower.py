@@ -47,7 +47,6 @@ from ebpf.vm.check import Checked, refused
 from ebpf.vm.dataflow import Origin, context_accesses
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
-from ebpf.vm.patch import insert
 from ebpf.vm.program import LoadRequest, Log, Slot
 
 if TYPE_CHECKING:
@@ -95,11 +94,15 @@ def lower(request: LoadRequest, checked: Checked, log: Log) -> Lowered:
         guards = _translate(layout, checked, slots, log)
     elif request.type in PLAIN_CONTEXTS:
         end = _measure(PLAIN_CONTEXTS[request.type], checked, log)
+    if not guards:
+        return Lowered(slots, tuple(maps), checked.flow.functions, range(len(slots)), end)
+    from ebpf.vm.patch import insert
+
     try:
         patched = insert(slots, checked.flow, guards)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
-    return Lowered(patched.slots, tuple(maps), patched.functions, patched.origins, end)
+    return Lowered(patched.slots, tuple(maps), patched.functions, patched.origins)
 
 
 def _constants(checked: Checked) -> Iterator[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from enum import IntEnum
 from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -78,7 +77,7 @@ LAYOUT = (
 """What the image has to say about itself."""
 
 
-class Action(IntEnum):
+class Action:
     """What native code is to do first (enum action)."""
 
     RESUME = 0
@@ -87,7 +86,7 @@ class Action(IntEnum):
     ENTER_SEEN = 3
 
 
-class Stop(IntEnum):
+class Stop:
     """Why native code came back (enum stop)."""
 
     EXIT = 0

@@ -29,8 +29,6 @@ def insert(slots: Sequence[Slot], flow: Flow, inserted: Mapping[int, Slot]) -> P
     Raises:
         Rejected: ERANGE when a jump gets too long for its field.
     """
-    if not inserted:
-        return Patched(slots, flow.functions, range(len(slots)))
     # Where each old slot begins now, an inserted instruction before it included.
     starts = list(accumulate((1 + (at in inserted) for at in range(len(slots))), initial=0))
     result: list[Slot] = []
