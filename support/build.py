@@ -9,13 +9,13 @@ differs.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import re
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -34,7 +34,7 @@ VERSION = "19.1."
 FLAGS = (
     "-std=c11", "-O2", "-fPIC", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-exceptions",
     "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-ident", "-Wall", "-Wextra", "-Werror",
-    # Each operation of the interpreter has its own jump to the next. Of that many clang 19 makes one, unless it is told.
+    # Each operation of the interpreter has its own jump to the next. Of many clang 19 makes one, unless it is told.
     "-mllvm", "-tail-dup-pred-size=1000", "-mllvm", "-tail-dup-succ-size=1000",
 )  # fmt: skip
 INLINE_FLAGS = (
@@ -90,7 +90,7 @@ def build(target: Target) -> bytes:
     (count,) = struct.unpack_from("<I", code, symbols["ebpf_layout_size"])
     layout = struct.unpack_from(f"<{count}I", code, symbols["ebpf_layout"])
     entries = {name: symbols[name] for name in ENTRIES}
-    header = Header(target.name, layout, entries, len(code), hashlib.sha256(code).digest())
+    header = Header(target.name, layout, entries, len(code), crc32(code))
     image = header.pack() + code
     if len(image) > LIMIT:
         raise LinkError(f"the image of {target.name} has {len(image)} bytes, more than {LIMIT}")

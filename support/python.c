@@ -20,7 +20,7 @@ struct python {
   void *const *buffer_error;
 };
 
-/* Address of a struct python. The host writes it before the code becomes executable; its digest is of 0. */
+/* Address of a struct python. The host writes it before the code becomes executable; its checksum is of 0. */
 __attribute__((section(".rodata.python"), visibility("hidden"))) const volatile u64 ebpf_python = 0;
 
 /* Py_buffer, part of the stable ABI since 3.11. */

@@ -6,14 +6,13 @@ operating system; specs are not synchronised, so share one between threads only 
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
 from ebpf.asm import Instructions
+from ebpf.plain import NamedTuple, Plain, field
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -27,8 +26,7 @@ Dialect = Literal["auto", "linux", "windows"]
 Pinning = Literal["none", "by_name"]
 
 
-@dataclass(slots=True)
-class MapSpec:
+class MapSpec(Plain):
     """Blueprint of a map.
 
     `key_size` and `value_size` are bytes. `key`/`value` are BTF types or None. `contents` is the image of a data
@@ -57,6 +55,8 @@ class MapSpec:
 
     def copy(self) -> MapSpec:
         """Return a deep copy; BTF types are shared, they are immutable."""
+        import copy
+
         return copy.deepcopy(self)
 
 
@@ -67,8 +67,7 @@ class FuncInfo(NamedTuple):
     type: Type
 
 
-@dataclass(slots=True)
-class ProgramSpec:
+class ProgramSpec(Plain):
     """Blueprint of a program.
 
     `insns` is the whole program: the entry function, then each subprogram it reaches in order of first use.
@@ -93,13 +92,14 @@ class ProgramSpec:
 
     def copy(self) -> ProgramSpec:
         """Return a copy with its own instruction list; instructions are immutable and shared."""
+        import copy
+
         other = copy.copy(self)
         other.insns = Instructions(self.insns)
         return other
 
 
-@dataclass(slots=True)
-class ExternSpec:
+class ExternSpec(Plain):
     """Something that the object expects the running kernel to supply.
 
     `kind` is "kconfig", "ksym" or "kfunc"; `value` overrides what the kernel says (kconfig).
@@ -112,8 +112,7 @@ class ExternSpec:
     value: object = None
 
 
-@dataclass(slots=True)
-class VariableSpec:
+class VariableSpec(Plain):
     """A global variable: `size` bytes at `offset` of the map that holds its `section`.
 
     `value` reads and writes the map spec's contents through BTF (bytes where there is no type).
@@ -161,8 +160,7 @@ class VariableSpec:
         return Codec(type_, byte_order=self.byte_order)
 
 
-@dataclass(slots=True)
-class CollectionSpec:
+class CollectionSpec(Plain):
     """Everything that one object file defines."""
 
     maps: dict[str, MapSpec] = field(default_factory=dict)
@@ -225,6 +223,8 @@ class CollectionSpec:
 
     def copy(self) -> CollectionSpec:
         """Return a deep copy; variables of the copy write into the copy's maps, BTF types are shared."""
+        import copy
+
         maps = {name: spec.copy() for name, spec in self.maps.items()}
         copies = {id(spec): maps[name] for name, spec in self.maps.items()}
         variables = {}

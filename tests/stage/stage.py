@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import unpack_from
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -57,7 +57,7 @@ def by_index(text: str, stores: Sequence[Store]) -> Instructions:
         if insn.reference is None or insn.opcode != 0x18 or insn.src not in _BY_INDEX:
             return insn
         imm = insn.imm & ~0xFFFFFFFF | names.index(insn.reference.name)
-        return replace(insn, src=_BY_INDEX[insn.src], imm=imm, reference=None)
+        return insn._replace(src=_BY_INDEX[insn.src], imm=imm, reference=None)
 
     return Instructions(resolve(insn) for insn in assemble(text))
 

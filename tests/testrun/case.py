@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
 from ebpf.asm import Insn, assemble
@@ -144,6 +144,6 @@ def encode(text: str, number: Callable[[str], int]) -> bytes:
         assert insn.reference is not None
         if insn.opcode != 0x18:
             return insn
-        return replace(insn, imm=insn.imm & ~0xFFFFFFFF | number(insn.reference.name))
+        return insn._replace(imm=insn.imm & ~0xFFFFFFFF | number(insn.reference.name))
 
     return assemble(text).encode(resolve=resolve)

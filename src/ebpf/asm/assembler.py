@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ebpf.abi.helpers import Helper
@@ -95,7 +95,7 @@ class _Program:
         for statement in self.statements:
             insn = statement.insn if statement.target is None else self._resolve(statement, slot + 1)
             symbol = self.symbols.get(slot)
-            insns.append(insn if symbol is None else replace(insn, symbol=symbol))
+            insns.append(insn if symbol is None else insn._replace(symbol=symbol))
             slot += insn.slots
         return insns
 
@@ -103,18 +103,18 @@ class _Program:
         insn, label = statement.insn, statement.label
         if label not in self.labels:
             if insn.opcode == op.CALL:
-                return replace(insn, imm=self._helper(statement))
+                return insn._replace(imm=self._helper(statement))
             raise statement.error(f"no label {label}", known=self.labels)
         slot = self.labels[label]
         distance = slot - after
         if insn.opcode in (op.CALL, op.LDIMM64):
             kind = ReferenceKind.FUNCTION if insn.opcode == op.CALL else ReferenceKind.FUNCTION_POINTER
-            return replace(link(insn, distance), reference=Reference(kind, self.symbols[slot]))
+            return link(insn, distance)._replace(reference=Reference(kind, self.symbols[slot]))
         if insn.opcode == op.GOTOL:
-            return replace(insn, imm=distance)
+            return insn._replace(imm=distance)
         if not INT16[0] <= distance <= INT16[1]:
             raise statement.error(f"label {label} is {distance} slots away, a jump reaches {INT16[1]}: use gotol")
-        return replace(insn, off=distance)
+        return insn._replace(off=distance)
 
     def _helper(self, statement: _Statement) -> int:
         name, quoted = statement.label, statement.target is not None and statement.target.kind == "string"

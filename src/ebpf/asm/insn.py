@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
+
+from ebpf.plain import NamedTuple
 
 
 class ReferenceKind(StrEnum):
@@ -45,9 +46,8 @@ class SourceLine(NamedTuple):
         return f"{self.file}:{self.line}: {self.text.strip()}"
 
 
-@dataclass(frozen=True, slots=True)
-class Insn:
-    """One instruction; immutable, so that threads may share it.
+class Insn(NamedTuple):
+    """One instruction; immutable, so that threads may share it. `_replace` returns a changed copy.
 
     `opcode`, `dst`, `src`, `off` and `imm` are the kernel's fields. `off` is signed 16 bits; `imm` is signed 32
     bits, except for ldimm64 (opcode 0x18), which is one Insn of two slots with an `imm` of 64 unsigned bits.
@@ -61,10 +61,19 @@ class Insn:
     src: int = 0
     off: int = 0
     imm: int = 0
-    symbol: str | None = field(default=None, kw_only=True, compare=False)
-    reference: Reference | None = field(default=None, kw_only=True, compare=False)
-    source: SourceLine | None = field(default=None, kw_only=True, compare=False)
-    core: Any = field(default=None, kw_only=True, compare=False)
+    symbol: str | None = None
+    reference: Reference | None = None
+    source: SourceLine | None = None
+    core: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Insn) and self[:5] == other[:5]
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self[:5])
 
     @property
     def slots(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Container, Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 from ebpf.asm.insn import Insn, ReferenceKind
@@ -160,9 +159,9 @@ def _is_settled(insn: Insn, symbols: Container[str]) -> bool:
 def link(insn: Insn, distance: int) -> Insn:
     """Point a call or a function pointer at the function `distance` slots behind the next slot."""
     if insn.opcode == LDIMM64:
-        return replace(insn, src=BPF_PSEUDO_FUNC, imm=distance & _U32)
+        return insn._replace(src=BPF_PSEUDO_FUNC, imm=distance & _U32)
     if insn.opcode == CALL:
-        return replace(insn, src=BPF_PSEUDO_CALL, imm=distance)
+        return insn._replace(src=BPF_PSEUDO_CALL, imm=distance)
     raise AsmError(f"only a call or ldimm64 can refer to a function, found opcode {insn.opcode:#04x}")
 
 

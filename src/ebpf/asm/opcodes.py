@@ -23,6 +23,8 @@ BPF_W: Final = 0x00
 BPF_H: Final = 0x08
 BPF_B: Final = 0x10
 BPF_DW: Final = 0x18
+SIZES: Final = {BPF_W: 4, BPF_H: 2, BPF_B: 1, BPF_DW: 8}
+"""Size bits of an opcode → bytes."""
 
 # Mode of a load or store.
 BPF_IMM: Final = 0x00

@@ -110,7 +110,8 @@ def _raw(reader: Reader) -> Insn:
     for low, high in ((0, 15), (0, 15), INT16, UINT64 if wide else INT32):
         reader.expect(",")
         fields.append(reader.integer(low, high))
-    return Insn(*fields)
+    opcode, dst, src, off, imm = fields
+    return Insn(opcode, dst, src, off, imm)
 
 
 _STATEMENTS: dict[str, Callable[[Reader], Insn]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from ebpf.abi.helpers import Helper
 from ebpf.asm import Insn, Instructions, Reference, ReferenceKind
@@ -31,7 +30,7 @@ def _map(insn: Insn, maps: Mapping[int, str]) -> Insn:
     name = maps.get(insn.imm & _LOW)
     if insn.opcode != LDIMM64 or insn.src not in _KINDS or name is None:
         return insn
-    return replace(insn, imm=insn.imm & ~_LOW, reference=Reference(_KINDS[insn.src], name, insn.imm >> 32))
+    return insn._replace(imm=insn.imm & ~_LOW, reference=Reference(_KINDS[insn.src], name, insn.imm >> 32))
 
 
 def _call(insn: Insn, functions: Mapping[int, str]) -> Insn:
@@ -40,8 +39,8 @@ def _call(insn: Insn, functions: Mapping[int, str]) -> Insn:
         return insn
     helper = next((helper for helper in Helper if helper.function == name), None)
     if helper is None:
-        return replace(insn, reference=Reference(ReferenceKind.KFUNC, name))
-    return replace(insn, imm=helper.number)
+        return insn._replace(reference=Reference(ReferenceKind.KFUNC, name))
+    return insn._replace(imm=helper.number)
 
 
 def _functions(distances: set[int]) -> dict[int, str]:

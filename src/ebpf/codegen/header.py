@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
+
+from ebpf.plain import NamedTuple
 
 MAGIC = b"ebpf\0img"
 ALIGNMENT = 16
@@ -45,27 +46,27 @@ ENTRIES = (
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 48
-_FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}II32s")
+_FORMAT = struct.Struct(f"<8s16s{_ROOM}I{_ROOM}III")
 SIZE = _FORMAT.size
 
 
 class Header(NamedTuple):
     """`layout` is `ebpf_layout` of support/image.c, ABI version first; `entries` are offsets into the code by name.
 
-    `size` is the code's in bytes, `digest` its SHA-256.
+    `size` is the code's in bytes, `checksum` its CRC-32: against damage, which is all that a file of the package needs.
     """
 
     target: str
     layout: tuple[int, ...]
     entries: dict[str, int]
     size: int
-    digest: bytes
+    checksum: int
 
     def pack(self) -> bytes:
         """Return the header as bytes."""
         entries = (self.entries[name] for name in ENTRIES)
         return _FORMAT.pack(
-            MAGIC, self.target.encode(), *_padded(self.layout), *_padded(entries), self.size, self.digest
+            MAGIC, self.target.encode(), *_padded(self.layout), *_padded(entries), self.size, self.checksum
         )
 
     @classmethod
@@ -73,10 +74,10 @@ class Header(NamedTuple):
         """Read the header of an image. Raises ValueError for anything else."""
         if len(image) < _FORMAT.size or not image.startswith(MAGIC):
             raise ValueError("this is no image")
-        _, name, *numbers, size, digest = _FORMAT.unpack_from(image)
+        _, name, *numbers, size, checksum = _FORMAT.unpack_from(image)
         layout = tuple(number for number in numbers[:_ROOM] if number)
         entries = dict(zip(ENTRIES, numbers[_ROOM:], strict=False))
-        return cls(name.rstrip(b"\0").decode("ascii"), layout, entries, size, digest)
+        return cls(name.rstrip(b"\0").decode("ascii"), layout, entries, size, checksum)
 
 
 def _padded(numbers: Iterable[int]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import sys
 from contextlib import ExitStack
@@ -58,7 +57,7 @@ def effective_spec(spec: MapSpec, *, cpus: int) -> MapSpec:
         changes["key_size"] = 0
     elif spec.type is MapType.LPM_TRIE:
         changes["flags"] = spec.flags | MapFlag.NO_PREALLOC  # the kernel takes no trie without it
-    return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]  # names are those of fields
+    return spec._replace(**changes)
 
 
 def create_map(
@@ -140,7 +139,7 @@ def _own_types(spec: MapSpec, runtime: Runtime, held: ExitStack) -> tuple[Btf | 
 def _template(spec: MapSpec, runtime: Runtime, types: Btf | None, btf: Handle | None, token: int | None) -> Map:
     """Create the map that shows the kernel what a map of maps will hold; closed right after."""
     assert spec.inner is not None
-    inner = dataclasses.replace(spec.inner, contents=None)
+    inner = spec.inner._replace(contents=None)
     return create_map(inner, runtime=runtime, types=types, btf=btf, token=token)
 
 
@@ -150,7 +149,7 @@ def _create(
     """Call MAP_CREATE; give up, in this order, MMAPABLE (data sections only, Linux 5.5) and the types."""
     attempts = [(spec, typing)]
     if isinstance(spec.contents, (bytes, bytearray)) and spec.type is MapType.ARRAY:
-        mapped = dataclasses.replace(spec, flags=spec.flags | MapFlag.MMAPABLE)
+        mapped = spec._replace(flags=spec.flags | MapFlag.MMAPABLE)
         attempts.insert(0, (mapped, typing))
     if typing.btf is not None:
         attempts += [(one, typing.absent) for one, _ in attempts]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -94,8 +93,8 @@ def _resolve(insn: Insn, spec: ProgramSpec, maps: Mapping[str, Map], held: ExitS
         raise error
     fd = held.enter_context(maps[reference.name].handle.borrow())
     if reference.kind is ReferenceKind.MAP:
-        return dataclasses.replace(insn, src=BPF_PSEUDO_MAP_FD, imm=fd)
-    return dataclasses.replace(insn, src=BPF_PSEUDO_MAP_VALUE, imm=fd | reference.offset << 32)
+        return insn._replace(src=BPF_PSEUDO_MAP_FD, imm=fd)
+    return insn._replace(src=BPF_PSEUDO_MAP_VALUE, imm=fd | reference.offset << 32)
 
 
 def _add_infos(attr: attrs.ProgLoad, spec: ProgramSpec, types: Btf) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -59,7 +58,7 @@ def use_given(spec: MapSpec, given: Map, *, runtime: Runtime, sources: Sources) 
             f"map {given.name} given for {spec.name} is of runtime {given.runtime.name}, not {runtime.name}"
         )
     check_compatible(spec, given, cpus=runtime.cpus)
-    spec = dataclasses.replace(effective_spec(spec, cpus=runtime.cpus), flags=given.flags)
+    spec = effective_spec(spec, cpus=runtime.cpus)._replace(flags=given.flags)
     return type(given)(runtime, share(given.handle), spec, types=given.types, sources=sources)
 
 
@@ -119,5 +118,5 @@ def _adopt(spec: MapSpec, handle: Handle, runtime: Runtime, types: Btf | None, s
     except BaseException:
         handle.close()
         raise
-    spec = dataclasses.replace(effective_spec(spec, cpus=runtime.cpus), flags=info.flags)
+    spec = effective_spec(spec, cpus=runtime.cpus)._replace(flags=info.flags)
     return class_of(spec.type)(runtime, handle, spec, types=types, sources=sources)

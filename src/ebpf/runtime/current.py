@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from ebpf.runtime.base import Runtime

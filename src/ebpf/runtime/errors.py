@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM, NAMES, TEXTS
 from ebpf.abi.types import Cmd
 from ebpf.errors import KeyExistsError, KeyNotFoundError, MapFullError, MissingPrivilegeError, SystemCallError
+from ebpf.plain import NamedTuple
 
 _UPDATES = frozenset({Cmd.MAP_UPDATE_ELEM, Cmd.MAP_UPDATE_BATCH})
 _KEYED = _UPDATES | {

@@ -8,9 +8,10 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramType
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from ebpf.runtime.handle import Handle

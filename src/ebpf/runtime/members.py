@@ -10,17 +10,18 @@ import struct
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
 from ebpf.abi.linux.errno import EFAULT
 from ebpf.abi.tagged import Platform, TaggedEnum
 from ebpf.errors import NotSupportedError
-from ebpf.runtime.memory import Address, pin, pin_strings
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.abi.types import Cmd
+    from ebpf.runtime.memory import Address
 
 UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
@@ -72,10 +73,13 @@ class Member:
         return self.written if isinstance(self.written, bool) else cmd in self.written
 
 
-class Alias(NamedTuple):
+class Alias:
     """A second name for a member of the same record (a C union of the same type)."""
 
-    of: str
+    __slots__ = ("of",)
+
+    def __init__(self, of: str) -> None:
+        self.of = of
 
 
 def u32(offset: int, *, written: bool = False, tagged: type[TaggedEnum] | None = None) -> Any:
@@ -264,6 +268,8 @@ class Attr(metaclass=RecordType):
             raise self._misfit(member) from None
 
     def _pack_nested(self, member: Member, buffers: Mapping[int, Buffer], keepalive: list[object]) -> None:
+        from ebpf.runtime.memory import pin
+
         outer = memoryview(getattr(self, str(member.length[0]))).cast("B")
         for offset, buffer in buffers.items():
             address = pin(buffer, writable=True)
@@ -288,6 +294,8 @@ def _unset(value: Any) -> bool:
 
 
 def _address(member: Member, value: Any, *, writable: bool) -> Address:
+    from ebpf.runtime.memory import pin, pin_strings  # with ctypes; the embedded kernel packs nothing
+
     if member.kind == "strings":
         return pin_strings([_terminated(text) for text in value])
     if member.kind == "string":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import EbpfError, NotSupportedError
+from ebpf.plain import NamedTuple
 from ebpf.runtime.attrs import ProgTestRun
 from ebpf.runtime.facts import JoinedPackets, ManyRuns, RunResult
 

@@ -7,13 +7,13 @@ refuses with the same errno.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
+from ebpf.plain import NamedTuple
 from ebpf.vm.encoding import check_fields
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, check_flow

@@ -111,7 +111,6 @@ def program_of(code: bytes) -> Program:
         origins=range(len(slots)),
         gpl_compatible=True,
         flags=0,
-        tag=bytes(8),
         source_line=lambda slot: spelled(slots, slot),
     )
 

@@ -8,10 +8,9 @@ refuses programs where it could, and here the access that follows would still be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from heapq import heappop, heappush
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from ebpf.abi.linux.errno import E2BIG
 from ebpf.asm.opcodes import (
@@ -35,12 +34,13 @@ from ebpf.asm.opcodes import (
     CALL,
     EXIT,
     LDIMM64,
+    SIZES,
 )
+from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, called_function, jump_target, successors
 from ebpf.vm.program import Slot
-from ebpf.vm.steps import SIZES
 
 _MAX_STATES = 1 << 17
 """Blocks looked at before a program is too complex (Linux stops at a million instructions)."""
@@ -90,12 +90,19 @@ def _join_cells(a: Cells, b: Cells) -> Cells:
     return {key: value for key, value in joined.items() if value is not OTHER}
 
 
-@dataclass(slots=True)
 class State:
     """Registers of the current function and the stack cells of all live frames."""
 
-    registers: list[Value]
-    cells: Cells
+    __slots__ = ("cells", "registers")
+
+    def __init__(self, registers: list[Value], cells: Cells) -> None:
+        self.registers = registers
+        self.cells = cells
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self.registers == other.registers and self.cells == other.cells
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def copy(self) -> State:
         return State(self.registers.copy(), self.cells.copy())

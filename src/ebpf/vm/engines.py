@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import NotSupportedError
+from ebpf.plain import NamedTuple
 from ebpf.vm.execution import HelperCall
 from ebpf.vm.machine import Run
 from ebpf.vm.program import NATIVE

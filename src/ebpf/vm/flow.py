@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.asm.opcodes import (
@@ -18,6 +17,7 @@ from ebpf.asm.opcodes import (
     GOTOL,
     LDIMM64,
 )
+from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot

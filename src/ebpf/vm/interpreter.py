@@ -54,7 +54,6 @@ from ebpf.vm.native import (
     native_code,
 )
 from ebpf.vm.program import Program
-from ebpf.vm.steps import compile_step
 
 if TYPE_CHECKING:
     from ebpf.vm import reference
@@ -67,8 +66,8 @@ back can take as long as another thread is let run, 5 ms."""
 _EMPTY_STACK = bytes(STACK_SIZE)
 _MOST_SPARE = 16
 
-_EXIT, _FUEL, _HELPER = int(Stop.EXIT), int(Stop.FUEL), int(Stop.HELPER)
-_RESUME, _LEAVE = int(Action.RESUME), int(Action.LEAVE)
+_EXIT, _FUEL, _HELPER = Stop.EXIT, Stop.FUEL, Stop.HELPER
+_RESUME, _LEAVE = Action.RESUME, Action.LEAVE
 
 _spare: list[NativeState] = []
 """States that no run uses."""
@@ -125,7 +124,7 @@ class Machine(Execution):
 
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
-        return self._loop(slot, int(Action.ENTER), None)
+        return self._loop(slot, Action.ENTER, None)
 
     def go_on(self, stop: int) -> int:
         """Return the r0 of the function that native code has entered, and come back from because of `stop`."""
@@ -239,6 +238,8 @@ class Machine(Execution):
         return 0
 
     def _step(self, at: int) -> int:
+        from ebpf.vm.steps import compile_step  # what native code leaves to Python: few programs have any
+
         words = self.state.words
         registers = words[:11].tolist()
         try:

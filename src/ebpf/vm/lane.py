@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
-from ebpf.vm.context import Context
 from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
 from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
@@ -53,10 +52,11 @@ from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
+    from ebpf.vm.context import Context
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 
-EXIT = int(Stop.EXIT)
+EXIT = Stop.EXIT
 BETWEEN_RUNS, REFUSED, LEFT = 32, 33, 34
 """enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code; the run has
 ended, and left what it had reserved."""

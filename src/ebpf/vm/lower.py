@@ -8,7 +8,7 @@ access stays one instruction, with one exception (a guarded store).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.contexts import (
     CB,
@@ -39,15 +39,15 @@ from ebpf.asm.opcodes import (
     BPF_ST,
     BPF_STX,
     GOTO,
+    SIZES,
 )
+from ebpf.plain import NamedTuple
 from ebpf.vm.alu import M32
 from ebpf.vm.check import Checked, refused
 from ebpf.vm.dataflow import Origin, context_accesses
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
-from ebpf.vm.patch import insert
 from ebpf.vm.program import LoadRequest, Log, Slot
-from ebpf.vm.steps import SIZES
 
 if TYPE_CHECKING:
     from ebpf.vm.maps import Map
@@ -94,11 +94,15 @@ def lower(request: LoadRequest, checked: Checked, log: Log) -> Lowered:
         guards = _translate(layout, checked, slots, log)
     elif request.type in PLAIN_CONTEXTS:
         end = _measure(PLAIN_CONTEXTS[request.type], checked, log)
+    if not guards:
+        return Lowered(slots, tuple(maps), checked.flow.functions, range(len(slots)), end)
+    from ebpf.vm.patch import insert
+
     try:
         patched = insert(slots, checked.flow, guards)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
-    return Lowered(patched.slots, tuple(maps), patched.functions, patched.origins, end)
+    return Lowered(patched.slots, tuple(maps), patched.functions, patched.origins)
 
 
 def _constants(checked: Checked) -> Iterator[int]:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from struct import Struct
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpf.vm.fault import Fault
-from ebpf.vm.maps.base import Map
-from ebpf.vm.maps.storage import ADDRESS_BITS
-from ebpf.vm.values import NO_PLACES, Places
+from ebpf.vm.values import ADDRESS_BITS, NO_PLACES, Places
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from ebpf.vm.maps.base import Map
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -40,23 +39,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=ATOMIC.acquire, after_in_parent=ATOMIC.release, after_in_child=ATOMIC.release)
 
 
-@dataclass(slots=True)
 class Region:
-    """A range of addresses. Only offsets from `start` to `end` (exclusive) are accessible."""
+    """A range of addresses. Only offsets from `start` to `end` (exclusive) are accessible.
 
-    name: str
-    data: memoryview
-    start: int
-    end: int
-    readable: bool
-    writable: bool
-    object: Any = field(default=None, repr=False)
-    map: Map | None = field(default=None, repr=False)
-    """Whose element it is: locks and constant strings live in map values only."""
-    opaque: bool = False
-    """Helpers can't use it as memory."""
-    kept: int = 0
-    """Bytes at its end that are the kernel's: programs can read them only."""
+    `map` is whose element it is: locks and constant strings live in map values only. Helpers can't use an `opaque` one
+    as memory. The last `kept` bytes are the kernel's: programs can read them only.
+    """
+
+    __slots__ = ("data", "end", "kept", "map", "name", "object", "opaque", "readable", "start", "writable")
+
+    def __init__(
+        self,
+        name: str,
+        data: memoryview,
+        start: int,
+        end: int,
+        readable: bool,
+        writable: bool,
+        object: Any = None,
+        map: Map | None = None,
+        *,
+        opaque: bool = False,
+        kept: int = 0,
+    ) -> None:
+        self.name, self.data = name, data
+        self.start, self.end = start, end
+        self.readable, self.writable = readable, writable
+        self.object, self.map = object, map
+        self.opaque, self.kept = opaque, kept
+
+    def __repr__(self) -> str:
+        return f"Region({self.name!r}, {self.start}..{self.end}, {self.permissions})"
 
     @property
     def permissions(self) -> str:
@@ -225,7 +238,7 @@ class AddressSpace:
 
     def object(self, obj: Any, name: str) -> int:
         """Return the address that stands for a kernel object; the program can pass it on, not look inside."""
-        if isinstance(obj, Map) and obj.native is not None:
+        if getattr(obj, "native", None) is not None:  # a map, in native storage
             return self._including(obj).address(obj)
         number = self._numbers.get(id(obj))
         if number is not None:

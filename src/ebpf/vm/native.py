@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from enum import IntEnum
 from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
-from ebpf.vm.maps.storage import MAP_WORDS, VALUES_WORDS
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.program import Program
-from ebpf.vm.values import Places, places_of
+from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
@@ -79,7 +77,7 @@ LAYOUT = (
 """What the image has to say about itself."""
 
 
-class Action(IntEnum):
+class Action:
     """What native code is to do first (enum action)."""
 
     RESUME = 0
@@ -88,7 +86,7 @@ class Action(IntEnum):
     ENTER_SEEN = 3
 
 
-class Stop(IntEnum):
+class Stop:
     """Why native code came back (enum stop)."""
 
     EXIT = 0

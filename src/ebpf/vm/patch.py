@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import ERANGE
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, GOTOL, LDIMM64
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import Flow, jump_target
 from ebpf.vm.program import Slot
@@ -29,8 +29,6 @@ def insert(slots: Sequence[Slot], flow: Flow, inserted: Mapping[int, Slot]) -> P
     Raises:
         Rejected: ERANGE when a jump gets too long for its field.
     """
-    if not inserted:
-        return Patched(slots, flow.functions, range(len(slots)))
     # Where each old slot begins now, an inserted instruction before it included.
     starts = list(accumulate((1 + (at in inserted) for at in range(len(slots))), initial=0))
     result: list[Slot] = []

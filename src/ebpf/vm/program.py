@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.types import AttachType, ProgramType
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
@@ -65,37 +64,53 @@ class LoadRequest(NamedTuple):
     limit: int = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Program:
-    """A checked and lowered program. Immutable; threads may share it.
+    """A checked and lowered program. Not to be changed; threads may share it.
 
     `insns` is the code as it was given, `lowered` what engines run, one Slot per 8 bytes: accesses to the public
     context became accesses to the internal one, map references indices into `maps` (ldimm64 with src 5 or 6), function
     pointers the function's slot (src 4). `functions` are the first lowered slots of the main program (0) and its
-    subprograms. `origins` maps each lowered slot to the slot of `insns` that it comes from. `compiled` is where
-    engines keep what they made of the program, by engine name.
+    subprograms, `callbacks` what function pointers may name: all but the first. `origins` maps each lowered slot to the
+    slot of `insns` that it comes from. `max_context_offset` is the end of the highest access to a plain context: a test
+    run has to give that much. `compiled` is where engines keep what they made of the program, by engine name.
     """
 
-    type: ProgramType
-    attach_type: AttachType | None
-    name: str
-    insns: bytes
-    lowered: tuple[Slot, ...]
-    maps: tuple[Map, ...]
-    functions: tuple[int, ...]
-    origins: Sequence[int]
-    gpl_compatible: bool
-    flags: int
-    tag: bytes
-    max_context_offset: int = 0
-    """End of the highest access to a plain context: a test run has to give that much."""
-    source_line: Callable[[int], str | None] = field(repr=False)
-    compiled: dict[str, Any] = field(default_factory=dict, repr=False)
-    callbacks: frozenset[int] = field(init=False, repr=False)
-    """What function pointers may name: all functions but the main program."""
+    __slots__ = (
+        "__weakref__", "_tag", "attach_type", "callbacks", "compiled", "flags", "functions", "gpl_compatible", "insns",
+        "lowered", "maps", "max_context_offset", "name", "origins", "source_line", "type",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "callbacks", frozenset(self.functions[1:]))
+    def __init__(
+        self,
+        *,
+        type: ProgramType,
+        attach_type: AttachType | None,
+        name: str,
+        insns: bytes,
+        lowered: tuple[Slot, ...],
+        maps: tuple[Map, ...],
+        functions: tuple[int, ...],
+        origins: Sequence[int],
+        gpl_compatible: bool,
+        flags: int,
+        max_context_offset: int = 0,
+        source_line: Callable[[int], str | None],
+    ) -> None:
+        self.type, self.attach_type = type, attach_type
+        self.name, self.flags, self.gpl_compatible = name, flags, gpl_compatible
+        self.insns, self.lowered, self.maps = insns, lowered, maps
+        self.functions, self.callbacks = functions, frozenset(functions[1:])
+        self.origins, self.source_line = origins, source_line
+        self.max_context_offset = max_context_offset
+        self.compiled: dict[str, Any] = {}
+        self._tag: bytes | None = None
+
+    @property
+    def tag(self) -> bytes:
+        """The kernel's 8-byte tag, a hash of the code; few ask for it."""
+        if self._tag is None:
+            self._tag = program_tag(decode_slots(self.insns))
+        return self._tag
 
     def source(self, slot: int) -> str | None:
         """Return the line of source code that a lowered slot comes from, None if unknown."""
@@ -129,7 +144,6 @@ def load_program(request: LoadRequest, log: Log) -> Program:
         origins=lowered.origins,
         gpl_compatible=checked.gpl_compatible,
         flags=request.flags,
-        tag=program_tag(checked.slots),
         max_context_offset=lowered.max_context_offset,
         source_line=request.source_line,
     )
@@ -137,18 +151,22 @@ def load_program(request: LoadRequest, log: Log) -> Program:
 
 def program_tag(slots: list[Slot]) -> bytes:
     """Return the kernel's 8-byte tag: hash of the code with the numbers of maps left out."""
+    from hashlib import sha256  # not for a program that nobody asks about: this is most of OpenSSL
+
     neutral = list(slots)
     for index, slot in enumerate(slots):
         if slot.opcode == 0x18 and slot.src in (1, 2, 5, 6):
             neutral[index] = slot._replace(imm=0)
             neutral[index + 1] = slots[index + 1]._replace(imm=0)
-    return hashlib.sha256(encode_slots(neutral)).digest()[:8]
+    return sha256(encode_slots(neutral)).digest()[:8]
 
 
 def digest_of(program: Program) -> bytes:
     """Return the hash of all that code compiled for a program is made from, but its maps."""
+    from hashlib import sha256
+
     attach = 0 if program.attach_type is None else program.attach_type + 1
     head = struct.pack(
         f"<QQQ{len(program.functions)}I", program.type, attach, len(program.functions), *program.functions
     )
-    return hashlib.sha256(head + program.xlated).digest()
+    return sha256(head + program.xlated).digest()

@@ -14,12 +14,9 @@ from ebpf.asm.opcodes import (
     BPF_ALU,
     BPF_ALU64,
     BPF_ATOMIC,
-    BPF_B,
     BPF_CALL,
-    BPF_DW,
     BPF_END,
     BPF_EXIT,
-    BPF_H,
     BPF_IND,
     BPF_JA,
     BPF_JCOND,
@@ -37,9 +34,9 @@ from ebpf.asm.opcodes import (
     BPF_STX,
     BPF_SUB,
     BPF_TO_LE,
-    BPF_W,
     BPF_X,
     LDIMM64,
+    SIZES,
 )
 from ebpf.vm.alu import (
     ALU32,
@@ -66,9 +63,6 @@ if TYPE_CHECKING:
 
 Registers: TypeAlias = list[int]
 Step: TypeAlias = "Callable[[Registers, Machine], int]"
-
-SIZES = {BPF_W: 4, BPF_H: 2, BPF_B: 1, BPF_DW: 8}
-"""Size bits of a load or store opcode → bytes."""
 
 
 def compile_steps(program: Program) -> list[Step]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
-from ebpf.vm.context import Context, PlainContext, Redirect
+from ebpf.plain import NamedTuple
 from ebpf.vm.engines import Engine
 from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.program import Program
+
+if TYPE_CHECKING:
+    from ebpf.vm.context import Context, Redirect
 
 ON_CPU = 1 << 0
 """BPF_F_TEST_RUN_ON_CPU."""
@@ -156,6 +159,8 @@ def _check_context_size(program: Program, size: int, limit: int) -> None:
 
 
 def _run_raw_tracepoint(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.context import PlainContext
+
     _refuse_packet(request)
     arguments = request.ctx or b""
     _check_context_size(bench.program, len(arguments), _MAX_RAW_ARGUMENTS)
@@ -168,6 +173,8 @@ def _run_raw_tracepoint(bench: Bench, request: TestRequest) -> TestRun:
 
 
 def _run_syscall(bench: Bench, request: TestRequest) -> TestRun:
+    from ebpf.vm.context import PlainContext
+
     _refuse_packet(request)
     if request.flags:
         raise refuse("flags must be 0")

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
+from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Fault
-from ebpf.vm.maps.storage import ADDRESS_BITS, VALUES_WORDS
 
 if TYPE_CHECKING:
     from ebpf.vm.maps.base import Map
     from ebpf.vm.maps.nativering import NativeRingBufferMap
     from ebpf.vm.maps.storage import NativeStorage
     from ebpf.vm.program import Program
+
+ADDRESS_BITS = 48
+"""Bits of an address for the number of a value and the offset in it."""
+MAP_WORDS = 40
+VALUES_WORDS = 8
+"""Words of struct map and of struct values."""
 
 _NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 _VALUE, _MAP = 1 << 63, 3 << 62

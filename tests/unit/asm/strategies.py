@@ -18,17 +18,16 @@ _WIDE_IMM = st.one_of(
 )
 # Mostly fields that mean something, because random ones are nearly always reserved.
 _REGISTER = st.one_of(st.integers(0, 10), st.integers(0, 15))
-_NARROW = st.builds(
-    Insn,
+_NARROW = st.tuples(
     st.integers(0, 255).filter(lambda opcode: opcode != LDIMM64),
     _REGISTER,
     st.one_of(st.just(0), _REGISTER),
     st.one_of(st.just(0), _OFF),
     st.one_of(st.just(0), _IMM),
 )
-_WIDE = st.builds(Insn, st.just(LDIMM64), _REGISTER, st.integers(0, 15), st.one_of(st.just(0), _OFF), _WIDE_IMM)
+_WIDE = st.tuples(st.just(LDIMM64), _REGISTER, st.integers(0, 15), st.one_of(st.just(0), _OFF), _WIDE_IMM)
 
-insns = st.one_of(_NARROW, _NARROW, _NARROW, _WIDE)
+insns = st.one_of(_NARROW, _NARROW, _NARROW, _WIDE).map(lambda fields: Insn(*fields))
 """Any instruction that can be encoded, reserved fields and unknown opcodes included."""
 
 programs = st.lists(insns, max_size=20).map(Instructions)

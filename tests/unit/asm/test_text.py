@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +49,7 @@ _NAMES = st.one_of(
 @given(st.lists(st.tuples(insns, _NAMES), min_size=1, max_size=12, unique_by=lambda pair: pair[1]), st.data())
 def test_symbols_and_references_survive(pairs: list[tuple[Insn, str]], data: st.DataObject) -> None:
     names = [name for _, name in pairs]
-    program = Instructions(replace(insn, symbol=name) for insn, name in pairs)
+    program = Instructions(insn._replace(symbol=name) for insn, name in pairs)
     program.append(Insn(CALL, reference=Reference(ReferenceKind.FUNCTION, data.draw(st.sampled_from(names)))))
     program.append(Insn(LDIMM64, 1, reference=Reference(ReferenceKind.FUNCTION_POINTER, data.draw(_NAMES_OF(names)))))
     program.append(Insn(LDIMM64, 1, 1, reference=Reference(ReferenceKind.MAP, data.draw(_NAMES))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ebpf.abi.types import ProgramType
 from ebpf.asm import Insn, assemble
@@ -62,7 +62,7 @@ class Bench:
 
         def resolve(insn: Insn) -> Insn:
             assert insn.reference is not None
-            return replace(insn, imm=insn.imm & ~0xFFFFFFFF | names.index(insn.reference.name))
+            return insn._replace(imm=insn.imm & ~0xFFFFFFFF | names.index(insn.reference.name))
 
         request = LoadRequest(
             type=type_,

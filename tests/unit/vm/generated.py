@@ -216,7 +216,6 @@ def make_program(code: Code, maps: tuple[Map, ...]) -> Program:
         origins=range(len(slots)),
         gpl_compatible=True,
         flags=0,
-        tag=bytes(8),
         source_line=lambda slot: None,
     )
 

@@ -8,9 +8,8 @@ A narrow load that is not narrower than the kernel's own field (`internal_size`)
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ebpf.abi.types import AttachType, ProgramType
+from ebpf.plain import NamedTuple
 
 SCALAR = "scalar"
 """Any aligned narrow load inside the field; stores only of the whole field."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT
+from ebpf.abi.linux.errno import EFAULT, EINVAL
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._")
 
 
 def take(buffer: Buffer | None, size: int, what: str) -> bytes:
@@ -38,3 +40,11 @@ def put(buffer: Buffer | None, data: bytes, what: str, *, at: int = 0) -> None:
 def given(buffer: Buffer | None) -> bool:
     """Whether there is a buffer at all: an empty one is a null pointer."""
     return buffer is not None and memoryview(buffer).nbytes > 0
+
+
+def object_name(raw: bytes) -> str:
+    """Check and decode an object's name (bpf_obj_name_cpy): letters, digits, dot and underscore."""
+    name = bytes(raw).partition(b"\0")[0]
+    if not _NAME.issuperset(name) or len(name) > 15:
+        raise Rejected(EINVAL, f"name {name!r} is not made of up to 15 letters, digits, dots and underscores")
+    return name.decode("ascii")

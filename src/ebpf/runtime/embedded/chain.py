@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
+from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.vm.fault import Rejected

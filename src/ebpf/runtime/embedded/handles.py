@@ -7,13 +7,13 @@ instead of a disaster; they are not used again.
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
 from ebpf.abi.types import MapFlag
+from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
-from ebpf.vm.maps.base import FILE_FLAGS
 
 FIRST = 1 << 28
 _T = TypeVar("_T", bound=KernelObject)
@@ -37,7 +37,7 @@ def access(flags: int) -> tuple[bool, bool]:
 
 def access_only(flags: int) -> tuple[bool, bool]:
     """Like `access`, where no other flag is allowed (EINVAL)."""
-    if flags & ~FILE_FLAGS:
+    if flags & ~int(MapFlag.RDONLY | MapFlag.WRONLY):
         raise Rejected(EINVAL, f"flags {flags:#x} are not BPF_F_RDONLY or BPF_F_WRONLY")
     return access(flags)
 

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EINVAL, ENOENT
 from ebpf.runtime.embedded.handles import access_only
-from ebpf.runtime.embedded.objects import KernelObject, MapObject
+from ebpf.runtime.embedded.linkobjects import LinkObject
+from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
     from ebpf.runtime.attrs import GetId
     from ebpf.runtime.embedded.state import State
 
+KINDS: dict[str, type[KernelObject]] = {
+    "PROG": ProgramObject, "MAP": MapObject, "BTF": BtfObject, "LINK": LinkObject,
+}  # fmt: skip
+"""How the names of the commands begin → the objects that they are about."""
 _INT_MAX = (1 << 31) - 1
 
 

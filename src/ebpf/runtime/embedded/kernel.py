@@ -19,20 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import EINVAL, NAMES
 from ebpf.abi.types import Cmd
-from ebpf.errors import ClosedError, NotSupportedError
+from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import RECORDS, EnableStats
-from ebpf.runtime.embedded import ids
-from ebpf.runtime.embedded.attachments import AttachCommands
-from ebpf.runtime.embedded.linkobjects import LinkObject
-from ebpf.runtime.embedded.links import LinkCommands
-from ebpf.runtime.embedded.maps import MapCommands
-from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Statistics
-from ebpf.runtime.embedded.pins import PinCommands
+from ebpf.runtime.embedded.objects import KernelObject, Statistics
 from ebpf.runtime.embedded.programs import ProgramCommands
-from ebpf.runtime.embedded.rings import EmbeddedWaiter, open_ring, open_rings, open_waiters
 from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
-from ebpf.runtime.embedded.state import State
-from ebpf.runtime.errors import system_call_error
+from ebpf.runtime.embedded.state import State, open_rings, open_waiters
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.members import Attr
@@ -43,9 +35,13 @@ if TYPE_CHECKING:
 
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
-    from ebpf.runtime.attrs import BtfLoad, ObjInfo
+    from ebpf.runtime.attrs import BtfLoad, GetId, ObjInfo
     from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
+    from ebpf.runtime.embedded.attachments import AttachCommands
     from ebpf.runtime.embedded.batch import BatchCommands
+    from ebpf.runtime.embedded.links import LinkCommands
+    from ebpf.runtime.embedded.maps import MapCommands
+    from ebpf.runtime.embedded.pins import PinCommands
     from ebpf.runtime.facts import MapFacts, ProgramFacts, RunResult
     from ebpf.runtime.hooks import Hook
 
@@ -94,10 +90,9 @@ class EmbeddedRuntime:
             raise ValueError(f"cpus is 1 to 256, got {cpus}")
         self.reason = "asked for"
         self.state = State(cpus=cpus, seed=seed, clock=clock, limits=limits or Limits())
-        self.maps = MapCommands(self.state)
         self.runs = RunCommands(self.state)
-        self._links = LinkCommands(self.state)
-        self._pins = PinCommands(self.state, pin_dir=pin_dir)
+        self._links: LinkCommands | None = None
+        self._pins = None if pin_dir is None else self._make_pins(pin_dir)
         self._commands = self._table()
         _kernels.add(self)
 
@@ -119,19 +114,18 @@ class EmbeddedRuntime:
 
     @property
     def pins(self) -> Pins:
-        return self._pins
+        return self._pin_commands()
 
     def _table(self) -> dict[Cmd, _Command]:
-        maps, links = self.maps, self._links
-        programs, attachments = ProgramCommands(self.state), AttachCommands(self.state, links)
+        programs = ProgramCommands(self.state)
         table: dict[Cmd, _Command] = {
-            Cmd.MAP_CREATE: maps.create,
-            Cmd.MAP_LOOKUP_ELEM: maps.lookup,
-            Cmd.MAP_UPDATE_ELEM: maps.update,
-            Cmd.MAP_DELETE_ELEM: maps.delete,
-            Cmd.MAP_GET_NEXT_KEY: maps.next_key,
-            Cmd.MAP_LOOKUP_AND_DELETE_ELEM: maps.take,
-            Cmd.MAP_FREEZE: maps.freeze,
+            Cmd.MAP_CREATE: lambda attr: self.map_commands().create(attr),
+            Cmd.MAP_LOOKUP_ELEM: lambda attr: self.map_commands().lookup(attr),
+            Cmd.MAP_UPDATE_ELEM: lambda attr: self.map_commands().update(attr),
+            Cmd.MAP_DELETE_ELEM: lambda attr: self.map_commands().delete(attr),
+            Cmd.MAP_GET_NEXT_KEY: lambda attr: self.map_commands().next_key(attr),
+            Cmd.MAP_LOOKUP_AND_DELETE_ELEM: lambda attr: self.map_commands().take(attr),
+            Cmd.MAP_FREEZE: lambda attr: self.map_commands().freeze(attr),
             Cmd.MAP_LOOKUP_BATCH: lambda attr: self._batch().lookup(attr),
             Cmd.MAP_LOOKUP_AND_DELETE_BATCH: lambda attr: self._batch().take(attr),
             Cmd.MAP_UPDATE_BATCH: lambda attr: self._batch().update(attr),
@@ -139,30 +133,60 @@ class EmbeddedRuntime:
             Cmd.PROG_LOAD: programs.load,
             Cmd.PROG_BIND_MAP: programs.bind_map,
             Cmd.PROG_TEST_RUN: self.runs.test,
-            Cmd.PROG_ATTACH: attachments.attach,
-            Cmd.PROG_DETACH: attachments.detach,
-            Cmd.PROG_QUERY: attachments.query,
-            Cmd.OBJ_PIN: self._pins.pin,
-            Cmd.OBJ_GET: self._pins.get,
+            Cmd.PROG_ATTACH: lambda attr: self._attachments().attach(attr),
+            Cmd.PROG_DETACH: lambda attr: self._attachments().detach(attr),
+            Cmd.PROG_QUERY: lambda attr: self._attachments().query(attr),
+            Cmd.OBJ_PIN: lambda attr: self._pin_commands().pin(attr),
+            Cmd.OBJ_GET: lambda attr: self._pin_commands().get(attr),
             Cmd.OBJ_GET_INFO_BY_FD: self._info,
-            Cmd.RAW_TRACEPOINT_OPEN: links.open_raw_tracepoint,
+            Cmd.RAW_TRACEPOINT_OPEN: lambda attr: self._link_commands().open_raw_tracepoint(attr),
             Cmd.BTF_LOAD: self._load_btf,
-            Cmd.LINK_CREATE: links.create,
-            Cmd.LINK_UPDATE: links.update,
-            Cmd.LINK_DETACH: links.detach,
+            Cmd.LINK_CREATE: lambda attr: self._link_commands().create(attr),
+            Cmd.LINK_UPDATE: lambda attr: self._link_commands().update(attr),
+            Cmd.LINK_DETACH: lambda attr: self._link_commands().detach(attr),
             Cmd.ENABLE_STATS: self._enable_stats,
         }
-        for kind, name in ((ProgramObject, "PROG"), (MapObject, "MAP"), (BtfObject, "BTF"), (LinkObject, "LINK")):
-            table[Cmd[f"{name}_GET_NEXT_ID"]] = self._next_id(kind)
-            table[Cmd[f"{name}_GET_FD_BY_ID"]] = self._open_id(kind)
+        for kind in ("PROG", "MAP", "BTF", "LINK"):
+            table[Cmd[f"{kind}_GET_NEXT_ID"]] = self._next_id(kind)
+            table[Cmd[f"{kind}_GET_FD_BY_ID"]] = self._open_id(kind)
         return table
 
-    # The modules of what few programs call are imported by the first call.
+    # The modules of what not every program calls are imported by the first call.
+
+    def map_commands(self) -> MapCommands:
+        """Return what works on maps and their elements."""
+        from ebpf.runtime.embedded.maps import MapCommands
+
+        return MapCommands(self.state)
+
+    def _link_commands(self) -> LinkCommands:
+        from ebpf.runtime.embedded.links import LinkCommands
+
+        with self.state.registry.lock:
+            if self._links is None:
+                self._links = LinkCommands(self.state)
+            return self._links
+
+    def _attachments(self) -> AttachCommands:
+        from ebpf.runtime.embedded.attachments import AttachCommands
+
+        return AttachCommands(self.state, self._link_commands())
+
+    def _pin_commands(self) -> PinCommands:
+        with self.state.registry.lock:
+            if self._pins is None:
+                self._pins = self._make_pins(None)
+            return self._pins
+
+    def _make_pins(self, directory: str | os.PathLike[str] | None) -> PinCommands:
+        from ebpf.runtime.embedded.pins import PinCommands
+
+        return PinCommands(self.state, pin_dir=directory)
 
     def _batch(self) -> BatchCommands:
         from ebpf.runtime.embedded.batch import BatchCommands
 
-        return BatchCommands(self.state, self.maps)
+        return BatchCommands(self.state, self.map_commands())
 
     def _info(self, attr: ObjInfo) -> int:
         from ebpf.runtime.embedded import info
@@ -174,11 +198,21 @@ class EmbeddedRuntime:
 
         return btf.load(self.state, attr)
 
-    def _next_id(self, kind: type[KernelObject]) -> _Command:
-        return lambda attr: ids.next_id(self.state, kind, attr)
+    def _next_id(self, kind: str) -> _Command:
+        def answer(attr: GetId) -> int:
+            from ebpf.runtime.embedded import ids
 
-    def _open_id(self, kind: type[KernelObject]) -> _Command:
-        return lambda attr: ids.open_id(self.state, kind, attr)
+            return ids.next_id(self.state, ids.KINDS[kind], attr)
+
+        return answer
+
+    def _open_id(self, kind: str) -> _Command:
+        def answer(attr: GetId) -> int:
+            from ebpf.runtime.embedded import ids
+
+            return ids.open_id(self.state, ids.KINDS[kind], attr)
+
+        return answer
 
     def bpf(self, cmd: Cmd, attr: Attr) -> int:
         """Answer the call; return >= 0 or raise SystemCallError with Linux's errno.
@@ -195,7 +229,7 @@ class EmbeddedRuntime:
         except Rejected as error:
             if started:
                 _log_call(cmd, attr, NAMES.get(error.errno, str(error.errno)), started)
-            raise system_call_error(cmd, error.errno, message=error.message) from None
+            raise _system_call_error(cmd, error.errno, message=error.message) from None
         finally:
             calls.held = outer  # before anything that Ctrl-C can interrupt
             self.state.handles.release(held)
@@ -269,17 +303,21 @@ class EmbeddedRuntime:
                 file, obj = self.state.handles.map_file(fd)
                 return MappedArray(self.state.registry, file, obj, size, writable=writable)
             except Rejected as error:
-                raise system_call_error("mmap", error.errno, message=error.message) from None
+                raise _system_call_error("mmap", error.errno, message=error.message) from None
 
     def open_ring(self, map_: MapFacts, *, cpu: int | None = None, size: int | None = None) -> RingMemory:
         """Open a ring buffer, or make the perf ring of `cpu` with at least `size` bytes of data."""
+        from ebpf.runtime.embedded.rings import open_ring
+
         with map_.handle.borrow() as fd:
             try:
                 return open_ring(self.state, self.state.handles.map_file(fd)[1], cpu=cpu, size=size)
             except Rejected as error:
-                raise system_call_error("open_ring", error.errno, message=error.message) from None
+                raise _system_call_error("open_ring", error.errno, message=error.message) from None
 
     def waiter(self, rings: Sequence[RingMemory], map_: MapFacts) -> Waiter:
+        from ebpf.runtime.embedded.rings import EmbeddedWaiter
+
         return EmbeddedWaiter(rings)
 
     def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
@@ -316,13 +354,20 @@ class EmbeddedRuntime:
         if self.state.closed:
             return
         self.state.closed = True
-        self._pins.release_all()
+        if self._pins is not None:
+            self._pins.release_all()
         self.state.handles.close_all()
         for ring in list(open_rings):
             ring.wake_producers()
 
     def __repr__(self) -> str:
         return f"<runtime embedded: {self.reason}>"
+
+
+def _system_call_error(call: Cmd | str, errno: int, *, message: str) -> SystemCallError:
+    from ebpf.runtime.errors import system_call_error
+
+    return system_call_error(call, errno, message=message)
 
 
 def _calls_are_logged() -> bool:

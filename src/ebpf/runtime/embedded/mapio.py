@@ -28,7 +28,7 @@ class EmbeddedMapIO(BpfMapIO):
     def __init__(self, runtime: EmbeddedRuntime, map_: MapFacts) -> None:
         super().__init__(runtime, map_)
         self._kernel = runtime
-        self._maps = runtime.maps
+        self._maps = runtime.map_commands()
 
     def lookup(self, key: Buffer, *, flags: int = 0) -> bytes:
         key = self._key(key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM, TEXTS
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
-from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.runtime.embedded.buffers import given, object_name, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access
 from ebpf.runtime.embedded.objects import MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
@@ -23,17 +23,8 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap
 
 _LOCK = int(UpdateFlag.LOCK)
-_NAME = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._")
 _OVERHEAD = 256
 """Bytes that a map takes beside its elements."""
-
-
-def object_name(raw: bytes) -> str:
-    """Check and decode an object's name (bpf_obj_name_cpy): letters, digits, dot and underscore."""
-    name = bytes(raw).partition(b"\0")[0]
-    if not _NAME.issuperset(name) or len(name) > 15:
-        raise Rejected(EINVAL, f"name {name!r} is not made of up to 15 letters, digits, dots and underscores")
-    return name.decode("ascii")
 
 
 def check(error: int, what: str) -> None:

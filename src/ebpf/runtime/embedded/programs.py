@@ -11,9 +11,8 @@ from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
 from ebpf.abi.linux.errno import E2BIG, EFAULT, EINVAL
 from ebpf.abi.types import AttachType, ProgramFlag, ProgramType
 from ebpf.errors import BtfError
-from ebpf.runtime.embedded.buffers import take
+from ebpf.runtime.embedded.buffers import object_name, take
 from ebpf.runtime.embedded.log import Log
-from ebpf.runtime.embedded.maps import object_name
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
@@ -26,10 +25,12 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.state import State
     from ebpf.vm.maps import Map
 
-_KNOWN_FLAGS = int(
-    ProgramFlag.STRICT_ALIGNMENT | ProgramFlag.ANY_ALIGNMENT | ProgramFlag.TEST_STATE_FREQ | ProgramFlag.SLEEPABLE
-    | ProgramFlag.TEST_RND_HI32 | ProgramFlag.XDP_HAS_FRAGS | ProgramFlag.XDP_DEV_BOUND_ONLY
-    | ProgramFlag.TEST_REG_INVARIANTS
+_KNOWN_FLAGS = sum(
+    (
+        ProgramFlag.STRICT_ALIGNMENT, ProgramFlag.ANY_ALIGNMENT, ProgramFlag.TEST_STATE_FREQ, ProgramFlag.SLEEPABLE,
+        ProgramFlag.TEST_RND_HI32, ProgramFlag.XDP_HAS_FRAGS, ProgramFlag.XDP_DEV_BOUND_ONLY,
+        ProgramFlag.TEST_REG_INVARIANTS,
+    )
 )  # fmt: skip
 _ATTACH_TYPES: dict[ProgramType, frozenset[int]] = {
     ProgramType.CGROUP_SKB: frozenset({AttachType.CGROUP_INET_INGRESS, AttachType.CGROUP_INET_EGRESS}),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.errors import ClosedError
 from ebpf.runtime.embedded.objects import MapObject, Registry
+from ebpf.runtime.embedded.state import open_rings, open_waiters
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import PAGE_SIZE
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 DEFAULT_PERF_SIZE = 64 * 1024
 """Bytes of one CPU's perf ring unless asked otherwise."""
-
-open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
-open_waiters: weakref.WeakSet[EmbeddedWaiter] = weakref.WeakSet()
-"""Every ring and waiter of this process, for the child of a fork, where none has a producer."""
 
 
 class EmbeddedRing:

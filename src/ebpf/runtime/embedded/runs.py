@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, ENOSPC
 from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.objects import ProgramObject
-from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.facts import JoinedPackets, ManyRuns, Redirect, RunResult
+from ebpf.runtime.runs import BpfRunner
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
@@ -121,6 +120,8 @@ class EmbeddedRunner(BpfRunner):
             try:
                 yield self._kernel.state.handles.program(fd)
             except Rejected as error:
+                from ebpf.runtime.errors import system_call_error  # most runs end without one
+
                 raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
 
     @property

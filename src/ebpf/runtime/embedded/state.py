@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
@@ -23,11 +24,16 @@ from ebpf.vm.fault import Rejected
 if TYPE_CHECKING:
     from random import Random
 
+    from ebpf.runtime.embedded.rings import EmbeddedRing, EmbeddedWaiter
     from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
 TRACE_LINES = 100_000
 """How many lines of trace_printk are kept until somebody reads them."""
+
+open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
+open_waiters: weakref.WeakSet[EmbeddedWaiter] = weakref.WeakSet()
+"""Every ring and waiter of this process, for the child of a fork, where none has a producer."""
 
 
 class State:

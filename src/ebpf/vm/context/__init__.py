@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from ebpf.vm.context.plain import PlainContext
-from ebpf.vm.context.redirect import Redirect
-from ebpf.vm.context.skb import SkbContext
-from ebpf.vm.context.xdp import XdpContext
+from ebpf.lazy import lazy_names
 
-__all__ = ["Context", "PlainContext", "Redirect", "SkbContext", "XdpContext"]
+if TYPE_CHECKING:
+    from ebpf.vm.context.plain import PlainContext
+    from ebpf.vm.context.redirect import Redirect
+    from ebpf.vm.context.skb import SkbContext
+    from ebpf.vm.context.xdp import XdpContext
 
-Context: TypeAlias = SkbContext | XdpContext | PlainContext
+    Context: TypeAlias = SkbContext | XdpContext | PlainContext
+
+__all__ = ["PlainContext", "Redirect", "SkbContext", "XdpContext"]
+
+__getattr__ = lazy_names(__name__, {
+    "plain": ("PlainContext",),
+    "redirect": ("Redirect",),
+    "skb": ("SkbContext",),
+    "xdp": ("XdpContext",),
+})  # fmt: skip

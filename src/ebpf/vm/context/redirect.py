@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ebpf.plain import NamedTuple
 
 
 class Redirect(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from struct import pack_into
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.contexts import SK_BUFF_INTERNAL_SIZE
 from ebpf.abi.linux.errno import ENOMEM
-from ebpf.vm.context.redirect import Redirect
 from ebpf.vm.memory import AddressSpace
+
+if TYPE_CHECKING:
+    from ebpf.vm.context.redirect import Redirect
 
 HEADROOM = 64
 """NET_SKB_PAD + NET_IP_ALIGN on x86-64."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from struct import pack_into
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.contexts import XDP_INTERNAL_SIZE
-from ebpf.vm.context.redirect import Redirect
 from ebpf.vm.fault import Fault
 from ebpf.vm.memory import AddressSpace
+
+if TYPE_CHECKING:
+    from ebpf.vm.context.redirect import Redirect
 
 PAGE_SIZE = 4096
 SHARED_INFO_SIZE = 320

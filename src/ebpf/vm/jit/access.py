@@ -15,9 +15,9 @@ from ebpf.asm.opcodes import (
     BPF_ST,
     BPF_STORE_REL,
     BPF_STX,
+    SIZES,
 )
 from ebpf.vm.program import Slot
-from ebpf.vm.steps import SIZES
 
 CHANGES = {0x00: "add", 0x40: "or", 0x50: "and", 0xA0: "xor", 0xE0: "xchg"}
 """Operation of an atomic change, without the bit that asks for the old value → operation of atomicrmw."""

@@ -77,9 +77,9 @@ def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     yield "leave:"
     if not compiler.uses_frame:
         yield "store i64 0, ptr %number"
-    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.COMPILED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {Stop.COMPILED} }}"
     yield "raised:"
-    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {int(Stop.RAISED)} }}"
+    yield f"ret {RESULT} {{ i64 0, i64 0, i64 {Stop.RAISED} }}"
 
 
 def constant(compiler: FunctionCompiler, at: int) -> bool:
@@ -99,7 +99,7 @@ def constant(compiler: FunctionCompiler, at: int) -> bool:
     return True
 
 
-def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: Stop) -> str:
+def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: int) -> str:
     """Write the load of an address that the host gives when it is asked first."""
     writer = compiler.writer
     if compiler.module.program.maps[index].native is not None:
@@ -120,7 +120,7 @@ def _map_word(compiler: FunctionCompiler, at: int, index: int, word: int, why: S
     return writer.value(f"phi i64 [ {known}, %{before} ], [ {answer}, %{answered} ]")
 
 
-def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[str]:
+def _ask(compiler: FunctionCompiler, at: int, why: int, *, size: str) -> list[str]:
     """Return the lines that call the host; they end where it has answered.
 
     Where it can't answer now, the interpreter goes on, and comes to the same instruction.
@@ -131,7 +131,7 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
     leave = compiler.leave_to_interpreter(at)
     compiler.asks = True
     ways = [f"i64 0, label %{answered}", f"i64 {RAISED}, label %raised"]
-    if why is Stop.TAIL:
+    if why == Stop.TAIL:
         ways.append(f"i64 {REPLACED}, label %{answered}")
     return [
         *compiler.store_position(at, executed=1 if why in (Stop.HELPER, Stop.TAIL) else 0),
@@ -146,10 +146,10 @@ def _ask(compiler: FunctionCompiler, at: int, why: Stop, *, size: str) -> list[s
         f"store i64 {RAISED}, ptr {status}",
         f"{host_place} = getelementptr i8, ptr %m, i64 {member(native.HOST)}",
         f"{host} = load ptr, ptr {host_place}",
-        f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {int(why)})",
+        f"{ignored} = call {compiler.module.convention} i64 {host}(ptr %m, i64 {why})",
         f"{answer} = load i64, ptr {status}",
         f"store i64 0, ptr {status}",
-        f"switch i64 {answer}, label %{leave} [ {' '.join(ways)} ], !prof !{8 if why is Stop.TAIL else 7}",
+        f"switch i64 {answer}, label %{leave} [ {' '.join(ways)} ], !prof !{8 if why == Stop.TAIL else 7}",
         f"{answered}:",
     ]
 

@@ -39,8 +39,8 @@ CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
 """Gives the native code of a program, None where the interpreter runs it."""
 
 _ANSWERED = 0
-_EXIT, _COMPILED, _RAISED = int(Stop.EXIT), int(Stop.COMPILED), int(Stop.RAISED)
-_ENTER = int(Action.ENTER)
+_EXIT, _COMPILED, _RAISED = Stop.EXIT, Stop.COMPILED, Stop.RAISED
+_ENTER = Action.ENTER
 
 
 class Machine(interpreter.Machine):

@@ -49,7 +49,7 @@ def write_entry(callbacks: Sequence[int], *, convention: str, asks: bool, kernel
         yield f"%stop.nested = call fastcc i64 @{_NESTED}(ptr %m)"
         yield "ret i64 %stop.nested"
     else:
-        yield f"ret i64 {int(Stop.UNKNOWN)}"
+        yield f"ret i64 {Stop.UNKNOWN}"
     yield "}"
     if callbacks:
         yield from _write_nested(callbacks, kernel_helpers=kernel_helpers)
@@ -86,7 +86,7 @@ def _write_nested(callbacks: Sequence[int], *, kernel_helpers: bool) -> Iterator
     yield "leave:"
     yield from _record()
     yield "unknown:"
-    yield f"ret i64 {int(Stop.UNKNOWN)}"
+    yield f"ret i64 {Stop.UNKNOWN}"
     yield "}"
 
 

@@ -39,8 +39,12 @@ def _structures() -> bytes:
         numbers = {name: value for name, value in vars(module).items() if name.isupper() and isinstance(value, int)}
         # What is larger is an address of this process.
         found.update(repr(sorted((name, value) for name, value in numbers.items() if value < LANE_WORDS)).encode())
-    found.update(repr((LAYOUT, [(one.name, one.value) for one in (*Stop, *Action)])).encode())
+    found.update(repr((LAYOUT, _members(Stop), _members(Action))).encode())
     return found.digest()
+
+
+def _members(numbers: type[Stop | Action]) -> list[tuple[str, int]]:
+    return [(name, value) for name, value in vars(numbers).items() if name.isupper()]
 
 
 def shapes_of(program: Program) -> tuple[NativeMap, ...]:

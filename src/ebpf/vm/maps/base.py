@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from ebpf.vm.maps.storage import NativeStorage

@@ -18,6 +18,7 @@ from ebpf.abi.linux.errno import ENOMEM
 from ebpf.errors import NotSupportedError
 from ebpf.vm.maps import epochs
 from ebpf.vm.maps.base import Map, round_up
+from ebpf.vm.values import ADDRESS_BITS, MAP_WORDS
 
 VARIABLE = "EBPF_MAP_STORAGE"
 """Environment variable that says where new maps are: "native", "python" or "auto"."""
@@ -28,8 +29,6 @@ VARIABLE = "EBPF_MAP_STORAGE"
     COUNT, EPOCHS, NODES, NODE_STRIDE, BUCKETS, BUCKET_MASK, CAPACITY, FRESH, DEFERRED, DEFERRED_FIRST, DEFERRED_LAST,
     REUSABLE, SLOTS, FREE_SLOTS, FREE_COUNT, USED_SLOTS, FIRST_SLOT, USES, PART_COUNTS, PARTS, HEAD, WAKEUPS,
 ) = range(35)  # fmt: skip
-MAP_WORDS = 40
-VALUES_WORDS = 8
 NONE = (1 << 64) - 1
 ALL_CPUS = NONE
 BUSY = 1 << 40
@@ -41,8 +40,6 @@ _USED = 1
 EXHAUSTED = BUSY + 2
 """A function did nothing, because all free elements wait for runs to end."""
 
-ADDRESS_BITS = 48
-"""Bits of an address for the number of a value and the offset in it."""
 _MOST_SHIFT = 32
 _SEED_MULTIPLIER = 0xD6E8FEB86659FD93
 _LARGE = 1 << 16

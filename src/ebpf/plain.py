@@ -1,0 +1,151 @@
+"""Classes that are nothing but their fields: `dataclasses` and `NamedTuple` without their part in a cold start.
+
+Importing `dataclasses` imports inspect, ast and tokenize, and each class made by it compiles methods of its own.
+`typing.NamedTuple` compiles every annotation of a field, although nobody looks at them.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+if TYPE_CHECKING:
+    import dataclasses
+    import inspect
+    from typing import NamedTuple as NamedTuple
+else:
+
+    class _NamedTupleType(type):
+        def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
+            if not bases:
+                return super().__new__(mcls, name, bases, namespace)
+            fields = namespace.get("__annotations__", {})
+            defaults = [namespace.pop(field) for field in fields if field in namespace]
+            made = namedtuple(name, fields, defaults=defaults, module=namespace["__module__"])
+            for key, value in namespace.items():
+                setattr(made, key, value)
+            return made
+
+    class NamedTuple(metaclass=_NamedTupleType):
+        """Base of classes that are named tuples, as that of `typing`."""
+
+
+_REQUIRED = object()
+
+
+class Field:
+    """What a class says about a field of its objects."""
+
+    __slots__ = ("default", "default_factory", "kw_only", "repr", "type")
+
+    def __init__(self, default: Any, default_factory: Callable[[], Any] | None, *, kw_only: bool, repr: bool) -> None:
+        self.default, self.default_factory = default, default_factory
+        self.kw_only, self.repr = kw_only, repr
+        self.type: Any = None
+
+
+def field(
+    *,
+    default: Any = _REQUIRED,
+    default_factory: Callable[[], Any] | None = None,
+    kw_only: bool = False,
+    repr: bool = True,
+) -> Any:
+    """Describe a field, as `dataclasses.field` does."""
+    return Field(default, default_factory, kw_only=kw_only, repr=repr)
+
+
+@dataclass_transform(field_specifiers=(field,))
+class PlainType(type):
+    """Metaclass of the classes: what they annotate becomes slots."""
+
+    FIELDS: dict[str, Field]
+    POSITIONAL: tuple[str, ...]
+
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> PlainType:
+        own = namespace.get("__annotations__", {}) if bases else {}
+        fields = {key: _declared(namespace.pop(key, _REQUIRED), annotation) for key, annotation in own.items()}
+        namespace["__slots__"] = tuple(fields)
+        inherited = {key: value for base in bases for key, value in getattr(base, "FIELDS", {}).items()}
+        fields = inherited | fields
+        positional = tuple(key for key, value in fields.items() if not value.kw_only)
+        namespace |= {"FIELDS": fields, "POSITIONAL": positional, "__match_args__": positional}
+        return super().__new__(mcls, name, bases, namespace)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        import inspect
+
+        return inspect.signature(_as_dataclass(cls))
+
+
+def _declared(value: Any, annotation: Any) -> Field:
+    field = value if isinstance(value, Field) else Field(value, None, kw_only=False, repr=True)
+    field.type = annotation
+    return field
+
+
+class _DataclassFields:
+    """`__dataclass_fields__`, made when asked for: `dataclasses.replace` and its like take the objects."""
+
+    def __get__(self, instance: object, owner: PlainType) -> dict[str, dataclasses.Field[Any]]:
+        fields: dict[str, dataclasses.Field[Any]] = _as_dataclass(owner).__dataclass_fields__
+        return fields
+
+
+@cache
+def _as_dataclass(cls: PlainType) -> Any:
+    from dataclasses import MISSING, make_dataclass
+    from dataclasses import field as describe
+
+    fields = []
+    for name, field in cls.FIELDS.items():
+        default: Any = MISSING if field.default is _REQUIRED else field.default
+        factory: Any = field.default_factory or MISSING
+        same: Any = describe(default=default, default_factory=factory, kw_only=field.kw_only, repr=field.repr)
+        fields.append((name, field.type, same))
+    return make_dataclass(cls.__name__, fields)
+
+
+class Plain(metaclass=PlainType):
+    """Base of the classes. Their objects are dataclasses to all who ask: equal by fields, mutable, without a hash."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = _DataclassFields()  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        cls = type(self)
+        if len(values) > len(cls.POSITIONAL):
+            raise TypeError(f"{cls.__name__} takes {len(cls.POSITIONAL)} positional arguments, got {len(values)}")
+        given = dict(zip(cls.POSITIONAL, values, strict=False))
+        for name in named:
+            if name in given or name not in cls.FIELDS:
+                raise TypeError(f"{cls.__name__} got {'two values for' if name in given else 'unexpected'} {name!r}")
+        given |= named
+        for name, field in cls.FIELDS.items():
+            setattr(self, name, given[name] if name in given else self._default(name, field))
+
+    def _default(self, name: str, field: Field) -> Any:
+        if field.default_factory is not None:
+            return field.default_factory()
+        if field.default is _REQUIRED:
+            raise TypeError(f"{type(self).__name__} lacks its argument {name!r}")
+        return field.default
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in type(self).FIELDS)
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name, field in type(self).FIELDS.items() if field.repr)
+        return f"{type(self).__qualname__}({', '.join(shown)})"
+
+    def _replace(self, **changes: Any) -> Self:
+        """Return an object of the same fields but these."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).FIELDS} | changes)
+
+    __replace__ = _replace
+    """For `copy.replace` (Python 3.13)."""
