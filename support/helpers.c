@@ -166,13 +166,19 @@ static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
   return answer(m, result);
 }
 
-/* A ring that is full may have to wait, which only the host can do. */
+/* What a helper returns that found no room: `dropped`, unless the host has to wait for a reader, or to wake one that may
+   sleep while its ring is full. */
+static u64 ring_full(struct machine *m, const struct map *map, s64 dropped) {
+  u64 wakeups = __atomic_load_n(&map->wakeups, __ATOMIC_RELAXED), woken = __atomic_load_n(&map->woken, __ATOMIC_RELAXED);
+  return m->waits || wakeups != woken ? leave_to_host(m) : (u64)dropped;
+}
+
 static u64 ring_output(struct machine *m, struct map *map) {
   u64 size = m->r[3];
   const u8 *data = size < LARGEST_SIZE ? promised(m, m->r[2], size, READABLE) : 0;
   if (!data || map->type != MAP_RINGBUF) return leave_to_host(m);
   s64 result = write_record(map, data, size, m->r[4], &m->due);
-  return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
+  return result == -E_AGAIN ? ring_full(m, map, result) : answer(m, result);
 }
 
 /* The place of the record in region `number`; of number 0: a free place. 0 where there is none. */
@@ -187,7 +193,8 @@ static u64 ring_reserve(struct machine *m, struct map *map) {
   struct record *record = record_of(m, 0);
   if (map->type != MAP_RINGBUF || m->r[3] || !record || !size || size > map->max_entries) return leave_to_host(m);
   if (2 * (m->live + 1) > m->mask + 1 || m->next > 0xfffffffe - m->mask) return leave_to_host(m);
-  if (ebpf_ring_reserve(map, size, &record->position)) return leave_to_host(m);
+  s64 result = ebpf_ring_reserve(map, size, &record->position);
+  if (result) return result == -E_AGAIN ? ring_full(m, map, 0) : leave_to_host(m);
   u64 number = free_number(m);
   u64 at = (record->position & (map->max_entries - 1)) + RECORD_HEADER;
   open_region(m, number, map->values + at, size);

@@ -127,6 +127,7 @@ struct machine {
   u64 due; /* not 0: the reader of a ring waits to be woken, which only the host can do */
   struct record records[MAX_RECORDS];
   s32 (*clock)(s32 which, s64 time[2]); /* clock_gettime of the system; 0: the host has to be asked for the time */
+  u64 waits; /* not 0: the run may wait where a ring is full, which only the host can do */
 };
 
 enum action { RESUME, ENTER, LEAVE, ENTER_SEEN /* ENTER, where all processors see the run's epoch already */ };
@@ -156,5 +157,5 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (36 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (37 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -86,7 +86,8 @@ struct map {
   u64 head;
   u64 wakeups; /* rings: how often a reader was to be woken */
   u64 credit;  /* elements that programs have deleted and whose memory the host has not taken back */
-  u64 unused[4];
+  u64 woken;   /* rings: how many of the wake-ups readers have had */
+  u64 unused[3];
 };
 
 _Static_assert(sizeof(struct map) == 8 * 40, "map");

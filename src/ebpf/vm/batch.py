@@ -32,7 +32,6 @@ from ebpf.vm.native import (
     RETVALS,
     ROOM,
     SHORTEST,
-    SLICE,
     SOURCE,
     SOURCE_SIZE,
     START,
@@ -181,7 +180,7 @@ class PacketLane(Lane):
         words, call = self.words, released
         self._take(batch, first, last)
         while True:
-            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)
             if stop == EXIT or batch.cancelled:
                 self.epoch.pause()

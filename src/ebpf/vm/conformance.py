@@ -68,7 +68,7 @@ def run_instructions(
 class _NoKernel:
     """Stands for the kernel: no helper of the protocol asks for anything, nor do those that work on maps."""
 
-    closed = False
+    closed = waits = False
     native_clock = 0
 
     def __getattr__(self, name: str) -> object:

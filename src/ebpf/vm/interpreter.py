@@ -46,12 +46,14 @@ from ebpf.vm.native import (
     REFERENCE_FIRST,
     REFERENCE_WORDS,
     SIZE,
+    WAITS,
     Action,
     NativeState,
     Stop,
     load_interpreter,
     native_clock,
     native_code,
+    waits_for_readers,
 )
 from ebpf.vm.program import Program
 from ebpf.vm.steps import compile_step
@@ -105,6 +107,7 @@ class Machine(Execution):
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
         words[CPU], words[CLOCK_FUNCTION] = run.cpu, native_clock(run.kernel)
+        words[WAITS] = waits_for_readers(run.kernel)
         self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)

@@ -44,10 +44,12 @@ from ebpf.vm.native import (
     RINGS,
     SLICE,
     TIMES,
+    WAITS,
     NativeState,
     Stop,
     load_interpreter,
     native_clock,
+    waits_for_readers,
 )
 from ebpf.vm.values import Places, places_of
 
@@ -128,8 +130,13 @@ class Lane:
         words[ANSWERED] = words[KEPT] = 0
         words[RINGS] = bool(self.places.rings)
         words[CPU], words[CLOCK_FUNCTION] = self.cpu, native_clock(self.kernel)
+        words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
+
+    def allow(self, instructions: int) -> None:
+        """Let native code go on for a slice of so many instructions, on this thread."""
+        self.words[SLICE], self.words[WAITS] = instructions, waits_for_readers(self.kernel)
 
     def pause(self) -> None:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel was closed."""
@@ -155,7 +162,7 @@ class Lane:
         words[TIMES], call = times, held
         while True:
             memory = self._attach(context)
-            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)
             if stop == EXIT:
                 self.epoch.pause()

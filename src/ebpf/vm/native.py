@@ -32,7 +32,8 @@ FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
 CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
-MACHINE_WORDS = CLOCK_FUNCTION + 1
+WAITS = CLOCK_FUNCTION + 1
+MACHINE_WORDS = WAITS + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -133,6 +134,12 @@ def native_clock(kernel: Kernel | None) -> int:
     """
     address: int = getattr(kernel, "native_clock", 0)
     return address
+
+
+def waits_for_readers(kernel: Kernel | None) -> bool:
+    """Whether a run that begins on this thread waits where a ring is full; kernels of tests never do."""
+    waits: bool = getattr(kernel, "waits", False)
+    return waits
 
 
 class NativeState:

@@ -30,6 +30,12 @@ TRACE_LINES = 100_000
 """How many lines of trace_printk are kept until somebody reads them."""
 
 
+class Lossless(threading.local):
+    """Whether the runs of a thread may not lose records, but wait for space."""
+
+    waits = False
+
+
 class State:
     """The embedded kernel's own state; also what programs see of the kernel (`ebpf.vm.machine.Kernel`).
 
@@ -45,7 +51,7 @@ class State:
         self.registry = Registry()
         self.handles = HandleTable(self.registry, limit=limits.handles)
         self.booted = time.monotonic_ns()
-        self.lossless = threading.local()
+        self.lossless = Lossless()
         self._clock = clock
         self._seed = seed
         self._random: Random | None = None
@@ -75,7 +81,7 @@ class State:
         """Take new locks and CPUs, in the child of a fork."""
         self._lock = threading.Lock()
         self.registry.lock = threading.RLock()
-        self.lossless = threading.local()
+        self.lossless = Lossless()
         self.cpus = Cpus(self.cpu_count, self.gate)
         for obj in self.registry.all(MapObject):
             obj.map.renew_lock()
@@ -150,7 +156,7 @@ class State:
 
         False (drop the record) for other runs, without a reader, and once the kernel is closing.
         """
-        if not getattr(self.lossless, "waits", False):
+        if not self.lossless.waits:
             return False
         with ring.lock:
             before = ring.consumer()
@@ -161,6 +167,11 @@ class State:
         return True
 
     # What programs see.
+
+    @property
+    def waits(self) -> bool:
+        """Whether runs of this thread may not lose records."""
+        return self.lossless.waits
 
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds."""
