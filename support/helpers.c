@@ -8,6 +8,7 @@ enum {
   HELPER_UPDATE = 2,
   HELPER_DELETE = 3,
   HELPER_KTIME = 5,
+  HELPER_RANDOM = 7,
   HELPER_PROCESSOR = 8,
   HELPER_NUMA_NODE = 42,
   HELPER_PUSH = 87,
@@ -252,6 +253,22 @@ static u64 nanoseconds(struct machine *m, s32 clock, u64 unit) {
   return ((u64)time[0] * 1000000000 + (u64)time[1]) / unit;
 }
 
+/* Take the next number; NONE where all that were drawn are taken. Their places are written to only then: the number that
+   was read is this one, if nobody else has taken one meanwhile. */
+ENTRY u64 ebpf_take_random(struct random *random) {
+  u64 next = __atomic_load_n(&random->next, __ATOMIC_ACQUIRE), number;
+  do {
+    if (next >= __atomic_load_n(&random->drawn, __ATOMIC_ACQUIRE)) return NONE;
+    number = __atomic_load_n(random->numbers + next % NUMBERS_AHEAD, __ATOMIC_RELAXED);
+  } while (!__atomic_compare_exchange_n(&random->next, &next, next + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  return number;
+}
+
+static u64 random_number(struct machine *m) {
+  u64 number = m->random ? ebpf_take_random(m->random) : NONE;
+  return number == NONE ? leave_to_host(m) : number;
+}
+
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
@@ -282,6 +299,8 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
       return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS) * TICK_NS;
     case HELPER_JIFFIES:
       return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS);
+    case HELPER_RANDOM:
+      return random_number(m);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

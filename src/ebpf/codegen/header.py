@@ -42,6 +42,7 @@ ENTRIES = (
     "ebpf_bloom_peek",
     "ebpf_ring_reserve",
     "ebpf_ring_commit",
+    "ebpf_take_random",
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 48

@@ -31,10 +31,8 @@ from ebpf.vm.native import (
     ASK,
     AT,
     CHANGES,
-    CLOCK_FUNCTION,
     CODE,
     CODE_WORDS,
-    CPU,
     DEPTH,
     DUE,
     FRAME_POINTER,
@@ -51,7 +49,6 @@ from ebpf.vm.native import (
     NativeState,
     Stop,
     load_interpreter,
-    native_clock,
     native_code,
     waits_for_readers,
 )
@@ -106,7 +103,7 @@ class Machine(Execution):
             self.state.enter(number, region, self.memory.next_number)
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
-        words[CPU], words[CLOCK_FUNCTION] = run.cpu, native_clock(run.kernel)
+        self.state.meet(run.kernel, run.cpu)
         words[WAITS] = waits_for_readers(run.kernel)
         self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)

@@ -24,9 +24,7 @@ from ebpf.vm.native import (
     ANSWERED,
     ARGUMENT,
     BUDGET,
-    CLOCK_FUNCTION,
     CODE_WORDS,
-    CPU,
     DUE,
     EPOCH,
     FIRST_VALUE_WORDS,
@@ -48,7 +46,6 @@ from ebpf.vm.native import (
     NativeState,
     Stop,
     load_interpreter,
-    native_clock,
     waits_for_readers,
 )
 from ebpf.vm.values import Places, places_of
@@ -129,7 +126,7 @@ class Lane:
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = words[KEPT] = 0
         words[RINGS] = bool(self.places.rings)
-        words[CPU], words[CLOCK_FUNCTION] = self.cpu, native_clock(self.kernel)
+        self.state.meet(self.kernel, self.cpu)
         words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]

@@ -32,7 +32,7 @@ FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
 CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
-WAITS = CLOCK_FUNCTION + 1
+RANDOM, WAITS = CLOCK_FUNCTION + 1, CLOCK_FUNCTION + 2
 MACHINE_WORDS = WAITS + 1
 CODE_WORDS = 4
 ENTRY = 3
@@ -61,6 +61,8 @@ LANE_WORDS = MACHINE_WORDS + 34
 FIRST_VALUE_WORDS = 3
 FUNCTION_WORDS = 7
 GATE_WORDS = 4
+NUMBERS_AHEAD = 1024
+RANDOM_WORDS = 2 + NUMBERS_AHEAD // 2
 
 LAYOUT = (
     ABI_VERSION,
@@ -76,6 +78,7 @@ LAYOUT = (
     8 * GATE_WORDS,
     8 * VALUES_WORDS,
     8 * MAP_WORDS,
+    8 * RANDOM_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -125,15 +128,6 @@ def load_interpreter() -> Image:
     from ebpf.codegen.image import load_image
 
     return load_image("interp", LAYOUT)
-
-
-def native_clock(kernel: Kernel | None) -> int:
-    """Return the address of the function that tells native code the time; 0 where the kernel has to be asked.
-
-    Bare instructions have no kernel, and kernels of tests no such function.
-    """
-    address: int = getattr(kernel, "native_clock", 0)
-    return address
 
 
 def waits_for_readers(kernel: Kernel | None) -> bool:
@@ -203,6 +197,15 @@ class NativeState:
     def point(self, context: int, packet: int) -> None:
         """Say where in the table context and packet are."""
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
+
+    def meet(self, kernel: Kernel | None, cpu: int) -> None:
+        """Say on which processor the program runs, and what native code takes from its kernel without asking.
+
+        Bare instructions have no kernel, and kernels of tests nothing to take.
+        """
+        words = self.words
+        words[CPU] = cpu
+        words[CLOCK_FUNCTION], words[RANDOM] = getattr(kernel, "native_clock", 0), getattr(kernel, "native_random", 0)
 
     def reach(self, places: Places) -> None:
         """Say where the values of maps are. The caller keeps `places`."""

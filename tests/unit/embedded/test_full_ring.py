@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import ebpf.vm.helpers.dispatch
 from ebpf.abi.helpers import Helper
 from ebpf.abi.types import MapType
 from ebpf.objects.packets import gather
@@ -48,20 +47,6 @@ WAYS: dict[str, Callable[[Runner], object]] = {
     "repeated": lambda runner: runner.run(PACKET, repeat=MANY),
     "in a batch": lambda runner: runner.run_many(gather([PACKET] * MANY)),
 }
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
-    """How often Python was asked for each helper."""
-    counts: Counter[int] = Counter()
-    call = ebpf.vm.helpers.dispatch.call_helper
-
-    def counted(run: Any, number: int, *arguments: Any) -> int:
-        counts[number] += 1
-        return call(run, number, *arguments)
-
-    monkeypatch.setattr(ebpf.vm.helpers.dispatch, "call_helper", counted)
-    return counts
 
 
 @contextmanager

@@ -17,12 +17,11 @@ from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
+from ebpf.runtime.embedded.randomness import RandomNumbers
 from ebpf.runtime.facts import Limits
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
-    from random import Random
-
     from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
@@ -53,8 +52,7 @@ class State:
         self.booted = time.monotonic_ns()
         self.lossless = Lossless()
         self._clock = clock
-        self._seed = seed
-        self._random: Random | None = None
+        self._random = RandomNumbers(seed)
         self._lock = threading.Lock()
         self._memory = 0
         self._trace: deque[str] = deque(maxlen=TRACE_LINES)
@@ -80,6 +78,7 @@ class State:
     def renew_locks(self) -> None:
         """Take new locks and CPUs, in the child of a fork."""
         self._lock = threading.Lock()
+        self._random.renew_lock()
         self.registry.lock = threading.RLock()
         self.lossless = Lossless()
         self.cpus = Cpus(self.cpu_count, self.gate)
@@ -200,12 +199,14 @@ class State:
 
     def random_u32(self) -> int:
         """Next pseudo-random number."""
-        with self._lock:
-            if self._random is None:
-                from random import Random
+        return self._random.next()
 
-                self._random = Random(self._seed)
-            return self._random.getrandbits(32)
+    @cached_property
+    def native_random(self) -> int:
+        """Address where native code finds the numbers that `random_u32` would return."""
+        from ebpf.vm.native import load_interpreter
+
+        return self._random.share(load_interpreter())
 
     def pid_tgid(self) -> int:
         """Process id in the upper, thread id in the lower 32 bits."""
