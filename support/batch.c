@@ -71,6 +71,7 @@ static void rewind(struct lane *lane) {
   m->live = lane->regions;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
+  m->redirect.made = 0;
   m->depth = 0;
 }
 
@@ -99,6 +100,7 @@ static void rewind_a_little(struct lane *lane) {
   m->r[CONTEXT] = lane->argument;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
+  m->redirect.made = 0;
 }
 
 /* Run the program once; 0, or why the host has to go on. */
@@ -197,7 +199,7 @@ static u64 describe_skb(struct lane *lane, const u8 *frame, u64 length, u64 firs
 static u64 seat(struct lane *lane, u8 *packet, u64 length) {
   if (length < lane->shortest || length > lane->longest) return 0;
   u64 first = ((u64)PACKET_REGION << 32) + lane->start + lane->hidden, seen = length - lane->hidden;
-  if (lane->form == FORM_XDP) describe_frame(lane, first, length);
+  if (lane->machine.form == FORM_XDP) describe_frame(lane, first, length);
   else if (!describe_skb(lane, packet, length, first)) return 0;
   set_region(lane->machine.packet, first, packet + lane->hidden, seen, lane->writable ? seen : 0);
   return 1;

@@ -9,6 +9,7 @@ enum {
   HELPER_DELETE = 3,
   HELPER_KTIME = 5,
   HELPER_RANDOM = 7,
+  HELPER_REDIRECT = 23,
   HELPER_PROCESSOR = 8,
   HELPER_NUMA_NODE = 42,
   HELPER_PUSH = 87,
@@ -27,6 +28,8 @@ enum {
 };
 /* Clocks of Linux, which is the only system whose clock is called here; a tick is that of helpers/environment.py. */
 enum { CLOCK_MONOTONIC = 1, CLOCK_BOOTTIME = 7, CLOCK_TAI = 11, TICK_NS = 4000000 };
+/* What XDP and tc programs return (net/core/filter.c). */
+enum { XDP_ABORTED = 0, XDP_REDIRECT = 4, TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7, INGRESS = 1 };
 enum { LONGEST_KEY = 64, LARGEST_SIZE = 1 << 29 };
 
 static u64 leave_to_host(struct machine *m) {
@@ -269,6 +272,15 @@ static u64 random_number(struct machine *m) {
   return number == NONE ? leave_to_host(m) : number;
 }
 
+static u64 redirect(struct machine *m) {
+  u64 is_xdp = m->form == FORM_XDP, flags = m->r[2];
+  if (m->form == FORM_OTHER) return leave_to_host(m);
+  if (flags & ~(u64)(is_xdp ? 0 : INGRESS)) return is_xdp ? XDP_ABORTED : TC_ACT_SHOT;
+  m->redirect = (struct redirect){1, (u32)m->r[1], flags};
+  m->changes++;
+  return is_xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+}
+
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
@@ -301,6 +313,8 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
       return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS);
     case HELPER_RANDOM:
       return random_number(m);
+    case HELPER_REDIRECT:
+      return redirect(m);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

@@ -11,9 +11,6 @@ enum lane_stop {
   STOP_LEFT        /* the run has ended, and left records that it had reserved */
 };
 
-/* How a packet becomes the program's context. */
-enum form { FORM_GIVEN, FORM_XDP, FORM_SKB };
-
 /* The first value of a map, which native code may give an address to without asking. */
 struct first_value {
   u8 *data; /* 0: the host has to be asked */
@@ -49,7 +46,6 @@ struct lane {
   u64 slice;    /* instructions until the host wants to look at signals */
   u64 given;    /* fuel that the last run was given */
   u64 answered; /* addresses of maps that native code has given in the last run */
-  u64 form;
   u64 start;    /* the packet's first byte is at this offset of its region */
   u64 hidden;   /* bytes of its link layer header, which the program does not see */
   u64 writable;
@@ -67,4 +63,4 @@ struct lane {
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 23 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 22 + sizeof(struct batch), "lane");

@@ -106,6 +106,16 @@ struct random {
   u32 numbers[NUMBERS_AHEAD];
 };
 
+/* What the program's context is. */
+enum form { FORM_OTHER, FORM_XDP, FORM_SKB };
+
+/* Where the program has sent its packet (struct bpf_redirect_info). Nothing is sent: the host reads it. */
+struct redirect {
+  u64 made; /* not 0: there is one that the host has not read */
+  u64 target;
+  u64 flags;
+};
+
 struct machine {
   u64 r[REGISTERS];
   u64 at;      /* operation that is next, after a stop the one that stopped */
@@ -138,6 +148,8 @@ struct machine {
   s32 (*clock)(s32 which, s64 time[2]); /* clock_gettime of the system; 0: the host has to be asked for the time */
   struct random *random;                /* 0: the host has to be asked for numbers */
   u64 waits; /* not 0: the run may wait where a ring is full, which only the host can do */
+  u64 form;  /* enum form */
+  struct redirect redirect;
 };
 
 enum action { RESUME, ENTER, LEAVE, ENTER_SEEN /* ENTER, where all processors see the run's epoch already */ };
@@ -168,5 +180,5 @@ _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
 _Static_assert(sizeof(struct random) == 16 + 4 * NUMBERS_AHEAD, "random");
-_Static_assert(sizeof(struct machine) == 8 * (38 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (42 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -35,6 +35,7 @@ from ebpf.vm.native import (
     CODE_WORDS,
     DEPTH,
     DUE,
+    FORM,
     FRAME_POINTER,
     FUEL,
     LIVE,
@@ -104,6 +105,7 @@ class Machine(Execution):
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
         self.state.meet(run.kernel, run.cpu)
+        words[FORM] = run.context.form if run.context is not None else 0
         words[WAITS] = waits_for_readers(run.kernel)
         self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
@@ -160,7 +162,7 @@ class Machine(Execution):
                 raise self.report(python_stack_is_full(), at) from None
 
     def catch_up(self) -> None:
-        """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
+        """Take note of what native code has opened, closed and redirected, and of the program that it came back to."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
         for number in self._stacks:
@@ -171,6 +173,7 @@ class Machine(Execution):
                 memory.adopt(number, region)
         if memory.native.rings:
             self._catch_up_with_records()
+        self.state.take_redirect(self.run.context)
         self._stacks = stacks
         self._changes = words[CHANGES]
         memory.next_number = words[NEXT]

@@ -29,6 +29,7 @@ from ebpf.vm.native import (
     EPOCH,
     FIRST_VALUE_WORDS,
     FIRSTS,
+    FORM,
     GIVEN,
     HOST,
     KEPT,
@@ -164,6 +165,7 @@ class Lane:
             if stop == EXIT:
                 self.epoch.pause()
                 self.wake_readers()
+                self.state.take_redirect(context)
                 return words[0]
             if stop == BETWEEN_RUNS:
                 self.pause()
@@ -181,7 +183,7 @@ class Lane:
         memory = AddressSpace()
         memory.mirror = self.state
         memory.reach(self.places)
-        self.words[ARGUMENT] = context.attach(memory)
+        self.words[ARGUMENT], self.words[FORM] = context.attach(memory), context.form
         self.words[REGIONS] = len(memory.regions)
         return memory
 

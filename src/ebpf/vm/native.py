@@ -18,6 +18,7 @@ from ebpf.vm.values import Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
+    from ebpf.vm.context import Context
     from ebpf.vm.machine import Kernel
 
 ABI_VERSION = 3
@@ -33,7 +34,8 @@ ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES 
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
 CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
 RANDOM, WAITS = CLOCK_FUNCTION + 1, CLOCK_FUNCTION + 2
-MACHINE_WORDS = WAITS + 1
+FORM, REDIRECTED, REDIRECT_TARGET, REDIRECT_FLAGS = range(WAITS + 1, WAITS + 5)
+MACHINE_WORDS = REDIRECT_FLAGS + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -48,16 +50,16 @@ OPAQUE = 6
 """Word of struct region that keeps helpers away from it."""
 
 # struct lane behind its machine, struct batch at its end (support/lane.h).
-(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
-    range(MACHINE_WORDS, MACHINE_WORDS + 13)
+(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, START, HIDDEN) = range(
+    MACHINE_WORDS, MACHINE_WORDS + 12
 )
 WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RINGS = range(
-    MACHINE_WORDS + 13, MACHINE_WORDS + 23
+    MACHINE_WORDS + 12, MACHINE_WORDS + 22
 )
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
-    MACHINE_WORDS + 23, MACHINE_WORDS + 34
+    MACHINE_WORDS + 22, MACHINE_WORDS + 33
 )
-LANE_WORDS = MACHINE_WORDS + 34
+LANE_WORDS = MACHINE_WORDS + 33
 FIRST_VALUE_WORDS = 3
 FUNCTION_WORDS = 7
 GATE_WORDS = 4
@@ -228,6 +230,15 @@ class NativeState:
         words = self.words[RESERVED:MACHINE_WORDS]
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
+
+    def take_redirect(self, context: Context) -> None:
+        """Tell a context where native code has sent its packet, if anywhere."""
+        words = self.words
+        if words[REDIRECTED]:
+            from ebpf.vm.context import Redirect
+
+            words[REDIRECTED] = 0
+            context.redirect = Redirect("redirect", words[REDIRECT_TARGET], None, words[REDIRECT_FLAGS])
 
     def grow(self, places: int, regions: Mapping[int, Region]) -> None:
         """Make a larger table with the same regions."""
