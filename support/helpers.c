@@ -12,6 +12,7 @@ enum {
   HELPER_REDIRECT = 23,
   HELPER_PROCESSOR = 8,
   HELPER_NUMA_NODE = 42,
+  HELPER_REDIRECT_MAP = 51,
   HELPER_PUSH = 87,
   HELPER_POP = 88,
   HELPER_PEEK = 89,
@@ -30,6 +31,7 @@ enum {
 enum { CLOCK_MONOTONIC = 1, CLOCK_BOOTTIME = 7, CLOCK_TAI = 11, TICK_NS = 4000000 };
 /* What XDP and tc programs return (net/core/filter.c). */
 enum { XDP_ABORTED = 0, XDP_REDIRECT = 4, TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7, INGRESS = 1 };
+enum { ACTIONS = 3, BROADCAST = 1 << 3, EXCLUDE_INGRESS = 1 << 4 };
 enum { LONGEST_KEY = 64, LARGEST_SIZE = 1 << 29 };
 
 static u64 leave_to_host(struct machine *m) {
@@ -231,6 +233,26 @@ static u64 ring_query(struct machine *m, struct map *map) {
   }
 }
 
+static u64 redirect(struct machine *m) {
+  u64 is_xdp = m->form == FORM_XDP, flags = m->r[2];
+  if (m->form == FORM_OTHER) return leave_to_host(m);
+  if (flags & ~(u64)(is_xdp ? 0 : INGRESS)) return is_xdp ? XDP_ABORTED : TC_ACT_SHOT;
+  m->redirect = (struct redirect){TO_INTERFACE, (u32)m->r[1], 0, flags};
+  m->changes++;
+  return is_xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+}
+
+/* `values` of a map of targets says of each whether it is there. The low bits of the flags are the verdict where not. */
+static u64 redirect_map(struct machine *m, const struct map *map) {
+  u64 key = (u32)m->r[2], flags = m->r[3], devices = map->type == MAP_DEVMAP;
+  if (m->form != FORM_XDP || (!devices && map->type != MAP_CPUMAP && map->type != MAP_XSKMAP)) return leave_to_host(m);
+  if (flags & ~(u64)(devices ? ACTIONS | BROADCAST | EXCLUDE_INGRESS : ACTIONS)) return XDP_ABORTED;
+  u64 is_there = flags & BROADCAST || (key < map->max_entries && __atomic_load_n(map->values + key, __ATOMIC_RELAXED));
+  m->redirect = (struct redirect){is_there ? TO_MAP : TO_NOBODY, (u64)map, key, flags};
+  m->changes++;
+  return is_there ? XDP_REDIRECT : flags & ACTIONS;
+}
+
 static u64 call_with_map(struct machine *m, u64 number) {
   const struct values *of = map_at(m, m->r[1]);
   if (!of) return leave_to_host(m);
@@ -245,6 +267,8 @@ static u64 call_with_map(struct machine *m, u64 number) {
       return ring_reserve(m, of->map);
     case HELPER_RING_QUERY:
       return ring_query(m, of->map);
+    case HELPER_REDIRECT_MAP:
+      return redirect_map(m, of->map);
     default:
       return call_with_key(m, number, of->map);
   }
@@ -272,15 +296,6 @@ static u64 random_number(struct machine *m) {
   return number == NONE ? leave_to_host(m) : number;
 }
 
-static u64 redirect(struct machine *m) {
-  u64 is_xdp = m->form == FORM_XDP, flags = m->r[2];
-  if (m->form == FORM_OTHER) return leave_to_host(m);
-  if (flags & ~(u64)(is_xdp ? 0 : INGRESS)) return is_xdp ? XDP_ABORTED : TC_ACT_SHOT;
-  m->redirect = (struct redirect){1, (u32)m->r[1], flags};
-  m->changes++;
-  return is_xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
-}
-
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
@@ -296,6 +311,7 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
     case HELPER_RING_OUTPUT:
     case HELPER_RING_RESERVE:
     case HELPER_RING_QUERY:
+    case HELPER_REDIRECT_MAP:
       return call_with_map(m, number);
     case HELPER_RING_SUBMIT:
       return ring_commit(m, 0);

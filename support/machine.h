@@ -110,9 +110,11 @@ struct random {
 enum form { FORM_OTHER, FORM_XDP, FORM_SKB };
 
 /* Where the program has sent its packet (struct bpf_redirect_info). Nothing is sent: the host reads it. */
+enum redirected { NOT_ASKED_TO, TO_INTERFACE, TO_MAP, TO_NOBODY };
 struct redirect {
-  u64 made; /* not 0: there is one that the host has not read */
-  u64 target;
+  u64 made;   /* enum redirected; 0 once the host has read it */
+  u64 target; /* number of the interface, or address of a struct map */
+  u64 key;
   u64 flags;
 };
 
@@ -180,5 +182,5 @@ _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
 _Static_assert(sizeof(struct random) == 16 + 4 * NUMBERS_AHEAD, "random");
-_Static_assert(sizeof(struct machine) == 8 * (42 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (43 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -173,7 +173,7 @@ class Machine(Execution):
                 memory.adopt(number, region)
         if memory.native.rings:
             self._catch_up_with_records()
-        self.state.take_redirect(self.run.context)
+        self.state.take_redirect(self.run.context, memory.native)
         self._stacks = stacks
         self._changes = words[CHANGES]
         memory.next_number = words[NEXT]

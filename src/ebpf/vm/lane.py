@@ -165,7 +165,7 @@ class Lane:
             if stop == EXIT:
                 self.epoch.pause()
                 self.wake_readers()
-                self.state.take_redirect(context)
+                self.state.take_redirect(context, self.places)
                 return words[0]
             if stop == BETWEEN_RUNS:
                 self.pause()

@@ -34,8 +34,9 @@ ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES 
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
 CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
 RANDOM, WAITS = CLOCK_FUNCTION + 1, CLOCK_FUNCTION + 2
-FORM, REDIRECTED, REDIRECT_TARGET, REDIRECT_FLAGS = range(WAITS + 1, WAITS + 5)
-MACHINE_WORDS = REDIRECT_FLAGS + 1
+FORM = WAITS + 1
+REDIRECTED, REDIRECT_WORDS = FORM + 1, 4
+MACHINE_WORDS = REDIRECTED + REDIRECT_WORDS
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -114,6 +115,8 @@ class Stop(IntEnum):
     UNKNOWN = 14
 
 
+_TO_INTERFACE, _TO_MAP = 1, 2
+"""Of enum redirected."""
 _REGION = Struct("<Q8I")
 """What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
@@ -231,14 +234,20 @@ class NativeState:
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 
-    def take_redirect(self, context: Context) -> None:
-        """Tell a context where native code has sent its packet, if anywhere."""
-        words = self.words
-        if words[REDIRECTED]:
-            from ebpf.vm.context import Redirect
+    def take_redirect(self, context: Context, places: Places) -> None:
+        """Tell a context where native code has sent its packet, if it was asked to."""
+        how, target, key, flags = self.words[REDIRECTED : REDIRECTED + REDIRECT_WORDS]
+        if how == 0:
+            return
+        from ebpf.vm.context import Redirect
 
-            words[REDIRECTED] = 0
-            context.redirect = Redirect("redirect", words[REDIRECT_TARGET], None, words[REDIRECT_FLAGS])
+        self.words[REDIRECTED] = 0
+        if how == _TO_INTERFACE:
+            context.redirect = Redirect("redirect", target, None, flags)
+        elif how == _TO_MAP:
+            context.redirect = Redirect("redirect_map", places.stored_at(target).id, key, flags)
+        else:
+            context.redirect = None
 
     def grow(self, places: int, regions: Mapping[int, Region]) -> None:
         """Make a larger table with the same regions."""

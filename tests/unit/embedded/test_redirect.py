@@ -1,17 +1,22 @@
-"""bpf_redirect in native code: the result says where the packet went, whoever was asked last, Python or native code."""
+"""Redirects in native code: the result says where the packet went, whoever was asked last, Python or native code."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.types import Cmd, MapType, ProgramType
+from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.attrs import MapElem
+from ebpf.runtime.base import Runner
 from ebpf.runtime.facts import Redirect
 from ebpf.vm.engines import Engine
+from ebpf.vm.maps.storage import VARIABLE
 from tests.unit.embedded_programs import created, kernel, load
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -84,6 +89,25 @@ def test_each_run_decides_anew(repeat: int, where: int | None) -> None:
             thing.handle.close()
 
 
+@contextmanager
+def with_targets(text: str, type_: MapType = MapType.DEVMAP, number: int = 1) -> Iterator[Runner]:
+    """A program whose map has a target at 0 alone."""
+    with kernel(cpus=3) as runtime:
+        targets = created(runtime, type_, 4, 4, 4)
+        with targets.handle.borrow() as fd:
+            runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fd, key=bytes(4), value=number.to_bytes(4, "little")))
+            for key in (1, 2):
+                runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fd, key=key.to_bytes(4, "little"), value=b"\1\0\0\0"))
+            runtime.bpf(Cmd.MAP_DELETE_ELEM, MapElem(map_fd=fd, key=b"\1\0\0\0"))
+            if type_ is not MapType.DEVMAP_HASH:
+                runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fd, key=b"\2\0\0\0", value=bytes(4)))
+        program = load(runtime, text, targets=targets)
+        yield runtime.runner(program)
+        for thing in (program, targets):
+            thing.handle.close()
+
+
+@pytest.mark.parametrize("type_", [MapType.DEVMAP, MapType.DEVMAP_HASH])
 @pytest.mark.parametrize("repeat", [1, 3])
 @pytest.mark.parametrize(
     ("text", "where"),
@@ -96,16 +120,56 @@ def test_each_run_decides_anew(repeat: int, where: int | None) -> None:
         (TO_INTERFACE + "call bpf_get_current_pid_tgid\n", "interface"),
     ],
 )
-def test_the_last_one_counts(text: str, where: str | None, repeat: int) -> None:
-    """Python carries out bpf_redirect_map."""
-    with kernel() as runtime:
-        targets = created(runtime, MapType.DEVMAP, 4, 4, 4)
-        with targets.handle.borrow() as fd:
-            runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fd, key=bytes(4), value=b"\1\0\0\0"))
-        program = load(runtime, text + END, targets=targets)
-        found = runtime.runner(program).run(PACKET, repeat=repeat).redirect
-        assert (found and (found.helper, found.key)) == {
-            "map": ("redirect_map", 0), "interface": ("redirect", None), None: None
-        }[where]  # fmt: skip
-        for thing in (program, targets):
-            thing.handle.close()
+def test_the_last_one_counts(text: str, where: str | None, repeat: int, type_: MapType) -> None:
+    """Python alone knows hash tables of devices."""
+    with with_targets(text + END, type_) as runner:
+        found = runner.run(PACKET, repeat=repeat).redirect
+        expected = {"map": ("redirect_map", 0), "interface": ("redirect", None)}
+        assert (found and (found.helper, found.key)) == (where and expected[where])
+
+
+@pytest.mark.parametrize("type_", [MapType.DEVMAP, MapType.CPUMAP])
+@pytest.mark.parametrize(
+    ("key", "flags", "devices", "cpus"),
+    [
+        (0, 0, 4, 4),
+        (0, 3, 4, 4),
+        (1 << 32, 3, 4, 4),
+        (1, 0, 0, 0),
+        (1, 2, 2, 2),
+        (2, 3, 3, 3),
+        (77, 1, 1, 1),
+        (0xFFFFFFFF, 2, 2, 2),
+        (0, 4, 0, 0),
+        (1, 1 << 63 | 2, 0, 0),
+        (1, 8, 4, 0),
+        (77, 24, 4, 0),
+        (1, 16, 0, 0),
+    ],
+)
+def test_through_a_map(
+    type_: MapType, key: int, flags: int, devices: int, cpus: int, asked: Counter[int], engine: Engine
+) -> None:
+    text = f"r1 = map_fd[{{targets}}] ll\nr2 = {key} ll\nr3 = {flags} ll\ncall bpf_redirect_map\nexit"
+    verdict = devices if type_ is MapType.DEVMAP else cpus
+    with with_targets(text, type_) as runner:
+        result = runner.run(PACKET, repeat=3)
+        assert result.retval == verdict
+        assert (result.redirect and result.redirect[2:]) == ((key & 0xFFFFFFFF, flags) if verdict == 4 else None)
+        assert asked == ({Helper.REDIRECT_MAP: 3} if engine.code is None else {})
+
+
+FIND = "*(u32 *)(r10 - 4) = 0\nr1 = map_fd[{targets}] ll\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\n"
+
+
+@pytest.mark.parametrize("storage", ["python", "native"])
+def test_programs_read_targets_and_no_more(storage: str, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
+    monkeypatch.setenv(VARIABLE, storage)
+    with with_targets(FIND + "if r0 == 0 goto out\nr0 = *(u32 *)(r0 + 0)\nout: exit", number=77) as runner:
+        assert runner.run(PACKET, repeat=2).retval == 77
+    for access in ("*(u32 *)(r0 + 0) = 1", "r1 = *(u64 *)(r0 + 0)"):
+        with with_targets(FIND + f"if r0 == 0 goto out\n{access}\nout: exit") as runner:
+            with pytest.raises(ProgramFault) as fault:
+                runner.run(PACKET)
+            assert fault.value.kind == "memory"
+            assert "value of " in str(fault.value)
