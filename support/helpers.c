@@ -16,6 +16,8 @@ enum {
   HELPER_PUSH = 87,
   HELPER_POP = 88,
   HELPER_PEEK = 89,
+  HELPER_SPIN_LOCK = 93,
+  HELPER_SPIN_UNLOCK = 94,
   HELPER_RING_OUTPUT = 130,
   HELPER_RING_RESERVE = 131,
   HELPER_RING_SUBMIT = 132,
@@ -296,9 +298,39 @@ static u64 random_number(struct machine *m) {
   return number == NONE ? leave_to_host(m) : number;
 }
 
+/* Spin locks in values. While one is held, every other helper is the host's, who takes note of it then. */
+ENTRY u64 ebpf_take_spin_lock(u32 *lock) {
+  u32 expected = 0;
+  return __atomic_compare_exchange_n(lock, &expected, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static u32 *spin_lock_at(const struct machine *m, u64 address) {
+  u8 *word = value_bytes(m, address, 4, WRITABLE);
+  if (!word || (u64)word & 3) return 0;
+  const struct values *values = m->values + ((address & ~VALUE_ADDRESS) >> VALUE_PLACE_SHIFT);
+  return (address & ((1ull << values->shift) - 1)) == values->map->lock_offset ? (u32 *)word : 0;
+}
+
+static u64 spin_lock(struct machine *m) {
+  u32 *lock = spin_lock_at(m, m->r[1]);
+  if (!lock || !ebpf_take_spin_lock(lock)) return leave_to_host(m);
+  m->locked = m->r[1];
+  m->lock = lock;
+  m->ask = 1;
+  m->changes++;
+  return 0;
+}
+
+static u64 release_spin_lock(struct machine *m) {
+  __atomic_store_n(m->lock, 0, __ATOMIC_RELEASE);
+  m->locked = m->ask = 0;
+  return 0;
+}
+
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
+  if (m->locked && number == HELPER_SPIN_UNLOCK && m->r[1] == m->locked) return release_spin_lock(m);
   if (m->ask) return leave_to_host(m);
   switch (number) {
     case HELPER_LOOKUP:
@@ -331,6 +363,8 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
       return random_number(m);
     case HELPER_REDIRECT:
       return redirect(m);
+    case HELPER_SPIN_LOCK:
+      return spin_lock(m);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

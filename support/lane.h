@@ -8,7 +8,7 @@
 enum lane_stop {
   STOP_SLICE = 32, /* between two runs: the host wants to look at signals */
   STOP_REFUSED,    /* packet `index` is none that is run here */
-  STOP_LEFT        /* the run has ended, and left records that it had reserved */
+  STOP_LEFT        /* the run has ended, and left records that it had reserved, or a lock that it had taken */
 };
 
 /* The first value of a map, which native code may give an address to without asking. */
@@ -57,7 +57,7 @@ struct lane {
   const u64 *now;
   u64 runs;     /* that there have been, for `epoch` */
   u64 kept;     /* the last run left nearly everything as it was */
-  u64 records;  /* the program has rings: it may leave records behind */
+  u64 leaves;   /* the program may leave records behind, or a spin lock: it has such maps */
   struct batch batch;
 };
 

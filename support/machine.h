@@ -152,6 +152,8 @@ struct machine {
   u64 waits; /* not 0: the run may wait where a ring is full, which only the host can do */
   u64 form;  /* enum form */
   struct redirect redirect;
+  u64 locked; /* address of the spin lock that native code has taken and holds; 0: none */
+  u32 *lock;  /* its word */
 };
 
 enum action { RESUME, ENTER, LEAVE, ENTER_SEEN /* ENTER, where all processors see the run's epoch already */ };
@@ -182,5 +184,5 @@ _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
 _Static_assert(sizeof(struct random) == 16 + 4 * NUMBERS_AHEAD, "random");
-_Static_assert(sizeof(struct machine) == 8 * (43 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (45 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

@@ -176,9 +176,15 @@ class PacketLane(Lane):
         Raises:
             ProgramFault: as `Lane.finish` does; with kind "closed" when the kernel was, meanwhile.
         """
+        self._take(batch, first, last)
+        try:
+            self._run(batch, slowly)
+        finally:
+            self.free_lock()
+
+    def _run(self, batch: PacketBatch, slowly: Slowly) -> None:
         held, released = lane_calls("ebpf_batch")
         words, call = self.words, released
-        self._take(batch, first, last)
         while True:
             self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)

@@ -39,6 +39,7 @@ from ebpf.vm.native import (
     FRAME_POINTER,
     FUEL,
     LIVE,
+    LOCKED,
     NEXT,
     NUMBERS,
     PATIENCE,
@@ -162,7 +163,21 @@ class Machine(Execution):
                 raise self.report(python_stack_is_full(), at) from None
 
     def catch_up(self) -> None:
-        """Take note of what native code has opened, closed and redirected, and of the program that it came back to."""
+        """Take note of what native code has done meanwhile, and of the program that it came back to."""
+        words, memory = self.state.words, self.memory
+        self._catch_up_with_frames()
+        if memory.native.rings:
+            self._catch_up_with_records()
+        if words[LOCKED]:
+            self.run.locks[words[LOCKED]] = memory.view(words[LOCKED], 4, write=True)
+            words[LOCKED] = 0
+        self.state.take_redirect(self.run.context, memory.native)
+        self._changes = words[CHANGES]
+        memory.next_number = words[NEXT]
+        self.run.program = self._programs[words[CODE]]
+
+    def _catch_up_with_frames(self) -> None:
+        """Take note of the frames that native code has opened and closed."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
         for number in self._stacks:
@@ -171,13 +186,7 @@ class Machine(Execution):
         for number, region in zip(stacks, self.state.stack_regions, strict=False):
             if number and number not in memory.regions:
                 memory.adopt(number, region)
-        if memory.native.rings:
-            self._catch_up_with_records()
-        self.state.take_redirect(self.run.context, memory.native)
         self._stacks = stacks
-        self._changes = words[CHANGES]
-        memory.next_number = words[NEXT]
-        self.run.program = self._programs[words[CODE]]
 
     def _catch_up_with_records(self) -> None:
         """Take note of the ring buffer records that native code has reserved, and handed over or discarded."""

@@ -172,6 +172,7 @@ class Functions:
         self.bloom_peek = bind("ebpf_bloom_peek", "pp")
         self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
         self.ring_commit = bind("ebpf_ring_commit", "pwww")
+        self.take_spin_lock = bind("ebpf_take_spin_lock", "p")
 
 
 @cache
