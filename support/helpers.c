@@ -1,5 +1,5 @@
-/* Helpers on maps in native storage: the good path alone. Whatever is unusual is left to the host, which does it, or
-   says what is wrong with it (src/ebpf/vm/helpers). */
+/* Helpers, most of them on maps in native storage: the good path alone. Whatever is unusual is left to the host, which
+   does it, or says what is wrong with it (src/ebpf/vm/helpers). */
 #include "frames.h"
 #include "memory.h"
 
