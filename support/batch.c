@@ -71,6 +71,7 @@ static void rewind(struct lane *lane) {
   m->live = lane->regions;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
+  m->redirect.made = 0;
   m->depth = 0;
 }
 
@@ -85,8 +86,8 @@ static void leave_epoch(struct lane *lane) {
   __atomic_store_n(lane->epoch, 0, __ATOMIC_RELEASE);
 }
 
-static u64 has_records(const struct machine *m) {
-  u64 numbers = 0;
+static u64 has_left_something(const struct machine *m) {
+  u64 numbers = m->locked;
   for (int i = 0; i < MAX_RECORDS; i++) numbers |= m->records[i].number;
   return numbers;
 }
@@ -99,6 +100,7 @@ static void rewind_a_little(struct lane *lane) {
   m->r[CONTEXT] = lane->argument;
   m->next = lane->regions + 1;
   m->patience = lane->patience;
+  m->redirect.made = 0;
 }
 
 /* Run the program once; 0, or why the host has to go on. */
@@ -114,12 +116,12 @@ static u64 run(struct lane *lane) {
   m->fuel = lane->given = lane->budget < lane->slice ? lane->budget : lane->slice;
   u64 stop = lane->code->entry(m);
   lane->kept = !stop && m->action == NOT_ASKED;
-  if (lane->kept && !lane->records) return 0;
+  if (lane->kept && !lane->leaves) return 0;
   while ((stop == STOP_MAP || stop == STOP_MAP_VALUE) && !give_address(lane, stop)) {
     m->action = RESUME;
     stop = ebpf_run(m);
   }
-  return !stop && has_records(m) ? STOP_LEFT : stop;
+  return !stop && has_left_something(m) ? STOP_LEFT : stop;
 }
 
 /* Instructions that the last run took, and what stands for the work around it. */
@@ -197,7 +199,7 @@ static u64 describe_skb(struct lane *lane, const u8 *frame, u64 length, u64 firs
 static u64 seat(struct lane *lane, u8 *packet, u64 length) {
   if (length < lane->shortest || length > lane->longest) return 0;
   u64 first = ((u64)PACKET_REGION << 32) + lane->start + lane->hidden, seen = length - lane->hidden;
-  if (lane->form == FORM_XDP) describe_frame(lane, first, length);
+  if (lane->machine.form == FORM_XDP) describe_frame(lane, first, length);
   else if (!describe_skb(lane, packet, length, first)) return 0;
   set_region(lane->machine.packet, first, packet + lane->hidden, seen, lane->writable ? seen : 0);
   return 1;
@@ -260,7 +262,7 @@ ENTRY u64 ebpf_repeat(struct lane *lane) {
   for (u64 work = 0; lane->times;) {
     if (work >= lane->slice) return STOP_SLICE;
     u64 stop;
-    if (lane->kept && !lane->records) {
+    if (lane->kept && !lane->leaves) {
       stop = run_on(lane, &work);
       if (stop) return stop;
       continue;

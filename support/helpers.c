@@ -1,5 +1,5 @@
-/* Helpers on maps in native storage: the good path alone. Whatever is unusual is left to the host, which does it, or
-   says what is wrong with it (src/ebpf/vm/helpers). */
+/* Helpers, most of them on maps in native storage: the good path alone. Whatever is unusual is left to the host, which
+   does it, or says what is wrong with it (src/ebpf/vm/helpers). */
 #include "frames.h"
 #include "memory.h"
 
@@ -8,11 +8,16 @@ enum {
   HELPER_UPDATE = 2,
   HELPER_DELETE = 3,
   HELPER_KTIME = 5,
+  HELPER_RANDOM = 7,
+  HELPER_REDIRECT = 23,
   HELPER_PROCESSOR = 8,
   HELPER_NUMA_NODE = 42,
+  HELPER_REDIRECT_MAP = 51,
   HELPER_PUSH = 87,
   HELPER_POP = 88,
   HELPER_PEEK = 89,
+  HELPER_SPIN_LOCK = 93,
+  HELPER_SPIN_UNLOCK = 94,
   HELPER_RING_OUTPUT = 130,
   HELPER_RING_RESERVE = 131,
   HELPER_RING_SUBMIT = 132,
@@ -26,6 +31,9 @@ enum {
 };
 /* Clocks of Linux, which is the only system whose clock is called here; a tick is that of helpers/environment.py. */
 enum { CLOCK_MONOTONIC = 1, CLOCK_BOOTTIME = 7, CLOCK_TAI = 11, TICK_NS = 4000000 };
+/* What XDP and tc programs return (net/core/filter.c). */
+enum { XDP_ABORTED = 0, XDP_REDIRECT = 4, TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7, INGRESS = 1 };
+enum { ACTIONS = 3, BROADCAST = 1 << 3, EXCLUDE_INGRESS = 1 << 4 };
 enum { LONGEST_KEY = 64, LARGEST_SIZE = 1 << 29 };
 
 static u64 leave_to_host(struct machine *m) {
@@ -166,13 +174,19 @@ static u64 call_with_value(struct machine *m, u64 number, struct map *map) {
   return answer(m, result);
 }
 
-/* A ring that is full may have to wait, which only the host can do. */
+/* What a helper returns that found no room: `dropped`, unless the host has to wait for a reader, or to wake one that may
+   sleep while its ring is full. */
+static u64 ring_full(struct machine *m, const struct map *map, s64 dropped) {
+  u64 wakeups = __atomic_load_n(&map->wakeups, __ATOMIC_RELAXED), woken = __atomic_load_n(&map->woken, __ATOMIC_RELAXED);
+  return m->waits || wakeups != woken ? leave_to_host(m) : (u64)dropped;
+}
+
 static u64 ring_output(struct machine *m, struct map *map) {
   u64 size = m->r[3];
   const u8 *data = size < LARGEST_SIZE ? promised(m, m->r[2], size, READABLE) : 0;
   if (!data || map->type != MAP_RINGBUF) return leave_to_host(m);
   s64 result = write_record(map, data, size, m->r[4], &m->due);
-  return result == -E_AGAIN ? leave_to_host(m) : answer(m, result);
+  return result == -E_AGAIN ? ring_full(m, map, result) : answer(m, result);
 }
 
 /* The place of the record in region `number`; of number 0: a free place. 0 where there is none. */
@@ -187,7 +201,8 @@ static u64 ring_reserve(struct machine *m, struct map *map) {
   struct record *record = record_of(m, 0);
   if (map->type != MAP_RINGBUF || m->r[3] || !record || !size || size > map->max_entries) return leave_to_host(m);
   if (2 * (m->live + 1) > m->mask + 1 || m->next > 0xfffffffe - m->mask) return leave_to_host(m);
-  if (ebpf_ring_reserve(map, size, &record->position)) return leave_to_host(m);
+  s64 result = ebpf_ring_reserve(map, size, &record->position);
+  if (result) return result == -E_AGAIN ? ring_full(m, map, 0) : leave_to_host(m);
   u64 number = free_number(m);
   u64 at = (record->position & (map->max_entries - 1)) + RECORD_HEADER;
   open_region(m, number, map->values + at, size);
@@ -220,6 +235,26 @@ static u64 ring_query(struct machine *m, struct map *map) {
   }
 }
 
+static u64 redirect(struct machine *m) {
+  u64 is_xdp = m->form == FORM_XDP, flags = m->r[2];
+  if (m->form == FORM_OTHER) return leave_to_host(m);
+  if (flags & ~(u64)(is_xdp ? 0 : INGRESS)) return is_xdp ? XDP_ABORTED : TC_ACT_SHOT;
+  m->redirect = (struct redirect){TO_INTERFACE, (u32)m->r[1], 0, flags};
+  m->changes++;
+  return is_xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
+}
+
+/* `values` of a map of targets says of each whether it is there. The low bits of the flags are the verdict where not. */
+static u64 redirect_map(struct machine *m, const struct map *map) {
+  u64 key = (u32)m->r[2], flags = m->r[3], devices = map->type == MAP_DEVMAP;
+  if (m->form != FORM_XDP || (!devices && map->type != MAP_CPUMAP && map->type != MAP_XSKMAP)) return leave_to_host(m);
+  if (flags & ~(u64)(devices ? ACTIONS | BROADCAST | EXCLUDE_INGRESS : ACTIONS)) return XDP_ABORTED;
+  u64 is_there = flags & BROADCAST || (key < map->max_entries && __atomic_load_n(map->values + key, __ATOMIC_RELAXED));
+  m->redirect = (struct redirect){is_there ? TO_MAP : TO_NOBODY, (u64)map, key, flags};
+  m->changes++;
+  return is_there ? XDP_REDIRECT : flags & ACTIONS;
+}
+
 static u64 call_with_map(struct machine *m, u64 number) {
   const struct values *of = map_at(m, m->r[1]);
   if (!of) return leave_to_host(m);
@@ -234,6 +269,8 @@ static u64 call_with_map(struct machine *m, u64 number) {
       return ring_reserve(m, of->map);
     case HELPER_RING_QUERY:
       return ring_query(m, of->map);
+    case HELPER_REDIRECT_MAP:
+      return redirect_map(m, of->map);
     default:
       return call_with_key(m, number, of->map);
   }
@@ -245,9 +282,55 @@ static u64 nanoseconds(struct machine *m, s32 clock, u64 unit) {
   return ((u64)time[0] * 1000000000 + (u64)time[1]) / unit;
 }
 
+/* Take the next number; NONE where all that were drawn are taken. Their places are written to only then: the number that
+   was read is this one, if nobody else has taken one meanwhile. */
+ENTRY u64 ebpf_take_random(struct random *random) {
+  u64 next = __atomic_load_n(&random->next, __ATOMIC_ACQUIRE), number;
+  do {
+    if (next >= __atomic_load_n(&random->drawn, __ATOMIC_ACQUIRE)) return NONE;
+    number = __atomic_load_n(random->numbers + next % NUMBERS_AHEAD, __ATOMIC_RELAXED);
+  } while (!__atomic_compare_exchange_n(&random->next, &next, next + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  return number;
+}
+
+static u64 random_number(struct machine *m) {
+  u64 number = m->random ? ebpf_take_random(m->random) : NONE;
+  return number == NONE ? leave_to_host(m) : number;
+}
+
+/* Spin locks in values. While one is held, every other helper is the host's, who takes note of it then. */
+ENTRY u64 ebpf_take_spin_lock(u32 *lock) {
+  u32 expected = 0;
+  return __atomic_compare_exchange_n(lock, &expected, 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+static u32 *spin_lock_at(const struct machine *m, u64 address) {
+  u8 *word = value_bytes(m, address, 4, WRITABLE);
+  if (!word || (u64)word & 3) return 0;
+  const struct values *values = m->values + ((address & ~VALUE_ADDRESS) >> VALUE_PLACE_SHIFT);
+  return (address & ((1ull << values->shift) - 1)) == values->map->lock_offset ? (u32 *)word : 0;
+}
+
+static u64 spin_lock(struct machine *m) {
+  u32 *lock = spin_lock_at(m, m->r[1]);
+  if (!lock || !ebpf_take_spin_lock(lock)) return leave_to_host(m);
+  m->locked = m->r[1];
+  m->lock = lock;
+  m->ask = 1;
+  m->changes++;
+  return 0;
+}
+
+static u64 release_spin_lock(struct machine *m) {
+  __atomic_store_n(m->lock, 0, __ATOMIC_RELEASE);
+  m->locked = m->ask = 0;
+  return 0;
+}
+
 /* Call helper `number` with the arguments in registers 1 to 5 and return its result. Where `status` is not 0 then,
    nothing has happened, and the host has to be asked. */
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
+  if (m->locked && number == HELPER_SPIN_UNLOCK && m->r[1] == m->locked) return release_spin_lock(m);
   if (m->ask) return leave_to_host(m);
   switch (number) {
     case HELPER_LOOKUP:
@@ -260,6 +343,7 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
     case HELPER_RING_OUTPUT:
     case HELPER_RING_RESERVE:
     case HELPER_RING_QUERY:
+    case HELPER_REDIRECT_MAP:
       return call_with_map(m, number);
     case HELPER_RING_SUBMIT:
       return ring_commit(m, 0);
@@ -275,6 +359,12 @@ ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
       return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS) * TICK_NS;
     case HELPER_JIFFIES:
       return nanoseconds(m, CLOCK_MONOTONIC, TICK_NS);
+    case HELPER_RANDOM:
+      return random_number(m);
+    case HELPER_REDIRECT:
+      return redirect(m);
+    case HELPER_SPIN_LOCK:
+      return spin_lock(m);
     case HELPER_PROCESSOR:
       return m->cpu;
     case HELPER_NUMA_NODE:

@@ -14,5 +14,5 @@
 const u32 ebpf_layout[] = {ABI_VERSION,          sizeof(struct machine), sizeof(struct frame), sizeof(struct op),
                            sizeof(struct code), sizeof(struct region),  STACK_SIZE,           MAX_FRAMES,
                            sizeof(struct lane), sizeof(struct function), sizeof(struct gate),
-                           sizeof(struct values), sizeof(struct map)};
+                           sizeof(struct values), sizeof(struct map), sizeof(struct random)};
 const u32 ebpf_layout_size = sizeof ebpf_layout / sizeof *ebpf_layout;

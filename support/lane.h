@@ -8,11 +8,8 @@
 enum lane_stop {
   STOP_SLICE = 32, /* between two runs: the host wants to look at signals */
   STOP_REFUSED,    /* packet `index` is none that is run here */
-  STOP_LEFT        /* the run has ended, and left records that it had reserved */
+  STOP_LEFT        /* the run has ended, and left records that it had reserved, or a lock that it had taken */
 };
-
-/* How a packet becomes the program's context. */
-enum form { FORM_GIVEN, FORM_XDP, FORM_SKB };
 
 /* The first value of a map, which native code may give an address to without asking. */
 struct first_value {
@@ -49,7 +46,6 @@ struct lane {
   u64 slice;    /* instructions until the host wants to look at signals */
   u64 given;    /* fuel that the last run was given */
   u64 answered; /* addresses of maps that native code has given in the last run */
-  u64 form;
   u64 start;    /* the packet's first byte is at this offset of its region */
   u64 hidden;   /* bytes of its link layer header, which the program does not see */
   u64 writable;
@@ -61,10 +57,10 @@ struct lane {
   const u64 *now;
   u64 runs;     /* that there have been, for `epoch` */
   u64 kept;     /* the last run left nearly everything as it was */
-  u64 records;  /* the program has rings: it may leave records behind */
+  u64 leaves;   /* the program may leave records behind, or a spin lock: it has such maps */
   struct batch batch;
 };
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 23 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 22 + sizeof(struct batch), "lane");

@@ -100,6 +100,27 @@ struct record {
 };
 enum { MAX_RECORDS = 4 };
 
+/* Pseudo-random numbers that the host has drawn ahead. It draws more when all of them are taken, so that everybody takes
+   the next one of the same sequence. */
+enum { NUMBERS_AHEAD = 1024 };
+struct random {
+  u64 next;  /* how many are taken */
+  u64 drawn; /* how many there have been */
+  u32 numbers[NUMBERS_AHEAD];
+};
+
+/* What the program's context is. */
+enum form { FORM_OTHER, FORM_XDP, FORM_SKB };
+
+/* Where the program has sent its packet (struct bpf_redirect_info). Nothing is sent: the host reads it. */
+enum redirected { NOT_ASKED_TO, TO_INTERFACE, TO_MAP, TO_NOBODY };
+struct redirect {
+  u64 made;   /* enum redirected; 0 once the host has read it */
+  u64 target; /* number of the interface, or address of a struct map */
+  u64 key;
+  u64 flags;
+};
+
 struct machine {
   u64 r[REGISTERS];
   u64 at;      /* operation that is next, after a stop the one that stopped */
@@ -130,6 +151,12 @@ struct machine {
   u64 due; /* not 0: the reader of a ring waits to be woken, which only the host can do */
   struct record records[MAX_RECORDS];
   s32 (*clock)(s32 which, s64 time[2]); /* clock_gettime of the system; 0: the host has to be asked for the time */
+  struct random *random;                /* 0: the host has to be asked for numbers */
+  u64 waits; /* not 0: the run may wait where a ring is full, which only the host can do */
+  u64 form;  /* enum form */
+  struct redirect redirect;
+  u64 locked; /* address of the spin lock that native code has taken and holds; 0: none */
+  u32 *lock;  /* its word */
 };
 
 ENTRY u64 ebpf_run(struct machine *m);
@@ -161,5 +188,6 @@ _Static_assert(sizeof(struct code) == 32, "code");
 _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
-_Static_assert(sizeof(struct machine) == 8 * (36 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct random) == 16 + 4 * NUMBERS_AHEAD, "random");
+_Static_assert(sizeof(struct machine) == 8 * (45 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

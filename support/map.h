@@ -19,6 +19,9 @@ enum map_type {
   MAP_LPM_TRIE = 11,
   MAP_ARRAY_OF_MAPS = 12,
   MAP_HASH_OF_MAPS = 13,
+  MAP_DEVMAP = 14,
+  MAP_CPUMAP = 16,
+  MAP_XSKMAP = 17,
   MAP_QUEUE = 22,
   MAP_STACK = 23,
   MAP_RINGBUF = 27,
@@ -86,7 +89,8 @@ struct map {
   u64 head;
   u64 wakeups; /* rings: how often a reader was to be woken */
   u64 credit;  /* elements that programs have deleted and whose memory the host has not taken back */
-  u64 unused[4];
+  u64 woken;   /* rings: how many of the wake-ups readers have had */
+  u64 unused[3];
 };
 
 _Static_assert(sizeof(struct map) == 8 * 40, "map");

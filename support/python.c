@@ -80,6 +80,7 @@ static void abandon(struct function *f) {
   struct machine *m = &f->lane->machine;
   while (m->depth) forget(m, m->numbers[--m->depth] << 32);
   leave_epoch(f->lane);
+  if (m->locked) release_spin_lock(m);
   f->busy = IDLE;
 }
 

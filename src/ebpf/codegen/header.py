@@ -43,6 +43,8 @@ ENTRIES = (
     "ebpf_bloom_peek",
     "ebpf_ring_reserve",
     "ebpf_ring_commit",
+    "ebpf_take_random",
+    "ebpf_take_spin_lock",
 )
 """What the host finds in an image. Compiled code finds the same, in this order, in `calls` of struct machine."""
 _ROOM = 48

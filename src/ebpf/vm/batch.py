@@ -32,7 +32,6 @@ from ebpf.vm.native import (
     RETVALS,
     ROOM,
     SHORTEST,
-    SLICE,
     SOURCE,
     SOURCE_SIZE,
     START,
@@ -177,11 +176,17 @@ class PacketLane(Lane):
         Raises:
             ProgramFault: as `Lane.finish` does; with kind "closed" when the kernel was, meanwhile.
         """
+        self._take(batch, first, last)
+        try:
+            self._run(batch, slowly)
+        finally:
+            self.free_lock()
+
+    def _run(self, batch: PacketBatch, slowly: Slowly) -> None:
         held, released = lane_calls("ebpf_batch")
         words, call = self.words, released
-        self._take(batch, first, last)
         while True:
-            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)
             if stop == EXIT or batch.cancelled:
                 self.epoch.pause()

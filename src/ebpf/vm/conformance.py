@@ -68,8 +68,8 @@ def run_instructions(
 class _NoKernel:
     """Stands for the kernel: no helper of the protocol asks for anything, nor do those that work on maps."""
 
-    closed = False
-    native_clock = 0
+    closed = waits = False
+    native_clock = native_random = 0
 
     def __getattr__(self, name: str) -> object:
         raise Fault("helper", f"{name} is asked of the kernel, of which there is none here")

@@ -14,8 +14,6 @@ from ebpf.vm.context.xdp import HEADROOM as XDP_HEADROOM
 from ebpf.vm.program import Program
 from ebpf.vm.testskb import LOOPBACK, MAX_LINEAR
 
-_XDP, _SKB = 1, 2
-
 
 @dataclass(frozen=True, slots=True)
 class Form:
@@ -86,13 +84,13 @@ def _what_is_left_of_headless(context: XdpContext | SkbContext) -> bytes:
 
 
 _NO_SKB = bytes(SK_BUFF_INTERNAL_SIZE)
-_TC = Form(_SKB, sk_buff.HEADROOM, 0, True, MAX_LINEAR, _NO_SKB, True, _tc, _what_is_left_of_tc)
+_TC = Form(SkbContext.form, sk_buff.HEADROOM, 0, True, MAX_LINEAR, _NO_SKB, True, _tc, _what_is_left_of_tc)
 _HEADLESS = Form(
-    _SKB, sk_buff.HEADROOM, ETH_HLEN, False, MAX_LINEAR, _NO_SKB, True, _headless, _what_is_left_of_headless
+    SkbContext.form, sk_buff.HEADROOM, ETH_HLEN, False, MAX_LINEAR, _NO_SKB, True, _headless, _what_is_left_of_headless
 )
 _FORMS = {
     ProgramType.XDP: Form(
-        _XDP,
+        XdpContext.form,
         XDP_HEADROOM,
         0,
         True,

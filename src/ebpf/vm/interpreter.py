@@ -31,27 +31,28 @@ from ebpf.vm.native import (
     ASK,
     AT,
     CHANGES,
-    CLOCK_FUNCTION,
     CODE,
     CODE_WORDS,
-    CPU,
     DEPTH,
     DUE,
+    FORM,
     FRAME_POINTER,
     FUEL,
     LIVE,
+    LOCKED,
     NEXT,
     NUMBERS,
     PATIENCE,
     REFERENCE_FIRST,
     REFERENCE_WORDS,
     SIZE,
+    WAITS,
     Action,
     NativeState,
     Stop,
     load_interpreter,
-    native_clock,
     native_code,
+    waits_for_readers,
 )
 from ebpf.vm.program import Program
 
@@ -103,7 +104,9 @@ class Machine(Execution):
             self.state.enter(number, region, self.memory.next_number)
         self.state.point(self.memory.context, self.memory.packet)
         self.state.reach(self.memory.native)
-        words[CPU], words[CLOCK_FUNCTION] = run.cpu, native_clock(run.kernel)
+        self.state.meet(run.kernel, run.cpu)
+        words[FORM] = run.context.form if run.context is not None else 0
+        words[WAITS] = waits_for_readers(run.kernel)
         self._foreign = words[ASK] = self.foreign
         words[NEXT], words[LIVE] = self.memory.next_number, len(self.memory.regions)
         words[FUEL] = self._take_fuel(FIRST_SLICE)
@@ -159,7 +162,21 @@ class Machine(Execution):
                 raise self.report(python_stack_is_full(), at) from None
 
     def catch_up(self) -> None:
-        """Take note of the frames that native code has opened and closed, and of the program that it came back to."""
+        """Take note of what native code has done meanwhile, and of the program that it came back to."""
+        words, memory = self.state.words, self.memory
+        self._catch_up_with_frames()
+        if memory.native.rings:
+            self._catch_up_with_records()
+        if words[LOCKED]:
+            self.run.locks[words[LOCKED]] = memory.view(words[LOCKED], 4, write=True)
+            words[LOCKED] = 0
+        self.state.take_redirect(self.run.context, memory.native)
+        self._changes = words[CHANGES]
+        memory.next_number = words[NEXT]
+        self.run.program = self._programs[words[CODE]]
+
+    def _catch_up_with_frames(self) -> None:
+        """Take note of the frames that native code has opened and closed."""
         words, memory = self.state.words, self.memory
         stacks = words[NUMBERS : NUMBERS + words[DEPTH]].tolist()
         for number in self._stacks:
@@ -168,12 +185,7 @@ class Machine(Execution):
         for number, region in zip(stacks, self.state.stack_regions, strict=False):
             if number and number not in memory.regions:
                 memory.adopt(number, region)
-        if memory.native.rings:
-            self._catch_up_with_records()
         self._stacks = stacks
-        self._changes = words[CHANGES]
-        memory.next_number = words[NEXT]
-        self.run.program = self._programs[words[CODE]]
 
     def _catch_up_with_records(self) -> None:
         """Take note of the ring buffer records that native code has reserved, and handed over or discarded."""

@@ -23,30 +23,31 @@ from ebpf.vm.native import (
     ANSWERED,
     ARGUMENT,
     BUDGET,
-    CLOCK_FUNCTION,
     CODE_WORDS,
-    CPU,
     DUE,
     EPOCH,
     FIRST_VALUE_WORDS,
     FIRSTS,
+    FORM,
     GIVEN,
     HOST,
     KEPT,
     LANE_CODE,
     LANE_PATIENCE,
     LANE_WORDS,
+    LEAVES,
+    LOCKED,
     MAPS,
     NOW,
     REFERENCE_WORDS,
     REGIONS,
-    RINGS,
     SLICE,
     TIMES,
+    WAITS,
     NativeState,
     Stop,
     load_interpreter,
-    native_clock,
+    waits_for_readers,
 )
 from ebpf.vm.values import Places, places_of
 
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 EXIT = Stop.EXIT
 BETWEEN_RUNS, REFUSED, LEFT = 32, 33, 34
 """enum lane_stop: the slice of instructions is used up; the packet is none that is run in native code; the run has
-ended, and left what it had reserved."""
+ended, and left what it had reserved or locked."""
 
 
 def _first_value(map_: Map) -> memoryview | None:
@@ -126,10 +127,15 @@ class Lane:
         words[FIRSTS], words[MAPS] = self._firsts.buffer_info()[0], len(self.program.maps)
         words[BUDGET], words[LANE_PATIENCE] = self.budget, MAX_LOOPS
         words[ANSWERED] = words[KEPT] = 0
-        words[RINGS] = bool(self.places.rings)
-        words[CPU], words[CLOCK_FUNCTION] = self.cpu, native_clock(self.kernel)
+        words[LEAVES] = any(map_.type is MapType.RINGBUF or map_.lock_offset is not None for map_ in self.places.maps)
+        self.state.meet(self.kernel, self.cpu)
+        words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
+
+    def allow(self, instructions: int) -> None:
+        """Let native code go on for a slice of so many instructions, on this thread."""
+        self.words[SLICE], self.words[WAITS] = instructions, waits_for_readers(self.kernel)
 
     def pause(self) -> None:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel was closed."""
@@ -144,22 +150,35 @@ class Lane:
             for ring in self.places.rings:
                 ring.wake_due()
 
+    def free_lock(self) -> None:
+        """Free the spin lock of a run that was interrupted where Python did not know of it yet."""
+        if self.words[LOCKED] and (value := self.places.find(self.words[LOCKED])) is not None:
+            value.storage.view(value.number)[value.offset : value.offset + 4] = bytes(4)
+            self.words[LOCKED] = 0
+
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
 
         Raises:
             ProgramFault: as `testrun.execute_checked` does.
         """
+        try:
+            return self._repeat(context, times)
+        finally:
+            self.free_lock()
+
+    def _repeat(self, context: Context, times: int) -> int:
         held, released = lane_calls("ebpf_repeat")
         words = self.words
         words[TIMES], call = times, held
         while True:
             memory = self._attach(context)
-            words[SLICE] = FIRST_SLICE if call is held else LONG_SLICE
+            self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)
             if stop == EXIT:
                 self.epoch.pause()
                 self.wake_readers()
+                self.state.take_redirect(context, self.places)
                 return words[0]
             if stop == BETWEEN_RUNS:
                 self.pause()
@@ -177,7 +196,7 @@ class Lane:
         memory = AddressSpace()
         memory.mirror = self.state
         memory.reach(self.places)
-        self.words[ARGUMENT] = context.attach(memory)
+        self.words[ARGUMENT], self.words[FORM] = context.attach(memory), context.form
         self.words[REGIONS] = len(memory.regions)
         return memory
 

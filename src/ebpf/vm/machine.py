@@ -22,6 +22,10 @@ class Kernel(Protocol):
     closed: bool
     """True once the kernel has ended: runs stop with a fault within 100 ms."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether runs that begin on this thread ask `on_full` of a ring that is full; others lose the record."""
+
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds (the embedded `clock` option)."""
 

@@ -226,10 +226,10 @@ class AddressSpace:
     def value(self, view: memoryview, map_: Map) -> int:
         """Return the address of a map's element.
 
-        It is the same during this run; of maps in Python storage as long as it is the same view object.
+        It is the same during this run; where native storage has no numbers for values, as long as it is the same view.
         """
         storage = map_.native
-        if storage is not None:
+        if storage is not None and storage.numbers:
             return self._including(map_).first(map_) + (storage.number_of(view) << storage.shift)
         number = self._numbers.get(id(view))
         if number is not None:

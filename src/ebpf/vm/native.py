@@ -16,6 +16,7 @@ from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
+    from ebpf.vm.context import Context
     from ebpf.vm.machine import Kernel
 
 ABI_VERSION = 3
@@ -30,7 +31,11 @@ FRAME_WORDS = 7
 ASK, DUE = FRAMES + FRAME_WORDS * MAX_FRAMES, FRAMES + FRAME_WORDS * MAX_FRAMES + 1
 RESERVED, RECORD_WORDS, MAX_RECORDS = DUE + 1, 4, 4
 CLOCK_FUNCTION = RESERVED + RECORD_WORDS * MAX_RECORDS
-MACHINE_WORDS = CLOCK_FUNCTION + 1
+RANDOM, WAITS = CLOCK_FUNCTION + 1, CLOCK_FUNCTION + 2
+FORM = WAITS + 1
+REDIRECTED, REDIRECT_WORDS = FORM + 1, 4
+LOCKED = REDIRECTED + REDIRECT_WORDS
+MACHINE_WORDS = LOCKED + 2
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -45,19 +50,21 @@ OPAQUE = 6
 """Word of struct region that keeps helpers away from it."""
 
 # struct lane behind its machine, struct batch at its end (support/lane.h).
-(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, FORM, START, HIDDEN) = (
-    range(MACHINE_WORDS, MACHINE_WORDS + 13)
+(LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, START, HIDDEN) = range(
+    MACHINE_WORDS, MACHINE_WORDS + 12
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, RINGS = range(
-    MACHINE_WORDS + 13, MACHINE_WORDS + 23
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, LEAVES = range(
+    MACHINE_WORDS + 12, MACHINE_WORDS + 22
 )
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
-    MACHINE_WORDS + 23, MACHINE_WORDS + 34
+    MACHINE_WORDS + 22, MACHINE_WORDS + 33
 )
-LANE_WORDS = MACHINE_WORDS + 34
+LANE_WORDS = MACHINE_WORDS + 33
 FIRST_VALUE_WORDS = 3
 FUNCTION_WORDS = 7
 GATE_WORDS = 4
+NUMBERS_AHEAD = 1024
+RANDOM_WORDS = 2 + NUMBERS_AHEAD // 2
 
 LAYOUT = (
     ABI_VERSION,
@@ -73,6 +80,7 @@ LAYOUT = (
     8 * GATE_WORDS,
     8 * VALUES_WORDS,
     8 * MAP_WORDS,
+    8 * RANDOM_WORDS,
 )
 """What the image has to say about itself."""
 
@@ -106,6 +114,8 @@ class Stop:
     UNKNOWN = 14
 
 
+_TO_INTERFACE, _TO_MAP = 1, 2
+"""Of enum redirected."""
 _REGION = Struct("<Q8I")
 """What follows the first address in struct region."""
 _NO_ROOM = (0, 0, 0, 0)
@@ -124,13 +134,10 @@ def load_interpreter() -> Image:
     return load_image("interp", LAYOUT)
 
 
-def native_clock(kernel: Kernel | None) -> int:
-    """Return the address of the function that tells native code the time; 0 where the kernel has to be asked.
-
-    Bare instructions have no kernel, and kernels of tests no such function.
-    """
-    address: int = getattr(kernel, "native_clock", 0)
-    return address
+def waits_for_readers(kernel: Kernel | None) -> bool:
+    """Whether a run that begins on this thread waits where a ring is full; kernels of tests never do."""
+    waits: bool = getattr(kernel, "waits", False)
+    return waits
 
 
 class NativeState:
@@ -195,6 +202,15 @@ class NativeState:
         """Say where in the table context and packet are."""
         self.words[CONTEXT], self.words[PACKET] = self._place(context), self._place(packet)
 
+    def meet(self, kernel: Kernel | None, cpu: int) -> None:
+        """Say on which processor the program runs, and what native code takes from its kernel without asking.
+
+        Bare instructions have no kernel, and kernels of tests nothing to take.
+        """
+        words = self.words
+        words[CPU] = cpu
+        words[CLOCK_FUNCTION], words[RANDOM] = getattr(kernel, "native_clock", 0), getattr(kernel, "native_random", 0)
+
     def reach(self, places: Places) -> None:
         """Say where the values of maps are. The caller keeps `places`."""
         self.words[VALUES], self.words[VALUE_PLACES] = places.table.buffer_info()[0], len(places.maps) + 1
@@ -216,6 +232,21 @@ class NativeState:
         words = self.words[RESERVED:MACHINE_WORDS]
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
+
+    def take_redirect(self, context: Context, places: Places) -> None:
+        """Tell a context where native code has sent its packet, if it was asked to."""
+        how, target, key, flags = self.words[REDIRECTED : REDIRECTED + REDIRECT_WORDS]
+        if how == 0:
+            return
+        from ebpf.vm.context import Redirect
+
+        self.words[REDIRECTED] = 0
+        if how == _TO_INTERFACE:
+            context.redirect = Redirect("redirect", target, None, flags)
+        elif how == _TO_MAP:
+            context.redirect = Redirect("redirect_map", places.stored_at(target).id, key, flags)
+        else:
+            context.redirect = None
 
     def grow(self, places: int, regions: Mapping[int, Region]) -> None:
         """Make a larger table with the same regions."""

@@ -85,6 +85,10 @@ class Places:
         """Return the map that an address stands for, or None."""
         return None if address & _REST else self._map(address - _MAP)
 
+    def stored_at(self, address: int) -> Map:
+        """Return the map whose struct map is there."""
+        return next(map_ for map_ in self.maps if map_.native is not None and map_.native.address == address)
+
     def find(self, address: int) -> Value | None:
         """Return what an address is that of, whatever the offset; None where there is no value."""
         map_ = self._map(address - _VALUE)

@@ -18,12 +18,11 @@ from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
+from ebpf.runtime.embedded.randomness import RandomNumbers
 from ebpf.runtime.facts import Limits
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
-    from random import Random
-
     from ebpf.runtime.embedded.rings import EmbeddedRing, EmbeddedWaiter
     from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
@@ -34,6 +33,12 @@ TRACE_LINES = 100_000
 open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
 open_waiters: weakref.WeakSet[EmbeddedWaiter] = weakref.WeakSet()
 """Every ring and waiter of this process, for the child of a fork, where none has a producer."""
+
+
+class Lossless(threading.local):
+    """Whether the runs of a thread may not lose records, but wait for space."""
+
+    waits = False
 
 
 class State:
@@ -51,10 +56,9 @@ class State:
         self.registry = Registry()
         self.handles = HandleTable(self.registry, limit=limits.handles)
         self.booted = time.monotonic_ns()
-        self.lossless = threading.local()
+        self.lossless = Lossless()
         self._clock = clock
-        self._seed = seed
-        self._random: Random | None = None
+        self._random = RandomNumbers(seed)
         self._lock = threading.Lock()
         self._memory = 0
         self._trace: deque[str] = deque(maxlen=TRACE_LINES)
@@ -80,8 +84,9 @@ class State:
     def renew_locks(self) -> None:
         """Take new locks and CPUs, in the child of a fork."""
         self._lock = threading.Lock()
+        self._random.renew_lock()
         self.registry.lock = threading.RLock()
-        self.lossless = threading.local()
+        self.lossless = Lossless()
         self.cpus = Cpus(self.cpu_count, self.gate)
         for obj in self.registry.all(MapObject):
             obj.map.renew_lock()
@@ -156,7 +161,7 @@ class State:
 
         False (drop the record) for other runs, without a reader, and once the kernel is closing.
         """
-        if not getattr(self.lossless, "waits", False):
+        if not self.lossless.waits:
             return False
         with ring.lock:
             before = ring.consumer()
@@ -167,6 +172,11 @@ class State:
         return True
 
     # What programs see.
+
+    @property
+    def waits(self) -> bool:
+        """Whether runs of this thread may not lose records."""
+        return self.lossless.waits
 
     def ktime_ns(self) -> int:
         """Monotonic nanoseconds."""
@@ -195,12 +205,14 @@ class State:
 
     def random_u32(self) -> int:
         """Next pseudo-random number."""
-        with self._lock:
-            if self._random is None:
-                from random import Random
+        return self._random.next()
 
-                self._random = Random(self._seed)
-            return self._random.getrandbits(32)
+    @cached_property
+    def native_random(self) -> int:
+        """Address where native code finds the numbers that `random_u32` would return."""
+        from ebpf.vm.native import load_interpreter
+
+        return self._random.share(load_interpreter())
 
     def pid_tgid(self) -> int:
         """Process id in the upper, thread id in the lower 32 bits."""

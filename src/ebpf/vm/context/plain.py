@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ebpf.vm.context.redirect import Redirect
 from ebpf.vm.fault import Fault
 from ebpf.vm.memory import AddressSpace
 
@@ -10,7 +11,8 @@ class PlainContext:
     """A context without translation. `data` is the memory itself; syscall programs may change it."""
 
     translated = False
-    redirect = None
+    form = 0
+    redirect: Redirect | None = None
 
     def __init__(self, data: bytearray, *, writable: bool) -> None:
         self.data = data

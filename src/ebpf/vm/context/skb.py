@@ -69,10 +69,12 @@ class SkbContext:
     """A socket buffer. `data`, `mac_header` and `network_header` are offsets into `head`, whose rest is the packet.
 
     All of the packet is linear. `writable` says whether programs may write it directly. `ip_summed`, `csum` and
-    `csum_level` are the checksum state. `redirect` is what the last redirect helper asked for.
+    `csum_level` are the checksum state. `redirect` is what the last redirect helper asked for, `form` what native code
+    calls the context (enum form).
     """
 
     translated = True
+    form = 2
 
     def __init__(self, packet: bytes) -> None:
         self.head = bytearray(HEADROOM) + packet

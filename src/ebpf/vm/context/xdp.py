@@ -35,10 +35,11 @@ def metadata_length_invalid(size: int) -> bool:
 class XdpContext:
     """A frame. `data_meta`, `data` and `data_end` are offsets into `page`; `fragments` follow `data_end`.
 
-    `redirect` is what the last redirect helper asked for.
+    `redirect` is what the last redirect helper asked for, `form` what native code calls it (enum form).
     """
 
     translated = True
+    form = 1
 
     def __init__(self, linear: bytes, *, headroom: int = HEADROOM, meta_size: int = 0) -> None:
         self.page = bytearray(PAGE_SIZE)

@@ -13,6 +13,8 @@ from typing import Any
 from ebpf.abi.helpers import Helper
 from ebpf.vm.fault import Fault
 from ebpf.vm.machine import Run
+from ebpf.vm.maps.base import Map
+from ebpf.vm.maps.storage import functions
 from ebpf.vm.memory import ATOMIC
 
 PATIENCE = 5.0
@@ -24,11 +26,23 @@ _FREE = bytes(4)
 def _lock(run: Run, address: int) -> None:
     word = run.memory.view(address, 4, write=True)
     deadline = time.monotonic() + PATIENCE
-    while not _take(word):
+    take = _taker(run.memory.region(address).map, word)
+    while not take():
         if time.monotonic() > deadline:
             raise Fault("helper", f"the lock was not free within {PATIENCE:g} s", address=address)
         time.sleep(0)
     run.locks[address] = word
+
+
+def _taker(map_: Map | None, word: memoryview) -> Callable[[], int]:
+    """Return what takes a lock if it is free: native code, where that takes it, too, which is only an aligned one."""
+    if map_ is not None and map_.native is not None:
+        from ebpf.codegen.image import address_of
+
+        at = address_of(word)
+        if at % 4 == 0:
+            return lambda: functions().take_spin_lock(at)
+    return lambda: _take(word)
 
 
 def _take(word: memoryview) -> bool:

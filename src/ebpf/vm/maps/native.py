@@ -17,6 +17,7 @@ from ebpf.vm.maps.nativehash import (
 from ebpf.vm.maps.nativelpm import NativeLpmTrieMap
 from ebpf.vm.maps.nativenested import NativeArrayOfMapsMap, NativeHashOfMapsMap
 from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
+from ebpf.vm.maps.nativeredirect import NativeCpuMap, NativeDevMap, NativeXskMap
 from ebpf.vm.maps.nativering import NativeRingBufferMap
 
 
@@ -35,6 +36,9 @@ NATIVE: dict[MapType, NativeKind] = {
     MapType.LRU_HASH: NativeLruHashMap,
     MapType.LRU_PERCPU_HASH: NativeLruPercpuHashMap,
     MapType.LPM_TRIE: NativeLpmTrieMap,
+    MapType.DEVMAP: NativeDevMap,
+    MapType.CPUMAP: NativeCpuMap,
+    MapType.XSKMAP: NativeXskMap,
     MapType.QUEUE: NativeQueueMap,
     MapType.STACK: NativeStackMap,
     MapType.RINGBUF: NativeRingBufferMap,

@@ -1,6 +1,7 @@
 """Ring buffer in native storage (support/map_ring.c): native code writes whole records without Python.
 
 It can't wake readers. It counts how often one was to be woken; who runs programs calls `wake_due` when a run returns.
+A record that finds no room it drops itself, unless the run waits, or a reader that was to be woken may still sleep.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from array import array
 
 from ebpf.vm.maps.base import MapShape
 from ebpf.vm.maps.ring import HEADER_SIZE, Reservation, RingBufferMap
-from ebpf.vm.maps.storage import COUNT, HEAD, NONE, WAKEUPS, NativeStorage, functions, patiently
+from ebpf.vm.maps.storage import COUNT, HEAD, NONE, WAKEUPS, WOKEN, NativeStorage, functions, patiently
 
 
 class NativeReservation(Reservation):
@@ -49,7 +50,6 @@ class NativeRingBufferMap(RingBufferMap):
     def __init__(self, shape: MapShape, *, cpus: int = 1, seed: int = 0) -> None:
         super().__init__(shape, cpus=cpus, seed=seed)
         self._functions = functions()
-        self._woken = 0
         self.native = NativeStorage(self, self.data, stride=0, numbers=0)
 
     @classmethod
@@ -74,9 +74,10 @@ class NativeRingBufferMap(RingBufferMap):
 
     def wake_due(self) -> None:
         """Wake the readers that native code could not wake."""
-        due = self.native.words[WAKEUPS]
-        if due != self._woken:
-            self._woken = due
+        words = self.native.words
+        due = words[WAKEUPS]
+        if due != words[WOKEN]:
+            words[WOKEN] = due
             for wake in list(self.listeners):
                 wake()
 

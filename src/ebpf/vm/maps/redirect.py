@@ -40,11 +40,7 @@ class DevMap(Map):
         error = self.check_target(index, value, flags)
         if error:
             return error
-        with self.lock:
-            if int.from_bytes(value[:4], "little"):
-                self._targets[index] = memoryview(bytes(value))
-            else:
-                self._targets.pop(index, None)
+        self.set_target(index, memoryview(bytes(value)) if int.from_bytes(value[:4], "little") else None)
         return 0
 
     def check_target(self, index: int, value: bytes, flags: int) -> int:
@@ -61,9 +57,16 @@ class DevMap(Map):
         index = int.from_bytes(key[:4], "little")
         if index >= self.max_entries:
             return -EINVAL
-        with self.lock:
-            self._targets.pop(index, None)
+        self.set_target(index, None)
         return 0
+
+    def set_target(self, index: int, target: memoryview | None) -> None:
+        """Place a target, or take it away."""
+        with self.lock:
+            if target is None:
+                self._targets.pop(index, None)
+            else:
+                self._targets[index] = target
 
     def next_key(self, key: bytes | None) -> bytes | int:
         return self.index_after(key)

@@ -58,7 +58,10 @@ class RingBufferMap(Map):
         self.size = shape.max_entries
         self.data = zeroed(2 * self.size)
         self.on_full: Callable[[RingBufferMap], bool] = _drop
-        """Asked when a record does not fit, without the lock: True means to try again."""
+        """Asked when a record does not fit, without the lock: True means to try again.
+
+        Native code asks only where the run's kernel waits (`Kernel.waits`): elsewhere the answer has to be False.
+        """
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
         self.space = threading.Condition(self.lock)

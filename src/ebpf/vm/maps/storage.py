@@ -27,14 +27,13 @@ VARIABLE = "EBPF_MAP_STORAGE"
 (
     TYPE, KEY_SIZE, VALUE_SIZE, MAX_ENTRIES, STRIDE, SHIFT, VALUES, CPUS, ACCESS, LOCK_OFFSET, SEED, ACCOUNTED, LOCK,
     COUNT, EPOCHS, NODES, NODE_STRIDE, BUCKETS, BUCKET_MASK, CAPACITY, FRESH, DEFERRED, DEFERRED_FIRST, DEFERRED_LAST,
-    REUSABLE, SLOTS, FREE_SLOTS, FREE_COUNT, USED_SLOTS, FIRST_SLOT, USES, PART_COUNTS, PARTS, HEAD, WAKEUPS,
-) = range(35)  # fmt: skip
+    REUSABLE, SLOTS, FREE_SLOTS, FREE_COUNT, USED_SLOTS, FIRST_SLOT, USES, PART_COUNTS, PARTS, HEAD, WAKEUPS, CREDIT,
+    WOKEN,
+) = range(37)  # fmt: skip
 NONE = (1 << 64) - 1
 ALL_CPUS = NONE
 BUSY = 1 << 40
 """A function did nothing, because the lock was not free."""
-UNPAID = BUSY + 1
-"""A function did nothing, because it has to be called with memory for an element that is paid for."""
 _USED = 1
 """An update has used the memory that was paid for."""
 EXHAUSTED = BUSY + 2
@@ -168,6 +167,7 @@ class Functions:
         self.bloom_peek = bind("ebpf_bloom_peek", "pp")
         self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
         self.ring_commit = bind("ebpf_ring_commit", "pwww")
+        self.take_spin_lock = bind("ebpf_take_spin_lock", "p")
 
 
 @cache
