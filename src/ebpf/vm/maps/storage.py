@@ -34,6 +34,8 @@ NONE = (1 << 64) - 1
 ALL_CPUS = NONE
 BUSY = 1 << 40
 """A function did nothing, because the lock was not free."""
+UNPAID = BUSY + 1
+"""A function did nothing, because it has to be called with memory for an element that is paid for."""
 _USED = 1
 """An update has used the memory that was paid for."""
 EXHAUSTED = BUSY + 2
