@@ -63,16 +63,18 @@ class Region(Enum):
 class Origin:
     """A region, and the offset where it is proven: from its start, of a stack from its end, of a packet from `data`.
 
-    `which` is the index of the map, of an element the slot of the look-up.
+    `which` is the index of the map, of an element the slot of the look-up. `sure`: what is no number is nothing else
+    but a pointer there. What comes out of memory may also be what another path stored, or what a look-up found before.
     """
 
     region: Region
     exact: int | None = None
     which: int = 0
+    sure: bool = True
 
     def moved(self, exact: int | None = None) -> Origin:
         """Return the same region, at another offset."""
-        return Origin(self.region, exact, self.which)
+        return Origin(self.region, exact, self.which, self.sure)
 
 
 NOTHING = Origin(Region.NONE)
@@ -90,7 +92,9 @@ def join(a: Origin, b: Origin) -> Origin:
     """Return what is known of a value that is `a` on one path and `b` on another."""
     if a == b:
         return a
-    if (a.region is b.region and a.which == b.which) or b.region is Region.NONE:
+    if _is_in(a, b):
+        return Origin(a.region, None, a.which, a.sure and b.sure)
+    if b.region is Region.NONE:
         return a.moved()
     return b.moved() if a.region is Region.NONE else ANYTHING
 
@@ -163,7 +167,7 @@ class Origins:
         self._arguments[0] = [first, NOTHING, NOTHING, NOTHING, NOTHING]
         for entry in callbacks:
             # Helpers give them what they like, or the program something else than where it calls them itself.
-            self._arguments[entry] = [NOTHING] * 5
+            self._arguments[entry] = [ANYTHING] * 5
         self._changed = True
         while self._changed:  # what one function is called with depends on the others
             self._changed = False
@@ -275,7 +279,7 @@ class Origins:
         self._now.lookups[at] = (map_.which, key.exact or 0)
         element = Origin(Region.ELEMENT, None, at)
         # What the same instruction found before is another element.
-        registers[:] = [Origin(Region.MANY) if origin == element else origin for origin in registers]
+        registers[:] = [ANYTHING if _is_in(origin, element) else origin for origin in registers]
         registers[0] = element
 
     def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
@@ -286,7 +290,8 @@ class Origins:
         place = base.exact + slot.off
         if base.region is Region.CONTEXT:
             return _POINTERS.get(self._packet_fields.get(place, ""), ANYTHING)
-        return cells.get(place, ANYTHING)
+        cell = cells.get(place, ANYTHING)
+        return Origin(cell.region, None, cell.which, sure=False)
 
     def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
         base = self._now.at[at] = registers[slot.dst]
@@ -316,6 +321,10 @@ class Origins:
 
 def _joined(a: Facts, b: Facts) -> Facts:
     return [join(x, y) for x, y in zip(a[0], b[0], strict=True)], min(a[1], b[1])
+
+
+def _is_in(a: Origin, b: Origin) -> bool:
+    return a.region is b.region and a.which == b.which
 
 
 def _is_lost(joined: Origin, a: Origin, b: Origin) -> bool:
