@@ -13,10 +13,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from ebpf.abi.types import MapType
 from ebpf.errors import NotSupportedError, ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.base import Runner
-from tests.unit.embedded_programs import Limits, kernel, load
+from tests.unit.embedded_programs import Limits, created, kernel, load
 
 SOON = 0.1
 """Seconds that it may take; the best of a few tries, because other processes take theirs."""
@@ -85,19 +86,58 @@ def test_budget(engine: str, trusted: bool, way: str, name: str) -> None:
         assert caught.value.kind == "budget"
 
 
+def closed_after(run: Callable[[bytes], object], close: Callable[[], None]) -> float:
+    """Close the kernel meanwhile; return how long it takes until that ends the run."""
+    closed = []
+    timer = threading.Timer(WAIT, lambda: (closed.append(time.monotonic()), close()))
+    timer.start()
+    with pytest.raises(ProgramFault) as caught:
+        run(bytes(64))
+    took = time.monotonic() - closed[0]
+    timer.join()
+    assert caught.value.kind == "closed"
+    return took
+
+
 @pytest.mark.parametrize(("name", "way"), CASES)
 @pytest.mark.parametrize(("engine", "trusted"), ENGINES)
 def test_close(engine: str, trusted: bool, way: str, name: str) -> None:
     def measure() -> float:
-        closed = []
         with loaded(name, engine, trusted=trusted, budget=1 << 50) as (runner, close):
-            timer = threading.Timer(WAIT, lambda: (closed.append(time.monotonic()), close()))
-            timer.start()
-            with pytest.raises(ProgramFault) as caught:
-                WAYS[way](runner)
-            timer.join()
-        assert caught.value.kind == "closed"
-        return time.monotonic() - closed[0]
+            return closed_after(lambda _packet: WAYS[way](runner), close)
+
+    assert soon(measure)
+
+
+LARGE = """
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10; r2 += -4; r1 = map_fd[{m}] ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    r6 = r0
+again:
+    *(u32 *)(r10 - 4) = 1
+    r2 = r10; r2 += -4; r1 = map_fd[{m}] ll; r3 = r6; r4 = 0
+    call bpf_map_update_elem
+    if r10 != 0 goto again
+out:
+    exit
+"""
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+def test_close_while_large_values_are_copied(engine: str) -> None:
+    def measure() -> float:
+        with kernel(limits=Limits(budget=1 << 50)) as runtime:
+            map_ = created(runtime, MapType.ARRAY, 4, 1 << 18, 2)
+            facts = load(runtime, LARGE, m=map_)
+            try:
+                return closed_after(runtime.runner(facts, engine=engine).run, runtime.close)
+            except NotSupportedError as error:
+                pytest.skip(str(error))
+            finally:
+                facts.handle.close()
+                map_.handle.close()
 
     assert soon(measure)
 
