@@ -80,6 +80,9 @@ static void rewind(struct lane *lane) {
 static void enter_epoch(struct lane *lane) {
   if (*lane->epoch && lane->runs++ % RUNS_AN_EPOCH) return;
   __atomic_exchange_n(lane->epoch, __atomic_load_n(lane->now, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+#ifdef __aarch64__
+  __atomic_thread_fence(__ATOMIC_SEQ_CST); /* loads that follow may overtake the store of its exchange */
+#endif
 }
 
 static void leave_epoch(struct lane *lane) {

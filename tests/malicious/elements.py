@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from tests.malicious.case import Case, faults, returns
-from tests.malicious.pointers import EXIT
-
-OUT = f"out: {EXIT}"
+from tests.malicious.pointers import EXIT, OUT
 
 
 def _find(name: str, key: int = 1, register: str = "r6") -> str:

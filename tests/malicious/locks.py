@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from tests.malicious.case import Case, faults, returns
-from tests.malicious.pointers import EXIT
+from tests.malicious.pointers import EXIT, OUT
 
 FIND = """
     *(u32 *)(r10 - 4) = 0; r1 = map[locked] ll; r2 = r10; r2 += -4; call bpf_map_lookup_elem
     if r0 == 0 goto out; r6 = r0"""
 LOCK = "r1 = r6; r1 += 4; call bpf_spin_lock"
 UNLOCK = "r1 = r6; r1 += 4; call bpf_spin_unlock"
-OUT = f"out: {EXIT}"
 
 WRONG_PLACES = {
     f"spin_{what} of {name}": f"{FIND}; {place}; bad: call bpf_spin_{what}; {OUT}"

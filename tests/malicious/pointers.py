@@ -6,6 +6,7 @@ from tests.malicious.case import Case, faults, returns
 
 SIZES = ("u8", "u16", "u32", "u64")
 EXIT = "r0 = 0; exit"
+OUT = f"out: {EXIT}"
 LOOKUP = """
     *(u32 *)(r10 - 4) = 1; r1 = map[hash] ll; r2 = r10; r2 += -4
     call bpf_map_lookup_elem; if r0 == 0 goto out; r6 = r0"""

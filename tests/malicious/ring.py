@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.malicious.case import Case, faults, returns
-from tests.malicious.pointers import EXIT
+from tests.malicious.pointers import EXIT, OUT
 
 
 def _reserve(size: int, *, register: str = "r6", flags: int = 0) -> str:
@@ -16,7 +16,6 @@ def _commit(how: str, register: str = "r6") -> str:
     return f"r1 = {register}; r2 = 0; call bpf_ringbuf_{how}"
 
 
-OUT = f"out: {EXIT}"
 GONE = {
     f"{what} after {how}": f"{_reserve(16)}; *(u64 *)(r6 + 0) = 1; {_commit(how)}; bad: {use}; {OUT}"
     for how in ("submit", "discard")

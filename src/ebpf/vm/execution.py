@@ -74,10 +74,8 @@ class Execution:
         return target
 
     def check_open(self) -> None:
-        """Raise Fault when the kernel has been closed. Engines ask every few milliseconds."""
-        kernel: Kernel | None = self.run.kernel  # bare instructions have none
-        if kernel is not None and kernel.closed:
-            raise Fault("closed", "the kernel was closed while the program ran")
+        """Raise Fault when the kernel has been closed. Engines ask every few milliseconds, and before callbacks."""
+        _check_open(self.run)
 
     def report(self, fault: Fault, slot: int) -> ProgramFault:
         """Say where and among which regions a fault happened."""
@@ -94,6 +92,12 @@ class Execution:
         )
 
 
+def _check_open(run: Run) -> None:
+    kernel: Kernel | None = run.kernel  # bare instructions have none
+    if kernel is not None and kernel.closed:
+        raise Fault("closed", "the kernel was closed while the program ran")
+
+
 def check_open_between_runs(program: Program, kernel: Kernel) -> None:
     """Raise ProgramFault when the kernel has been closed, before one more of many runs."""
     execution = Execution(Run(program, kernel), None)
@@ -104,9 +108,13 @@ def check_open_between_runs(program: Program, kernel: Kernel) -> None:
 
 
 def call_kernel_helper(run: Run, number: int, args: tuple[int, int, int, int, int]) -> int:
-    """Call a helper of the kernel's, whose modules are imported by the first call: most runs need none in Python."""
+    """Call a helper of the kernel's, whose modules are imported by the first call: most runs need none in Python.
+
+    It takes microseconds, of which there are too many between two looks that engines count in instructions.
+    """
     from ebpf.vm.helpers.dispatch import call_helper
 
+    _check_open(run)
     return call_helper(run, number, args)
 
 

@@ -206,6 +206,7 @@ class Machine(Execution):
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""
+        self.check_open()
         slot = self.function(slot)
         words = self.state.words
         if words[DEPTH] == MAX_FRAMES:

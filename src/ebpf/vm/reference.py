@@ -112,6 +112,7 @@ class Machine(Execution):
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""
+        self.check_open()
         slot = self.function(slot)
         registers = self.registers
         saved = registers[:6]

@@ -30,11 +30,8 @@ HASHES = "".join(
     f"define i64 @hash{size}({_TABLE}) {{\n  %r = call i64 @ebpf_hash_element({_TABLE}, i64 {size})\n  ret i64 %r\n}}\n"
     for size in KEY_SIZES
 )
-USES = f"""
+OTHERS = """
 declare i64 @ebpf_find(ptr, i64, i64, i64)
-{DECLARATIONS}
-{HASHES}"""
-USES += """\
 define i64 @find(ptr %m, i64 %address, i64 %size, i64 %access) {
   %r = call i64 @ebpf_find(ptr %m, i64 %address, i64 %size, i64 %access)
   ret i64 %r
@@ -44,6 +41,7 @@ define i64 @array(ptr %key) {
   ret i64 %r
 }
 """
+USES = f"{DECLARATIONS}\n{HASHES}{OTHERS}"
 ENTRIES = {"find": 4, "array": 1, **{f"hash{size}": 6 for size in KEY_SIZES}}
 
 

@@ -249,6 +249,20 @@ def test_runs_are_counted_while_somebody_asks() -> None:
         assert program_info(runtime, facts.handle).run_count == 5
 
 
+def in_threads(count: int, work: Callable[[], None]) -> None:
+    """Run it in so many threads, which take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_threads_share_it() -> None:
     with program(COUNTS, counter=True, cpus=2) as (runtime, facts, count):
         call = runtime.runner(facts).function()
@@ -259,16 +273,7 @@ def test_threads_share_it() -> None:
             for _ in range(rounds):
                 assert call(packet) == 1
 
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            threads = [threading.Thread(target=work) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(60)
-        finally:
-            sys.setswitchinterval(interval)
+        in_threads(4, work)
         # The program does not count atomically, and two virtual CPUs run it: some counts may be lost, none invented.
         assert rounds <= count() <= 4 * rounds
 
@@ -283,16 +288,7 @@ def test_one_cpu_loses_no_count() -> None:
                 call(bytearray(64))
                 runner.run(bytes(64))
 
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            threads = [threading.Thread(target=work) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(60)
-        finally:
-            sys.setswitchinterval(interval)
+        in_threads(3, work)
         assert count() == 3 * 150 * 2
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ebpf.vm import native
 from ebpf.vm.jit.state import FRAME_SIZE, WORD, member
-from ebpf.vm.native import NO_CALLER, Stop
+from ebpf.vm.native import NO_CALLER, Action, Stop
 
 ENTRY = "ebpf_entry"
 RESULT = "{ i64, i64, i64 }"
@@ -33,6 +33,14 @@ def write_entry(callbacks: Sequence[int], *, convention: str, asks: bool, kernel
     yield f"%main = icmp eq i64 {'%strange' if kernel_helpers else '%other'}, 0"
     yield "br i1 %main, label %enter, label %else, !prof !0"
     yield "enter:"
+    yield from _load("action", native.ACTION)
+    yield f"%seen = icmp ne i64 %action, {int(Action.ENTER)}"
+    yield "br i1 %seen, label %run, label %fence, !prof !0"
+    # The run's epoch has to be seen before anything is looked up; Python's locks see to that on x86-64 only.
+    yield "fence:"
+    yield "fence seq_cst"
+    yield "br label %run"
+    yield "run:"
     yield from _arguments()
     yield f"%x = call fastcc {RESULT} @f0(ptr %m, i64 0, i64 %fuel, {_GIVEN})"
     yield from _unpack()

@@ -52,7 +52,7 @@ class FunctionCompiler:
         self.module = module
         self.function = function
         self.slots = module.slots
-        self.origins = module.origins
+        self.origins = module.origins.of[function.entry]
         self.trusted = module.trusted
         self.has_context = module.has_context
         self.context_size = module.context_size
@@ -61,7 +61,7 @@ class FunctionCompiler:
         self.block = next(iter(function.blocks.values()))
         self.index = 0
         self.uses_frame = any(self._names_frame(at) for block in function.blocks.values() for at in block.slots)
-        self.stack_size = self.origins.stack_sizes[function.entry]
+        self.stack_size = self.origins.stack_size
         self.is_private = self.uses_frame and self.stack_size < STACK_SIZE
         """Nobody but the function sees its frame: it becomes a region only when the interpreter takes over."""
         self.loops = find_loops(self.slots, function, self.origins.lookups, self.origins.found, module.quiet)

@@ -159,7 +159,7 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
     if distance is None:
         distance = values.distances[root, place] = writer.value(f"sub i64 {root}, {bounds.first}")
     ways = [write for write, wanted in ((False, access.reads), (True, access.writes)) if wanted]
-    if compiler.trusted or at in compiler.covered or compiler.regions.is_verified(at, access, origin):
+    if (compiler.trusted and origin.sure) or at in compiler.covered or compiler.regions.is_verified(at, access, origin):
         ways = []
     for write in ways:
         known = values.proven.get((root, place, write))
@@ -169,7 +169,7 @@ def _bounded(compiler: FunctionCompiler, at: int, access: Access, origin: Origin
         values.proven[root, place, write] = (low, high)
         lowest = distance if not low else writer.value(f"add i64 {distance}, {low}")
         room = compiler.regions.room(origin, high - low, write=write)
-        compiler.require(at, writer.value(f"icmp ult i64 {lowest}, {room}"))
+        compiler.require(at, writer.value(f"icmp ult i64 {lowest}, {room}"), even_if_trusted=True)
     return compiler.pointer(writer.value(f"getelementptr i8, ptr {bounds.data}, i64 {distance}"), start)
 
 

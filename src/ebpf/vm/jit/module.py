@@ -78,7 +78,7 @@ class ModuleCompiler:
         """Constants that are known without the host, by slot."""
         blocks = (block for function in self.functions.values() for block in function.blocks.values())
         self.has_loops = any(block.is_loop_header for block in blocks)
-        self.has_lookups = bool(self.origins.lookups)
+        self.has_lookups = any(found.lookups for found in self.origins.of.values())
         self.called = frozenset(entry for function in self.functions.values() for entry in function.calls)
 
     def _moving(self) -> frozenset[int]:

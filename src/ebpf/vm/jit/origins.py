@@ -8,7 +8,7 @@ register holds the end of the frame's stack, or the start of the context, plus t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush
 
@@ -63,16 +63,18 @@ class Region(Enum):
 class Origin:
     """A region, and the offset where it is proven: from its start, of a stack from its end, of a packet from `data`.
 
-    `which` is the index of the map, of an element the slot of the look-up.
+    `which` is the index of the map, of an element the slot of the look-up. `sure`: what is no number is nothing else
+    but a pointer there. What comes out of memory may also be what another path stored, or what a look-up found before.
     """
 
     region: Region
     exact: int | None = None
     which: int = 0
+    sure: bool = True
 
     def moved(self, exact: int | None = None) -> Origin:
         """Return the same region, at another offset."""
-        return Origin(self.region, exact, self.which)
+        return Origin(self.region, exact, self.which, self.sure)
 
 
 NOTHING = Origin(Region.NONE)
@@ -90,7 +92,9 @@ def join(a: Origin, b: Origin) -> Origin:
     """Return what is known of a value that is `a` on one path and `b` on another."""
     if a == b:
         return a
-    if (a.region is b.region and a.which == b.which) or b.region is Region.NONE:
+    if _is_in(a, b):
+        return Origin(a.region, None, a.which, a.sure and b.sure)
+    if b.region is Region.NONE:
         return a.moved()
     return b.moved() if a.region is Region.NONE else ANYTHING
 
@@ -110,14 +114,34 @@ _NULL_CHECKS = {0x15: 0, 0x55: 1}
 """`if r == 0` and `if r != 0` → whether a pointer that is not null takes the jump."""
 
 
+@dataclass(slots=True)
+class Found:
+    """What is found of one function. Bare code may jump from one into another: what they share is different in each.
+
+    `at[slot]` is the origin of the base register of a load or store, `lookups[slot]` a look-up that is compiled: the
+    index of the map, and where in the frame its key is.
+    """
+
+    at: dict[int, Origin] = field(default_factory=dict)
+    lookups: dict[int, tuple[int, int]] = field(default_factory=dict)
+    verified: dict[int, int] = field(default_factory=dict)
+    """Load or store through a pointer of an exact offset into the packet → how many bytes are there for sure."""
+    stack_size: int = 0
+    """Bytes of its frame, from the end on, that it may touch."""
+    stack_pointers: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Registers that hold exact pointers into the frame before an instruction, and their offsets from its end."""
+    bounds: set[int] = field(default_factory=set)
+    """Jumps that compare pointers into the packet."""
+    found: dict[int, int] = field(default_factory=dict)
+    """Jumps that tell whether a look-up has found an element → where they lead then."""
+
+
 class Origins:
-    """The origins of a whole program.
+    """The origins of a whole program: `of[entry]` are a function's.
 
     `packet_fields` are the kinds of packet pointers by their offset in the internal context; `has_context` tells if r1
     is a context at all; `moving` are the instructions that may move the packet, `callbacks` the functions that helpers
-    may call. `at[slot]` is the origin of the base
-    register of a load or store. `key_sizes` are those of the maps, by index, in which look-ups are compiled;
-    `lookups[slot]` is such a look-up: the index of the map, and where in the frame its key is.
+    may call; `key_sizes` are those of the maps, by index, in which look-ups are compiled.
     """
 
     def __init__(
@@ -131,19 +155,8 @@ class Origins:
         moving: Collection[int],
         callbacks: Collection[int],
     ) -> None:
-        self.at: dict[int, Origin] = {}
-        self.lookups: dict[int, tuple[int, int]] = {}
-        self.verified: dict[int, int] = {}
-        """Load or store through a pointer of an exact offset into the packet → how many bytes are there for sure."""
+        self.of = {entry: Found() for entry in functions}
         self._moving = moving
-        self.stack_sizes: dict[int, int] = dict.fromkeys(functions, 0)
-        """Bytes of its frame, from the end on, that a function may touch."""
-        self.stack_pointers: dict[int, dict[int, int]] = {}
-        """Registers that hold exact pointers into the frame before an instruction, and their offsets from its end."""
-        self.bounds: set[int] = set()
-        """Jumps that compare pointers into the packet."""
-        self.found: dict[int, int] = {}
-        """Jumps that tell whether a look-up has found an element → where they lead then."""
         self._key_sizes = key_sizes
         self._slots = slots
         self._functions = functions
@@ -154,7 +167,7 @@ class Origins:
         self._arguments[0] = [first, NOTHING, NOTHING, NOTHING, NOTHING]
         for entry in callbacks:
             # Helpers give them what they like, or the program something else than where it calls them itself.
-            self._arguments[entry] = [NOTHING] * 5
+            self._arguments[entry] = [ANYTHING] * 5
         self._changed = True
         while self._changed:  # what one function is called with depends on the others
             self._changed = False
@@ -167,7 +180,7 @@ class Origins:
             arguments = [NOTHING] * 5
         states: dict[int, Facts] = {function.entry: ([NOTHING, *arguments, *[NOTHING] * 4, FRAME], 0)}
         cells = self._cells[function.entry]
-        self._entry = function.entry
+        self._now = self.of[function.entry]
         order = list(function.blocks)
         place = {start: index for index, start in enumerate(order)}
         pending, waiting = [0], {0}
@@ -178,8 +191,8 @@ class Origins:
             before = len(cells)
             block = function.blocks[start]
             for at in block.slots:
-                self.verified[at] = verified
-                self.stack_pointers[at] = _exact_pointers(registers)
+                self._now.verified[at] = verified
+                self._now.stack_pointers[at] = _exact_pointers(registers)
                 self._note_stack(self._slots[at], registers)
                 self._step(self._slots[at], at, registers, cells)
                 if at in self._moving:
@@ -221,7 +234,7 @@ class Origins:
         if kind == BPF_ALU64:
             registers[slot.dst] = _arithmetic(slot, registers)
         elif kind == BPF_LDX:
-            base = self.at[at] = registers[slot.src]
+            base = self._now.at[at] = registers[slot.src]
             registers[slot.dst] = self._loaded(slot, base, cells)
         elif kind in (2, BPF_STX):
             self._store(slot, at, registers, cells)
@@ -236,9 +249,9 @@ class Origins:
         elif kind == BPF_ALU:
             registers[slot.dst] = NOTHING
         elif slot.opcode & BPF_X and Region.PACKET in (registers[slot.dst].region, registers[slot.src].region):
-            self.bounds.add(at)
+            self._now.bounds.add(at)
         elif slot.opcode in _NULL_CHECKS and not slot.imm and registers[slot.dst].region is Region.ELEMENT:
-            self.found[at] = at + 1 + slot.off * _NULL_CHECKS[slot.opcode]
+            self._now.found[at] = at + 1 + slot.off * _NULL_CHECKS[slot.opcode]
 
     def _note_stack(self, slot: Slot, registers: Registers) -> None:
         """Note how far down the frame is used: all of it, once a pointer into it goes where it can't be followed."""
@@ -250,23 +263,23 @@ class Origins:
                 self._use_stack(_reach(slot, register, registers[register]))
 
     def _use_stack(self, size: int) -> None:
-        self.stack_sizes[self._entry] = max(self.stack_sizes[self._entry], size)
+        self._now.stack_size = max(self._now.stack_size, size)
 
     def _lookup(self, at: int, registers: Registers) -> None:
         map_, key = registers[1], registers[2]
         size = self._key_sizes.get(map_.which) if map_.region is Region.MAP and map_.exact == 0 else None
         inside = key.region is Region.STACK and key.exact is not None
         if size is None or not inside or not -STACK_SIZE <= (key.exact or 0) <= -size:
-            self.lookups.pop(at, None)
+            self._now.lookups.pop(at, None)
             registers[0] = ANYTHING
             if any(origin.region is Region.STACK for origin in registers[1:6]):
                 self._use_stack(STACK_SIZE)
             return
         self._use_stack(-(key.exact or 0))
-        self.lookups[at] = (map_.which, key.exact or 0)
+        self._now.lookups[at] = (map_.which, key.exact or 0)
         element = Origin(Region.ELEMENT, None, at)
         # What the same instruction found before is another element.
-        registers[:] = [Origin(Region.MANY) if origin == element else origin for origin in registers]
+        registers[:] = [ANYTHING if _is_in(origin, element) else origin for origin in registers]
         registers[0] = element
 
     def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
@@ -277,14 +290,15 @@ class Origins:
         place = base.exact + slot.off
         if base.region is Region.CONTEXT:
             return _POINTERS.get(self._packet_fields.get(place, ""), ANYTHING)
-        return cells.get(place, ANYTHING)
+        cell = cells.get(place, ANYTHING)
+        return Origin(cell.region, None, cell.which, sure=False)
 
     def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
-        base = self.at[at] = registers[slot.dst]
+        base = self._now.at[at] = registers[slot.dst]
         atomic = slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC
         if atomic:
             if slot.imm == _LOAD_ACQUIRE:
-                self.at[at] = registers[slot.src]
+                self._now.at[at] = registers[slot.src]
             written = defined(slot)
             for register in range(11):
                 if written >> register & 1:
@@ -307,6 +321,10 @@ class Origins:
 
 def _joined(a: Facts, b: Facts) -> Facts:
     return [join(x, y) for x, y in zip(a[0], b[0], strict=True)], min(a[1], b[1])
+
+
+def _is_in(a: Origin, b: Origin) -> bool:
+    return a.region is b.region and a.which == b.which
 
 
 def _is_lost(joined: Origin, a: Origin, b: Origin) -> bool:

@@ -53,7 +53,7 @@ class Regions:
         if origin.region is not Region.PACKET or origin.exact is None or origin.exact + access.offset < 0:
             return False
         end = origin.exact + access.offset + access.size
-        return end <= self._module.origins.verified[at] and (not access.writes or self._module.packet_writable)
+        return end <= self._compiler.origins.verified[at] and (not access.writes or self._module.packet_writable)
 
     def map_word(self, index: int, word: int) -> str:
         """Return a word of the reference to a map in native storage."""
@@ -80,7 +80,7 @@ class Regions:
         self._forget((Region.ELEMENT, at))
 
     def _element_map(self, at: int) -> Map:
-        return self._module.program.maps[self._module.origins.lookups[at][0]]
+        return self._module.program.maps[self._compiler.origins.lookups[at][0]]
 
     def value_map(self, origin: Origin) -> Map | None:
         """Return the map whose value an origin is, where the code knows where that is; else None."""
@@ -173,7 +173,7 @@ class Regions:
 
     def prologue(self) -> Iterator[str]:
         """Return the lines at the beginning of the function."""
-        for at in self._module.origins.lookups.keys() & self._compiler.liveness.before.keys():
+        for at in self._compiler.origins.lookups:
             yield f"%element{at}.first = alloca i64"
             yield f"%element{at}.data = alloca ptr"
             yield f"%element{at}.size = alloca i64"

@@ -28,7 +28,8 @@ RUN_COSTS = 2_000
 _NEXT = {None: "light", "light": "full"}
 
 _compiling = threading.RLock()
-"""Held while LLVM works: a fork must not find its locks taken. The handler of a signal that came meanwhile may fork."""
+"""Held while LLVM works, and while what that takes is imported: a fork must not find locks taken, Python's for modules
+neither. The handler of a signal that came meanwhile may fork."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release)
 
@@ -53,7 +54,8 @@ class Tiers:
         self._trusted = trusted
         self._work = 0
         self._tier: str | None = None
-        self._wanted = False
+        self._asked: object = None
+        """The queue that it waits in. In the child of a fork that is nobody's."""
         # By id, and not in a WeakKeyDictionary: that one may not grow while another thread goes through it.
         self._followers: dict[int, tuple[weakref.ref[Follower], array[int]]] = {}
 
@@ -74,29 +76,37 @@ class Tiers:
     def count(self, instructions: int) -> None:
         """Take note of a run; ask for better code where that is worth it."""
         self._work += instructions + RUN_COSTS
-        if self._tier != "full" and self._work > HOT[self._tier] and not self._wanted:
-            self._wanted = True
+        if self._tier != "full" and self._work > HOT[self._tier] and self._asked is not _queue:
+            self._asked = _queue
             _queue_up(self)
 
     def improve(self) -> None:
         """Make the code of the next tier, on the thread that does so."""
-        from ebpf.codegen.compiler import CompileError
-
         tier = _NEXT.get(self._tier)
         if tier is None:
             return  # threads that ran it at the same time have both asked
+        with _compiling:
+            failure = self._try(tier)
+        if failure:
+            self.reason = f"compiling failed: {failure}"
+            log.warning("program %s is not compiled: %s", self._name, failure)
+
+    def _try(self, tier: str) -> str:
+        """Compile, and go on in that code; return why that is impossible."""
+        from ebpf.codegen.compiler import CompileError
+        from ebpf.codegen.image import ImageError
+
         try:
             self.compile(tier)
-        except CompileError as error:
-            self.reason = f"compiling failed: {error}"
-            log.warning("program %s is not compiled: %s", self._name, error)
-            return  # and stay wanted: it would fail again
-        self._wanted = False
+        except (CompileError, ImageError) as error:
+            return str(error)  # and stay in the queue, as it were: it would fail again
+        self._asked = None
         for known, code in list(self._followers.values()):
             follower = known()
             if follower is not None:
                 follower.enter(code)
         self.count(0)
+        return ""
 
     @property
     def _name(self) -> str:
@@ -105,12 +115,12 @@ class Tiers:
 
     def compile(self, tier: str) -> None:
         """Compile with a tier, or take such code from the cache. Raises CompileError."""
-        from ebpf.codegen.compiler import Tier
-
         program = self._program()
         if program is None:
             return
         with _compiling:
+            from ebpf.codegen.compiler import Tier
+
             self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
         self._tier = tier
 
@@ -122,37 +132,40 @@ def tiers_of(program: Program, *, trusted: bool = False) -> Tiers:
     return program.compiled.setdefault(key, Tiers(program, trusted=trusted)) if known is None else known
 
 
-class _Worker:
-    """The thread that compiles, begun with the first program that it is asked for."""
-
-    def __init__(self) -> None:
-        self.queue: SimpleQueue[weakref.ref[Tiers]] = SimpleQueue()
-        threading.Thread(target=self._run, name="ebpf compiler", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            tiers = self.queue.get()()
-            if tiers is not None:
-                tiers.improve()
-            del tiers  # a program that is closed meanwhile must not wait for the next one
-
-
-_worker: _Worker | None = None
+_queue: SimpleQueue[weakref.ref[Tiers]] = SimpleQueue()
+"""What is to be compiled."""
+_begins = [None]
+"""Empty once the thread that compiles has begun. Of two threads that would begin it one finds the item: nobody waits,
+and there is no lock that a fork could find taken."""
 
 
 def _queue_up(tiers: Tiers) -> None:
-    global _worker
-    if _worker is None:
-        _worker = _Worker()
-    _worker.queue.put(weakref.ref(tiers))
+    _queue.put(weakref.ref(tiers))
+    try:
+        _begins.pop()
+    except IndexError:
+        return
+    try:
+        threading.Thread(target=_compile_all, name="ebpf compiler", args=(_queue,), daemon=True).start()
+    except RuntimeError:  # no thread is left, or Python is about to end: whoever asks next may try
+        _begins.append(None)
 
 
-def _forget_worker() -> None:
-    """In the child of a fork the thread is not there."""
-    global _worker
-    _worker = None
+def _compile_all(queue: SimpleQueue[weakref.ref[Tiers]]) -> None:
+    while True:
+        tiers = queue.get()()
+        if tiers is not None:
+            tiers.improve()
+        del tiers  # a program that is closed meanwhile must not wait for the next one
+
+
+def _forget_thread() -> None:
+    """In the child of a fork it is not there, and may have left the queue locked."""
+    global _queue
+    _queue = SimpleQueue()
+    _begins[:] = [None]
     _compiling.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_worker)
+    os.register_at_fork(after_in_child=_forget_thread)

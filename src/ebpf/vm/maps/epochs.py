@@ -29,7 +29,8 @@ _owners: dict[int, int] = {}
 _crowd = 0
 _lock = Lock()
 _barrier = Lock()
-"""Taken and freed for the memory barrier in it: a run's epoch has to be seen before the run looks anything up."""
+"""Taken and freed for the memory barrier in it: a run's epoch has to be seen before the run looks anything up. On ARM64
+there is none in it, and native code has its own."""
 
 
 class _Ticket(ref["Epoch"]):

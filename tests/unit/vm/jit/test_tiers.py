@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import subprocess
+import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import cast
 
 import pytest
@@ -14,6 +19,7 @@ import pytest
 from ebpf.asm.instructions import Instructions
 from ebpf.codegen import compiler
 from ebpf.codegen.compiler import CompileError
+from ebpf.codegen.image import ImageError
 from ebpf.errors import NotSupportedError
 from ebpf.vm import engines
 from ebpf.vm.conformance import program_of
@@ -118,3 +124,77 @@ def test_without_llvmlite_auto_is_the_interpreter(auto: Engine, monkeypatch: pyt
             choose_engine("jit")
     finally:
         engines._missing_compiler.cache_clear()
+
+
+def test_threads_that_ask_at_once_begin_one_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+
+    class Slow(threading.Thread):
+        def start(self) -> None:
+            begun.append(self)
+            if len(begun) == 1:
+                other = thread(target=tiers._queue_up, args=(asked,))
+                other.start()
+                other.join(20)
+                assert not other.is_alive()
+
+    thread, asked = threading.Thread, Tiers(program(), trusted=False)
+    monkeypatch.setattr(tiers, "_queue", SimpleQueue())
+    monkeypatch.setattr(tiers, "_begins", [None])
+    monkeypatch.setattr(threading, "Thread", Slow)
+    tiers._queue_up(asked)
+    tiers._queue_up(asked)
+    assert len(begun) == 1
+    assert tiers._queue.qsize() == 3
+
+
+def test_where_no_thread_is_left_the_next_one_who_asks_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refuse(self: threading.Thread) -> None:
+        tried.append(self)
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(tiers, "_queue", SimpleQueue())
+    monkeypatch.setattr(tiers, "_begins", [None])
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(2):
+        tiers._queue_up(Tiers(program(), trusted=False))
+    assert len(tried) == 2
+
+
+def test_memory_that_is_refused_is_no_end_of_the_compiler(auto: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise ImageError("the system refuses executable memory (error 12)", refused=True)
+
+    code = program()
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers, "cached_code", refuse)
+        assert eventually(lambda: run(auto, code) == RESULT and tiers_of(code).reason != "")
+    other = program()
+    assert eventually(lambda: run(auto, other) == RESULT and tiers_of(other).code is not None)
+
+
+FORKED = """
+import os, time
+from tests.unit.vm.jit.test_tiers import RESULT, choose_engine, program, run, tiers, tiers_of
+
+auto, code = choose_engine("auto"), program()
+tiers._begins.clear()  # the parent's thread does not come to it
+while tiers_of(code)._asked is None:
+    run(auto, code)
+child = os.fork()
+if not child:
+    end = time.monotonic() + 30
+    while tiers_of(code).code is None and time.monotonic() < end:
+        assert run(auto, code) == RESULT
+    os._exit(tiers_of(code).code is None)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.usefixtures("auto")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_the_child_of_a_fork_compiles_what_the_parent_has_not() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

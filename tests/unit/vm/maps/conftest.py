@@ -1,4 +1,4 @@
-"""Both storages that maps can be in."""
+"""Both storages that maps can be in, and engines that use them."""
 
 from __future__ import annotations
 
@@ -16,5 +16,22 @@ def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         native_storage()
     except NotSupportedError as error:
         pytest.skip(str(error))
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def native_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make maps in native storage, or skip."""
+    monkeypatch.setenv(VARIABLE, "native")
+    try:
+        native_storage()
+    except NotSupportedError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["reference", "interpreter"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Run on each of these engines in turn."""
     name: str = request.param
     return name

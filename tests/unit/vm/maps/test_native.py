@@ -6,67 +6,27 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 
 from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
-from ebpf.abi.types import MapFlag, MapType, ProgramType
-from ebpf.asm.instructions import Instructions
+from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import NotSupportedError, ProgramFault
-from ebpf.vm.engines import choose_engine
-from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import HashMap, Map, MapShape, create_map, storage
 from ebpf.vm.maps.epochs import WORDS, Epoch
-from ebpf.vm.maps.storage import VARIABLE, native_storage
-from ebpf.vm.program import LoadRequest, Program, load_program
+from ebpf.vm.maps.storage import VARIABLE
+from tests.unit.vm.maps.programs import key, load, run
 
 HASHES = (MapType.HASH, MapType.PERCPU_HASH, MapType.LRU_HASH, MapType.LRU_PERCPU_HASH)
 KINDS = (MapType.ARRAY, MapType.PERCPU_ARRAY, *HASHES)
 LOOK_UP = "*(u32 *)(r10 - 4) = {key}\nr2 = r10\nr2 += -4\nr1 = map_fd[1] ll\ncall bpf_map_lookup_elem\n"
 
 
-@pytest.fixture(autouse=True)
-def _native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "native")
-    try:
-        native_storage()
-    except NotSupportedError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(params=["reference", "interpreter"])
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-class Still:
-    """A kernel that is never asked anything but whether it is closed."""
-
-    closed = False
-
-
-def key(number: int) -> bytes:
-    return number.to_bytes(4, "little")
+pytestmark = pytest.mark.usefixtures("native_maps")
 
 
 def make(type_: MapType, entries: int = 4, *, size: int = 8, cpus: int = 1, flags: int = 0) -> Map:
     return create_map(MapShape(type_, 4, size, entries, flags, name="m"), cpus=cpus, seed=7)
-
-
-def load(text: str, *maps: Map) -> Program:
-    request = LoadRequest(
-        type=ProgramType.SYSCALL,
-        insns=Instructions.from_asm(text).encode(),
-        license="GPL",
-        map_by_fd=dict(enumerate(maps, 1)).get,
-    )
-    return load_program(request, lambda line: None)
-
-
-def run(program: Program, engine: str, *, cpu: int = 0, budget: int = 1 << 24) -> int:
-    return choose_engine(engine).execute(Run(program, cast("Kernel", Still()), cpu=cpu, budget=budget), 0)
 
 
 def fill(map_: Map, *numbers: int) -> None:

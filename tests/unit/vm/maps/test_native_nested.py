@@ -6,15 +6,14 @@ from typing import cast
 
 import pytest
 
-from ebpf.abi.types import MapType, ProgramType
-from ebpf.asm.instructions import Instructions
-from ebpf.errors import NotSupportedError, ProgramFault
+from ebpf.abi.types import MapType
+from ebpf.errors import ProgramFault
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, Map, MapShape, create_map
-from ebpf.vm.maps.storage import VARIABLE, native_storage
-from ebpf.vm.program import LoadRequest, Program, load_program
+from ebpf.vm.maps.storage import VARIABLE
 from tests.unit.vm.bench import StillKernel
+from tests.unit.vm.maps.programs import key, load, run
 
 INNER = MapShape(MapType.ARRAY, 4, 8, 2, name="inner")
 OUTER = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
@@ -38,23 +37,7 @@ out: exit
 """
 
 
-@pytest.fixture(autouse=True)
-def _native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "native")
-    try:
-        native_storage()
-    except NotSupportedError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(params=["reference", "interpreter"])
-def engine(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
-def key(number: int) -> bytes:
-    return number.to_bytes(4, "little")
+pytestmark = pytest.mark.usefixtures("native_maps")
 
 
 def make(type_: MapType) -> ArrayOfMapsMap | HashOfMapsMap:
@@ -67,16 +50,6 @@ def inner(value: int) -> Map:
     map_ = create_map(INNER)
     map_.write(key(1), value.to_bytes(8, "little"))
     return map_
-
-
-def load(text: str, outer: Map) -> Program:
-    code = Instructions.from_asm(text).encode()
-    request = LoadRequest(type=ProgramType.SYSCALL, insns=code, license="GPL", map_by_fd={1: outer}.get)
-    return load_program(request, lambda line: None)
-
-
-def run(program: Program, engine: str) -> int:
-    return choose_engine(engine).execute(Run(program, cast("Kernel", StillKernel())), 0)
 
 
 @pytest.mark.parametrize("type_", OUTER)

@@ -6,44 +6,29 @@ from typing import cast
 
 import pytest
 
-from ebpf.abi.types import MapType, ProgramType
-from ebpf.asm.instructions import Instructions
-from ebpf.errors import NotSupportedError, ProgramFault
+from ebpf.abi.types import MapType
+from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.lane import Lane
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
 from ebpf.vm.maps import MapShape, RingBufferMap, create_map
-from ebpf.vm.maps.storage import VARIABLE, native_storage
-from ebpf.vm.program import LoadRequest, Program, load_program
 from tests.unit.vm.bench import StillKernel
+from tests.unit.vm.maps.programs import load
 
 RESERVE = "r1 = map_fd[1] ll\nr2 = 16\nr3 = 0\ncall bpf_ringbuf_reserve\nif r0 == 0 goto out\n"
 SUBMIT = "r2 = 0\ncall bpf_ringbuf_submit\n"
 END = "r0 = 0\nout: exit"
 
 
-@pytest.fixture(autouse=True)
-def _native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "native")
-    try:
-        native_storage()
-    except NotSupportedError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("native_maps")
 
 
 def make() -> RingBufferMap:
     ring = create_map(MapShape(MapType.RINGBUF, 0, 0, 4096, name="ring"))
     assert isinstance(ring, RingBufferMap)
     return ring
-
-
-def load(text: str, ring: RingBufferMap) -> Program:
-    request = LoadRequest(
-        type=ProgramType.SYSCALL, insns=Instructions.from_asm(text).encode(), license="GPL", map_by_fd={1: ring}.get
-    )
-    return load_program(request, lambda line: None)
 
 
 def outcome(text: str, engine: str) -> tuple[object, ...]:
