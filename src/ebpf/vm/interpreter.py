@@ -43,6 +43,7 @@ from ebpf.vm.native import (
     NEXT,
     NUMBERS,
     PATIENCE,
+    REDIRECTED,
     REFERENCE_FIRST,
     REFERENCE_WORDS,
     SIZE,
@@ -170,7 +171,8 @@ class Machine(Execution):
         if words[LOCKED]:
             self.run.locks[words[LOCKED]] = memory.view(words[LOCKED], 4, write=True)
             words[LOCKED] = 0
-        self.state.take_redirect(self.run.context, memory.native)
+        if words[REDIRECTED]:
+            self.state.take_redirect(self.run.context, memory.native)
         self._changes = words[CHANGES]
         memory.next_number = words[NEXT]
         self.run.program = self._programs[words[CODE]]
