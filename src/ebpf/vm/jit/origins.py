@@ -89,14 +89,13 @@ _POINTERS = {PACKET_START: Origin(Region.PACKET, 0), PACKET_END: Origin(Region.E
 
 
 def join(a: Origin, b: Origin) -> Origin:
-    """Return what is known of a value that is `a` on one path and `b` on another."""
+    """Return what is known of a value that is `a` on one path and `b` on another: less than of either, or as much."""
     if a == b:
         return a
-    if _is_in(a, b):
-        return Origin(a.region, None, a.which, a.sure and b.sure)
-    if b.region is Region.NONE:
-        return a.moved()
-    return b.moved() if a.region is Region.NONE else ANYTHING
+    sure = a.sure and b.sure
+    if b.region is Region.NONE or _is_in(a, b):
+        return Origin(a.region, None, a.which, sure)
+    return Origin(b.region, None, b.which, sure) if a.region is Region.NONE else Origin(Region.MANY, sure=sure)
 
 
 Registers = list[Origin]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from ebpf.abi.types import ProgramType
+from ebpf.vm.jit.origins import Origin, Region, join
 from tests.unit.vm.jit.alike import same_end
 
 P = ProgramType
@@ -151,3 +154,12 @@ def test_stack_is_zero_in_each_run(escape: str) -> None:
         exit
     """
     assert same_end(program, P.XDP, data=bytes(64), repeat=3).r0 == 1
+
+
+def test_what_is_known_only_gets_less() -> None:
+    """Else the analysis of a loop would not end."""
+    whole = [Origin(region, sure=sure) for region in (Region.NONE, Region.MANY) for sure in (True, False)]
+    parts = product((Region.PACKET, Region.STACK, Region.ELEMENT), (None, 0, 8), (0, 1), (True, False))
+    for a, b in product([*whole, *(Origin(*part) for part in parts)], repeat=2):
+        joined = join(a, b)
+        assert join(joined, a) == join(joined, b) == join(a, joined) == join(b, joined) == joined, (a, b)
