@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 from ebpf.abi.types import AttachType, Cmd, MapFlag, MapType, ProgramType
 from ebpf.asm import Insn, assemble
@@ -146,4 +147,8 @@ def encode(text: str, number: Callable[[str], int]) -> bytes:
             return insn
         return insn._replace(imm=insn.imm & ~0xFFFFFFFF | number(insn.reference.name))
 
-    return assemble(text).encode(resolve=resolve)
+    return _assembled(text).encode(resolve=resolve)
+
+
+_assembled = cache(assemble)
+"""Each case is run on every engine and in the kernel, and most have their text in common with others."""
