@@ -82,6 +82,20 @@ def test_the_first_error_in_order_comes_out() -> None:
         assert runtime.state.cpus.busy == 0
 
 
+def test_the_error_is_never_the_end_that_it_brings_to_others() -> None:
+    packets = [bytes(64)] * 40
+    packets[27] = bytes(5)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with program(FIRST_BYTES) as (runtime, facts, _):
+            for _ in range(100):
+                with pytest.raises(SystemCallError, match="at least 14 bytes"):
+                    runtime.runner(facts).run_many(gather(packets), threads=THREADS)
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_statistics_count_all_packets() -> None:
     with program(FIRST_BYTES) as (runtime, facts, _):
         statistics = runtime.own(runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0)))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 from ebpf.abi.types import Cmd
-from ebpf.errors import EbpfError, NotSupportedError
+from ebpf.errors import EbpfError, NotSupportedError, ProgramFault
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.facts import JoinedPackets, ManyRuns
 from ebpf.runtime.runs import packet_note
@@ -111,8 +111,14 @@ class _Work:
         try:
             self.run(first, last)
         except BaseException as error:  # noqa: BLE001 - handed over whole to the caller
-            self._failures[first] = error
+            if not self._follows(error):
+                self._failures[first] = error
             self._batch.cancelled = True
+
+    def _follows(self, error: BaseException) -> bool:
+        """Tell whether a share ends like this because another one, or the caller, has ended."""
+        closed = isinstance(error, ProgramFault) and error.kind == "closed"
+        return closed and self._batch.cancelled and not self._state.closed
 
     def run(self, first: int, last: int) -> None:
         """Run over packets `first` to `last` (exclusive) on one virtual CPU."""
