@@ -139,3 +139,15 @@ def test_a_cancelled_batch_leaves_no_record(
         runner.run_many(gather([PACKET] * 2))
     assert ring.producer() > 0
     read_all(ring)
+    assert list(runner.run_many(gather([PACKET] * 2)).retvals) == [2, 2]
+
+
+@pytest.mark.parametrize("made", [wait("a") + "r0 = r10\nr0 >>= 32\nexit"], indirect=True)
+def test_the_batch_after_it_begins_afresh(made: tuple[Runner, RingBufferMap], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program returns the number of its frame: one that was left open would have taken that."""
+    runner, _ = made
+    expected = runner.run(PACKET).retval
+    with monkeypatch.context() as patch:
+        cancel(patch)
+        runner.run_many(gather([PACKET] * 2))
+    assert list(runner.run_many(gather([PACKET] * 2)).retvals) == [expected] * 2
