@@ -158,7 +158,7 @@ static u64 call_with_key(struct machine *m, u64 number, struct map *map) {
   return number == HELPER_UPDATE ? update_element(m, map, stable) : delete_element(m, map, stable);
 }
 
-static u64 bloom(struct machine *m, u64 number, struct map *map, const u8 *value) {
+RARE static u64 bloom(struct machine *m, u64 number, struct map *map, const u8 *value) {
   if (number == HELPER_PEEK) return (u64)ebpf_bloom_peek(map, value);
   return number == HELPER_PUSH && !m->r[3] ? (u64)ebpf_bloom_push(map, value) : leave_to_host(m);
 }

@@ -66,7 +66,8 @@ static void *call(const struct python *py, void *callable, void *arguments) {
   return result;
 }
 
-static void *run_elsewhere(const struct python *py, const struct function *f, void *packet) {
+RARE static __attribute__((noinline)) void *
+run_elsewhere(const struct python *py, const struct function *f, void *packet) {
   void *arguments = py->new_tuple(1);
   if (arguments) {
     py->retain(packet);
@@ -76,15 +77,22 @@ static void *run_elsewhere(const struct python *py, const struct function *f, vo
 }
 
 /* Give up the run that the host was to finish, but did not begin to. */
-static void abandon(struct function *f) {
+RARE static void abandon(struct function *f) {
   struct machine *m = &f->lane->machine;
   while (m->depth) forget(m, m->numbers[--m->depth] << 32);
   leave_epoch(f->lane);
   if (m->locked) release_spin_lock(m);
+  m->r[2] = 0;
+  for (int i = 0; i < MAX_RECORDS; i++) {
+    m->r[1] = m->records[i].number << 32;
+    ebpf_helper(m, HELPER_RING_DISCARD);
+  }
+  m->status = 0; /* not every place has a record */
   f->busy = IDLE;
 }
 
-static void *go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
+RARE static __attribute__((noinline)) void *
+go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
   f->busy = HANDED_OVER;
   f->gate->claimed = 1;
   const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
@@ -128,7 +136,8 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
   if (!stop) {
     leave_epoch(f->lane);
-    result = wake(py, f) ? py->from_unsigned((u32)f->lane->machine.r[0]) : 0;
+    u32 returned = (u32)f->lane->machine.r[0]; /* another thread may run while readers are woken */
+    result = wake(py, f) ? py->from_unsigned(returned) : 0;
   } else if (stop != STOP_REFUSED) {
     result = go_on(py, f, stop, &view);
   } else {

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package, given the names that each of its modules has."""
+    """Return the `__getattr__` of a package, given the names that each of its modules has; `dir()` knows them, too."""
     home_of = {name: module for module, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
@@ -19,4 +19,6 @@ def lazy_names(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[
         setattr(sys.modules[package], name, value)
         return value
 
+    module = vars(sys.modules[package])
+    module["__dir__"] = lambda: sorted({*module, *home_of})
     return find

@@ -87,12 +87,14 @@ def _declared(value: Any, annotation: Any) -> Field:
     return field
 
 
-class _DataclassFields:
-    """`__dataclass_fields__`, made when asked for: `dataclasses.replace` and its like take the objects."""
+class _OfDataclass:
+    """What a dataclass has, made when asked for: `dataclasses.replace`, pprint and their like take the objects."""
 
-    def __get__(self, instance: object, owner: PlainType) -> dict[str, dataclasses.Field[Any]]:
-        fields: dict[str, dataclasses.Field[Any]] = _as_dataclass(owner).__dataclass_fields__
-        return fields
+    def __set_name__(self, owner: PlainType, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: PlainType) -> Any:
+        return getattr(_as_dataclass(owner), self._name)
 
 
 @cache
@@ -112,7 +114,8 @@ def _as_dataclass(cls: PlainType) -> Any:
 class Plain(metaclass=PlainType):
     """Base of the classes. Their objects are dataclasses to all who ask: equal by fields, mutable, without a hash."""
 
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = _DataclassFields()  # type: ignore[assignment]
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]] = _OfDataclass()  # type: ignore[assignment]
+    __dataclass_params__ = _OfDataclass()
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, *values: Any, **named: Any) -> None:

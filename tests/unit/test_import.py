@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -42,6 +43,7 @@ SHOW = """import sys
 before = set(sys.modules)
 import ebpf
 STATEMENT
+import importlib
 import json
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
@@ -93,6 +95,12 @@ def test_memory_over_a_bare_interpreter() -> None:
 @pytest.mark.parametrize("name", ebpf.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(ebpf, name) is not None
+
+
+@pytest.mark.parametrize("package", ["ebpf", "ebpf.asm", "ebpf.btf", "ebpf.objects", "ebpf.runtime", "ebpf.vm.maps"])
+def test_dir_lists_every_public_name(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import pprint
 from typing import get_type_hints
 
 import pytest
@@ -132,6 +133,19 @@ def test_signatures_and_patterns_name_the_fields() -> None:
             assert name == "HZ"
         case _:
             pytest.fail("no match")
+
+
+def test_specs_are_printed_and_decorated_as_dataclasses_are() -> None:
+    spec = CollectionSpec(maps={"counts": counts()})
+
+    assert pprint.pformat(spec).startswith("CollectionSpec(maps={'counts': MapSpec(name='counts',")
+
+    @dataclasses.dataclass
+    class Mine(ExternSpec):
+        def twice(self) -> str:
+            return self.name * 2
+
+    assert Mine("HZ", "kconfig").twice() == "HZHZ"
 
 
 def test_metadata_of_an_instruction_does_not_take_part_in_comparison() -> None:

@@ -164,6 +164,7 @@ class PacketLane(Lane):
             left = self.form.left(context)
             if len(left) == len(packet):
                 packet[:] = left
+            self.state.take_back(self.places)
             self.clear()
             self.ready = True
         return result, left
@@ -180,7 +181,7 @@ class PacketLane(Lane):
         try:
             self._run(batch, slowly)
         finally:
-            self.free_lock()
+            self.state.take_back(self.places)
 
     def _run(self, batch: PacketBatch, slowly: Slowly) -> None:
         held, released = lane_calls("ebpf_batch")

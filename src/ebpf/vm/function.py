@@ -78,7 +78,7 @@ class ProgramFunction:
         try:
             result = self._adopt(body)
         finally:
-            lane.free_lock()
+            lane.state.take_back(lane.places)
             # After Ctrl-C in the middle of it the lane is not usable; then every run goes elsewhere.
             if lane.ready:
                 self._words[_BUSY] = _IDLE

@@ -196,15 +196,15 @@ class Machine(Execution):
         for address, reservation in list(reservations.items()):
             number = address >> OFFSET_BITS
             if reservation.by_native_code and number not in open_now and number in memory.regions:
+                del reservations[address]  # first: an interrupt in between must not find it there
                 memory.disown(number)
-                del reservations[address]
         for number, (ring_address, position, size) in open_now.items():
             if number not in memory.regions:
                 ring = next(ring for ring in memory.native.rings if ring.native.address == ring_address)
                 reservation = ring.reserved(position, size)
                 region = Region(f"record of {ring.name}", reservation.view, 0, size, readable=True, writable=True)
+                reservations[number << OFFSET_BITS] = reservation  # first: as above, but it has to be there
                 memory.adopt(number, region)
-                reservations[number << OFFSET_BITS] = reservation
 
     def call(self, slot: int, args: Sequence[int]) -> int:
         """Run a function of the program as a callback (Run.call)."""

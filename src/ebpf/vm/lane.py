@@ -36,7 +36,6 @@ from ebpf.vm.native import (
     LANE_PATIENCE,
     LANE_WORDS,
     LEAVES,
-    LOCKED,
     MAPS,
     NOW,
     REFERENCE_WORDS,
@@ -150,12 +149,6 @@ class Lane:
             for ring in self.places.rings:
                 ring.wake_due()
 
-    def free_lock(self) -> None:
-        """Free the spin lock of a run that was interrupted where Python did not know of it yet."""
-        if self.words[LOCKED] and (value := self.places.find(self.words[LOCKED])) is not None:
-            value.storage.view(value.number)[value.offset : value.offset + 4] = bytes(4)
-            self.words[LOCKED] = 0
-
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.
 
@@ -165,7 +158,7 @@ class Lane:
         try:
             return self._repeat(context, times)
         finally:
-            self.free_lock()
+            self.state.take_back(self.places)
 
     def _repeat(self, context: Context, times: int) -> int:
         held, released = lane_calls("ebpf_repeat")

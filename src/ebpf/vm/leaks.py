@@ -25,6 +25,8 @@ def checked(run: Run, execute: Callable[[], int]) -> int:
 
 
 def _take_back(run: Run) -> tuple[int, int]:
+    if run.memory.mirror is not None:  # an interrupt came before the engine had caught up with native code
+        run.memory.mirror.take_back(run.memory.native)
     if not (run.locks or run.reservations or run.unclaimed):
         return 0, 0
     from ebpf.vm.helpers.lock import release_all

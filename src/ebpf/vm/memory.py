@@ -102,6 +102,9 @@ class Mirror(Protocol):
     def reach(self, places: Places) -> None:
         """Take note of the maps whose values the run can reach."""
 
+    def take_back(self, places: Places) -> None:
+        """Free and discard what native code has taken, and the run does not know of yet."""
+
 
 class AddressSpace:
     """What one run can reach. Never shared by threads; keeps everything in it alive until it goes itself.

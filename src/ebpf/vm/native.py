@@ -248,6 +248,17 @@ class NativeState:
         else:
             context.redirect = None
 
+    def take_back(self, places: Places) -> None:
+        """Free the lock and discard the records of a run that was interrupted where Python knew of neither yet."""
+        if self.words[LOCKED] and (value := places.find(self.words[LOCKED])) is not None:
+            value.storage.view(value.number)[value.offset : value.offset + 4] = bytes(4)
+            self.words[LOCKED] = 0
+        if places.rings:
+            for address, position, size in self.records().values():
+                for ring in places.rings:
+                    if ring.native.address == address:
+                        ring.discard_busy(position, size)
+
     def grow(self, places: int, regions: Mapping[int, Region]) -> None:
         """Make a larger table with the same regions."""
         before, places_before = self.table, self.words[MASK] + 1

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ebpf.vm.batch import PacketLane
 from ebpf.vm.forms import form_of
 from ebpf.vm.function import ProgramFunction, in_place, length_changed
-from ebpf.vm.values import places_of
 
 if TYPE_CHECKING:
     from array import array
@@ -62,8 +61,6 @@ def make_function(
     reason = obstacle()
     if reason is not None:
         return CopyingFunction(name, run, reason)
-    if places_of(program.program).rings:
-        return CopyingFunction(name, run, "readers of its ring buffers have to be woken")
     code = engine.code(program.program)
     lane = PacketLane(program.program, state, form, cpu=0, budget=state.limits.budget, code=code)
     code.follow(lane.code)

@@ -139,7 +139,8 @@ class _Work:
         finally:
             if self._state.statistics:
                 self._program.count_run(lane.index - first, time.perf_counter_ns() - started)
-        if isinstance(lane, PacketLane) and len(self._spare) < self._state.cpu_count:
+        # One that was cancelled may be in the middle of a run.
+        if isinstance(lane, PacketLane) and not self._batch.cancelled and len(self._spare) < self._state.cpu_count:
             self._spare.append(lane)
         return True
 

@@ -51,7 +51,7 @@ def _discard(run: Run, address: int, flags: int) -> None:
 
 def _forget(run: Run, address: int) -> None:
     del run.reservations[address]
-    run.memory.remove(address)
+    run.memory.discard(address)  # an interrupt may have come before there was a region
 
 
 def discard_all(run: Run) -> int:

@@ -195,6 +195,7 @@ class LaneCode:
 
     def enter(self, code: array[int]) -> None:
         """As `Follower.enter`."""
-        self._compiled = self._code_for(self._program)
-        if self._compiled is not None:
-            code[ENTRY] = self._compiled.address
+        compiled = self._code_for(self._program)
+        if compiled is not None:
+            code[ENTRY] = compiled.address
+        self._compiled = compiled  # last: other threads run while the code before is unmapped

@@ -63,6 +63,12 @@ class NativeRingBufferMap(RingBufferMap):
         reservation.where[0], reservation.by_native_code = position, True
         return reservation
 
+    def discard_busy(self, position: int, size: int) -> None:
+        """Discard a record that native code has reserved, unless that is done: it is not busy then, or read already."""
+        # In this order: where it is read already, another record may be busy in its place.
+        if self.data[position % self.size + 3] & 0x80 and position >= self.consumer():
+            self.discard(self.reserved(position, size))
+
     def producer(self) -> int:
         return self.native.words[COUNT]
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from ebpf.abi.types import ProgramType
+from ebpf.vm.jit.engine import LaneCode
+from ebpf.vm.jit.tiers import Tiers
+from ebpf.vm.native import ENTRY
+from ebpf.vm.values import places_of
+from tests.unit.vm.bench import bench
 from tests.unit.vm.jit.alike import same_end
+
+if TYPE_CHECKING:
+    from ebpf.vm.jit.compiled import CompiledProgram
 
 
 @pytest.mark.parametrize("register", [1, 2, 3, 4, 5])
@@ -29,3 +40,24 @@ def test_registers_begin_as_in_the_first_run(register: int) -> None:
 def test_budget_of_each_run(budget: int) -> None:
     program = "r0 = 0; " + "r0 += 1; " * 12 + "exit"
     same_end(program, ProgramType.XDP, data=bytes(64), repeat=4, budget=budget)
+
+
+def test_code_is_not_unmapped_while_a_lane_enters_it() -> None:
+    """Unmapping lets other threads run, and these may run the lane, which is a function's."""
+    program = bench().load("r0 = 1\nexit")
+    entries: list[tuple[int, int]] = []
+
+    class Code:
+        def __init__(self, address: int) -> None:
+            self.address = address
+
+        def __del__(self) -> None:
+            entries.append((self.address, entered[ENTRY]))
+
+    codes = map(Code, (1, 2))
+    lane = LaneCode(program, lambda _: cast("CompiledProgram", next(codes)), Tiers(program, trusted=False))
+    entered = lane.take(places_of(program))
+    assert entered[ENTRY] == 1
+    lane.enter(entered)
+    gc.collect()
+    assert entries == [(1, 2)]
