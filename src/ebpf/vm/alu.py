@@ -34,12 +34,11 @@ from ebpf.asm.opcodes import (
     BPF_SUB,
     BPF_XOR,
 )
+from ebpf.vm.masks import M32, M64
 
 Operation: TypeAlias = Callable[[int, int], int]
 Test: TypeAlias = Callable[[int, int], bool]
 
-M32 = 0xFFFF_FFFF
-M64 = 0xFFFF_FFFF_FFFF_FFFF
 _SIGN = {8: 1 << 7, 16: 1 << 15, 32: 1 << 31, 64: 1 << 63}
 
 

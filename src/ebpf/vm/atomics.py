@@ -16,8 +16,8 @@ from ebpf.asm.opcodes import (
     BPF_XCHG,
     BPF_XOR,
 )
-from ebpf.vm.alu import M64
 from ebpf.vm.fault import Fault
+from ebpf.vm.masks import M64
 from ebpf.vm.memory import ATOMIC
 
 if TYPE_CHECKING:

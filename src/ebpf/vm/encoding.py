@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from ebpf.abi.linux.errno import EACCES, EINVAL
 from ebpf.asm.opcodes import (
+    BPF_ADD,
     BPF_ALU,
     BPF_ALU64,
     BPF_ARSH,
     BPF_DIV,
     BPF_END,
     BPF_FETCH,
+    BPF_JEQ,
+    BPF_JLT,
     BPF_JMP,
     BPF_JMP32,
+    BPF_JSGE,
+    BPF_JSLE,
     BPF_LDX,
     BPF_LOAD_ACQ,
     BPF_LSH,
@@ -35,15 +40,16 @@ from ebpf.asm.opcodes import (
     MAY_GOTO,
     REGISTERS,
 )
-from ebpf.vm.alu import ALU64, JUMP64
 from ebpf.vm.atomics import OPERATIONS
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot
 
 FRAME_POINTER = REGISTERS - 1
 
-_ARITHMETIC = {op | source | width for op in ALU64 for source in (0, BPF_X) for width in (BPF_ALU, BPF_ALU64)}
-_BRANCHES = {op | source | width for op in JUMP64 for source in (0, BPF_X) for width in (BPF_JMP, BPF_JMP32)}
+_OPERATIONS = [operation for operation in range(BPF_ADD, BPF_ARSH + 1, 0x10) if operation != BPF_NEG]
+_CONDITIONS = [*range(BPF_JEQ, BPF_JSGE + 1, 0x10), *range(BPF_JLT, BPF_JSLE + 1, 0x10)]
+_ARITHMETIC = {op | source | width for op in _OPERATIONS for source in (0, BPF_X) for width in (BPF_ALU, BPF_ALU64)}
+_BRANCHES = {op | source | width for op in _CONDITIONS for source in (0, BPF_X) for width in (BPF_JMP, BPF_JMP32)}
 _UNARY = {BPF_ALU | BPF_NEG, BPF_ALU64 | BPF_NEG}
 _SWAPS = {BPF_ALU | BPF_END, BPF_ALU | BPF_END | BPF_X, BPF_ALU64 | BPF_END}
 _LEGACY = {0x20, 0x28, 0x30, 0x40, 0x48, 0x50}

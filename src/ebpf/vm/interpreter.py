@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
-from ebpf.vm.alu import M32, M64
 from ebpf.vm.execution import (
     MAX_FRAMES,
     MAX_LOOPS,
@@ -24,6 +23,7 @@ from ebpf.vm.execution import (
 )
 from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M32, M64
 from ebpf.vm.memory import OFFSET_BITS, Region
 from ebpf.vm.native import (
     ACTION,

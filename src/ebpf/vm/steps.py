@@ -43,8 +43,6 @@ from ebpf.vm.alu import (
     ALU64,
     JUMP32,
     JUMP64,
-    M32,
-    M64,
     SIGNED32,
     SIGNED64,
     Operation,
@@ -55,6 +53,7 @@ from ebpf.vm.alu import (
 )
 from ebpf.vm.atomics import atomic_step
 from ebpf.vm.fault import Fault
+from ebpf.vm.masks import M32, M64
 from ebpf.vm.memory import OFFSET_BITS, OFFSET_MASK, UNSIGNED
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.masks import M32
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ LIVE_FRAMES = 1 << 1
 CHECKSUM_COMPLETE = 1 << 2
 """BPF_F_TEST_SKB_CHECKSUM_COMPLETE."""
 
-_M32 = 0xFFFFFFFF
 _MAX_RAW_ARGUMENTS = 12 * 8
 _MAX_SYSCALL_CONTEXT = 0xFFFF
 _LONGEST_DURATION = 0xFFFFFFFF
@@ -86,7 +86,7 @@ class Bench:
         start = time.perf_counter_ns()
         result = self._once(context) if repeat == 1 else self._many(context, repeat)
         self.duration_ns = min((time.perf_counter_ns() - start) // repeat, _LONGEST_DURATION)
-        return result & _M32
+        return result & M32
 
     def _once(self, context: Context) -> int:
         run = Run(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, context=context)

@@ -14,9 +14,9 @@ from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkbContext
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M32
 
 _M16 = 0xFFFF
-_M32 = 0xFFFFFFFF
 _FIELD_SIZE = 0xF
 _PSEUDO_HEADER = 1 << 4
 _MANGLED_ZERO = 1 << 5
@@ -30,12 +30,12 @@ _MAX_LEVEL = 3
 def add(*numbers: int) -> int:
     """Add in one's complement, 32 bits (csum_add)."""
     total = sum(numbers)
-    return (total - 1) % _M32 + 1 if total else 0
+    return (total - 1) % M32 + 1 if total else 0
 
 
 def subtract(number: int, other: int) -> int:
     """Subtract in one's complement, 32 bits (csum_sub)."""
-    return add(number, other ^ _M32)
+    return add(number, other ^ M32)
 
 
 def partial(content: bytes, start: int = 0) -> int:
@@ -63,13 +63,13 @@ def block_add(total: int, block: int, offset: int) -> int:
 
 
 def _difference(run: Run, old: memoryview, old_size: int, new: memoryview, new_size: int, seed: int) -> int:
-    total = seed & _M32
+    total = seed & M32
     if old_size and new_size:
         total = subtract(partial(new.tobytes(), total), partial(old.tobytes()))
     elif new_size:
         total = partial(new.tobytes(), total)
     elif old_size:
-        total = partial(old.tobytes(), total ^ _M32) ^ _M32
+        total = partial(old.tobytes(), total ^ M32) ^ M32
     return to16(total)
 
 
@@ -81,7 +81,7 @@ def _field(skb: SkbContext, offset: int) -> int | None:
 
 
 def _replace_l3(run: Run, skb: SkbContext, offset: int, old: int, new: int, flags: int) -> int:
-    offset &= _M32
+    offset &= M32
     if flags & ~_FIELD_SIZE:
         return -EINVAL
     field = _field(skb, offset)
@@ -89,11 +89,11 @@ def _replace_l3(run: Run, skb: SkbContext, offset: int, old: int, new: int, flag
         return -EFAULT
     size = flags & _FIELD_SIZE
     if size == 0 and old == 0:
-        field = replace_by_difference(field, new & _M32)
+        field = replace_by_difference(field, new & M32)
     elif size == 2:
         field = _replace_16(field, old & _M16, new & _M16)
     elif size == 4:
-        field = replace(field, old & _M32, new & _M32)
+        field = replace(field, old & M32, new & M32)
     else:
         return -EINVAL
     skb.write(offset, field.to_bytes(2, "little"))
@@ -102,12 +102,12 @@ def _replace_l3(run: Run, skb: SkbContext, offset: int, old: int, new: int, flag
 
 def replace(field: int, old: int, new: int) -> int:
     """Update a checksum field for a 32-bit change (csum_replace4)."""
-    return fold(add(subtract(field ^ _M32, old), new))
+    return fold(add(subtract(field ^ M32, old), new))
 
 
 def replace_by_difference(field: int, difference: int) -> int:
     """Update a checksum field by a sum that was computed before (csum_replace_by_diff)."""
-    return fold(add(difference, field ^ _M32))
+    return fold(add(difference, field ^ M32))
 
 
 def _replace_16(field: int, old: int, new: int) -> int:
@@ -120,7 +120,7 @@ def _add_16(number: int, other: int) -> int:
 
 
 def _replace_l4(run: Run, skb: SkbContext, offset: int, old: int, new: int, flags: int) -> int:
-    offset &= _M32
+    offset &= M32
     if flags & ~(_FIELD_SIZE | _PSEUDO_HEADER | _MANGLED_ZERO | _ENFORCE | _IPV6):
         return -EINVAL
     field = _field(skb, offset)
@@ -131,10 +131,10 @@ def _replace_l4(run: Run, skb: SkbContext, offset: int, old: int, new: int, flag
         return 0
     size = flags & _FIELD_SIZE
     if size == 0 and old == 0:
-        field = replace_by_difference(field, new & _M32)
-        _account_difference(skb, new & _M32, flags)
+        field = replace_by_difference(field, new & M32)
+        _account_difference(skb, new & M32, flags)
     elif size in (2, 4):
-        mask = _M16 if size == 2 else _M32
+        mask = _M16 if size == 2 else M32
         field = replace(field, old & mask, new & mask)
         _account_change(skb, old & mask, new & mask, flags)
     else:
@@ -148,18 +148,18 @@ def _replace_l4(run: Run, skb: SkbContext, offset: int, old: int, new: int, flag
 def _account_change(skb: SkbContext, old: int, new: int, flags: int) -> None:
     # A change of the pseudo header changes the checksum field, but nothing in the packet that makes up for it.
     if skb.ip_summed == CHECKSUM_COMPLETE and flags & _PSEUDO_HEADER:
-        skb.csum = add(subtract(skb.csum ^ _M32, old), new) ^ _M32
+        skb.csum = add(subtract(skb.csum ^ M32, old), new) ^ M32
 
 
 def _account_difference(skb: SkbContext, difference: int, flags: int) -> None:
     if skb.ip_summed == CHECKSUM_COMPLETE and flags & _PSEUDO_HEADER and not flags & _IPV6:
-        skb.csum = subtract(difference, skb.csum) ^ _M32
+        skb.csum = subtract(difference, skb.csum) ^ M32
 
 
 def _update(run: Run, skb: SkbContext, difference: int) -> int:
     if skb.ip_summed != CHECKSUM_COMPLETE:
         return -ENOTSUPP
-    skb.csum = add(skb.csum, difference & _M32)
+    skb.csum = add(skb.csum, difference & M32)
     return skb.csum
 
 

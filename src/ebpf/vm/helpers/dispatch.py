@@ -11,11 +11,11 @@ from ebpf.vm.fault import Fault
 from ebpf.vm.helpers import checksum, environment, iterate, lock, map, perf, redirect, ring, skb, skb_shape, text, xdp
 from ebpf.vm.helpers.arguments import READERS, Reader
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M64
 
 Body: TypeAlias = Callable[..., Any]
 """Takes the run and the arguments as the readers gave them; returns an integer (negative errno included) or None."""
 
-M64 = (1 << 64) - 1
 
 BODIES: dict[Helper, Body] = {
     helper: body

@@ -11,9 +11,9 @@ from ebpf.abi.types import MapType
 from ebpf.vm.helpers.map import require
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map
+from ebpf.vm.masks import M32
 
 MAX_LOOPS = 8 << 20
-_M32 = 0xFFFFFFFF
 _ITERABLE = frozenset(
     (
         MapType.ARRAY,
@@ -44,7 +44,7 @@ def _for_each(run: Run, map_: Map, callback: int, context: int, flags: int) -> i
 
 
 def _loop(run: Run, count: int, callback: int, context: int, flags: int) -> int:
-    count &= _M32
+    count &= M32
     if flags:
         return -EINVAL
     if count > MAX_LOOPS:

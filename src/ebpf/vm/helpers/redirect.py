@@ -14,11 +14,11 @@ from ebpf.vm.context.xdp import XdpContext
 from ebpf.vm.helpers.map import require
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map
+from ebpf.vm.masks import M32
 
 LOOPBACK = 1
 """The only interface of the embedded kernel."""
 
-_M32 = 0xFFFFFFFF
 _INGRESS = 1
 _TC_ACT_SHOT = 2
 _TC_ACT_REDIRECT = 7
@@ -36,7 +36,7 @@ def _redirect(run: Run, ifindex: int, flags: int) -> int:
     xdp = isinstance(run.context, XdpContext)
     if flags & ~(0 if xdp else _INGRESS):
         return _XDP_ABORTED if xdp else _TC_ACT_SHOT
-    run.context.redirect = Redirect("redirect", ifindex & _M32, None, flags)
+    run.context.redirect = Redirect("redirect", ifindex & M32, None, flags)
     return _XDP_REDIRECT if xdp else _TC_ACT_REDIRECT
 
 
@@ -46,7 +46,7 @@ def _redirect_map(run: Run, map_: Map, key: int, flags: int) -> int:
     # The low bits of the flags are the verdict where the map has no such target.
     if flags & ~(_ACTIONS | known):
         return _XDP_ABORTED
-    key &= _M32
+    key &= M32
     if map_.lookup(key.to_bytes(4, "little"), run.cpu) is None and not flags & _BROADCAST:
         run.context.redirect = None
         return flags & _ACTIONS
@@ -55,7 +55,7 @@ def _redirect_map(run: Run, map_: Map, key: int, flags: int) -> int:
 
 
 def _clone(run: Run, context: SkbContext, ifindex: int, flags: int) -> int:
-    ifindex &= _M32
+    ifindex &= M32
     if flags & ~_INGRESS or ifindex != LOOPBACK:
         return -EINVAL
     context.redirect = Redirect("clone_redirect", ifindex, None, flags)
@@ -65,14 +65,14 @@ def _clone(run: Run, context: SkbContext, ifindex: int, flags: int) -> int:
 def _peer(run: Run, ifindex: int, flags: int) -> int:
     if flags:
         return _TC_ACT_SHOT
-    run.context.redirect = Redirect("redirect_peer", ifindex & _M32, None, flags)
+    run.context.redirect = Redirect("redirect_peer", ifindex & M32, None, flags)
     return _TC_ACT_REDIRECT
 
 
 def _neighbour(run: Run, ifindex: int, params: memoryview, size: int, flags: int) -> int:
     if flags or 0 < size < _NEIGHBOUR_SIZE:
         return _TC_ACT_SHOT
-    run.context.redirect = Redirect("redirect_neigh", ifindex & _M32, None, flags)
+    run.context.redirect = Redirect("redirect_neigh", ifindex & M32, None, flags)
     return _TC_ACT_REDIRECT
 
 

@@ -10,9 +10,9 @@ from ebpf.abi.linux.errno import EFAULT, EINVAL, EOPNOTSUPP
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, VLAN_PROTOCOLS, SkbContext
 from ebpf.vm.helpers.checksum import add, block_add, partial, subtract
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M32
 
 _M16 = 0xFFFF
-_M32 = 0xFFFFFFFF
 _MAX_OFFSET = 0x7FFFFFFF
 _MAX_RELATIVE = 0xFFFF
 _RECOMPUTE = 1
@@ -25,7 +25,7 @@ _MAX_TAGS = 8
 
 
 def _load(run: Run, skb: SkbContext, offset: int, buffer: memoryview, size: int) -> int:
-    offset &= _M32
+    offset &= M32
     if offset > _MAX_OFFSET or offset + size > len(skb):
         return _clear(buffer)
     buffer[:] = skb.read(offset, size)
@@ -38,11 +38,11 @@ def _clear(buffer: memoryview) -> int:
 
 
 def _load_relative(run: Run, skb: SkbContext, offset: int, buffer: memoryview, size: int, start: int) -> int:
-    offset &= _M32
+    offset &= M32
     headers = (skb.mac_header, skb.network_header)
-    if offset > _MAX_RELATIVE or start & _M32 >= len(headers):
+    if offset > _MAX_RELATIVE or start & M32 >= len(headers):
         return _clear(buffer)
-    at = headers[start & _M32] + offset - skb.data
+    at = headers[start & M32] + offset - skb.data
     if at + size > len(skb):
         return _clear(buffer)
     buffer[:] = skb.head[skb.data + at : skb.data + at + size]
@@ -50,7 +50,7 @@ def _load_relative(run: Run, skb: SkbContext, offset: int, buffer: memoryview, s
 
 
 def _store(run: Run, skb: SkbContext, offset: int, content: memoryview, size: int, flags: int) -> int:
-    offset &= _M32
+    offset &= M32
     if flags & ~(_RECOMPUTE | _INVALIDATE_HASH):
         return -EINVAL
     if offset > _MAX_OFFSET or skb.pull(offset + size):
@@ -67,7 +67,7 @@ def _store(run: Run, skb: SkbContext, offset: int, content: memoryview, size: in
 
 
 def _change_type(run: Run, skb: SkbContext, type_: int) -> int:
-    type_ &= _M32
+    type_ &= M32
     if skb["pkt_type"] > _LAST_CHANGEABLE_TYPE or type_ > _LAST_CHANGEABLE_TYPE:
         return -EINVAL
     skb["pkt_type"] = type_
@@ -75,7 +75,7 @@ def _change_type(run: Run, skb: SkbContext, type_: int) -> int:
 
 
 def _set_hash(run: Run, skb: SkbContext, value: int) -> int:
-    skb["hash"] = value & _M32
+    skb["hash"] = value & M32
     return 0
 
 
@@ -85,7 +85,7 @@ def _set_hash_invalid(run: Run, skb: SkbContext) -> int:
 
 
 def _set_timestamp(run: Run, skb: SkbContext, stamp: int, clock: int) -> int:
-    clock &= _M32
+    clock &= M32
     if skb["protocol"] not in (ETH_P_IP, ETH_P_IPV6):
         return -EOPNOTSUPP
     if clock > _CLOCK_TAI or (clock != _CLOCK_REALTIME and not stamp):

@@ -22,8 +22,8 @@ from ebpf.vm.fault import Fault
 from ebpf.vm.helpers.checksum import add, partial, reset_level, subtract
 from ebpf.vm.helpers.xdp import signed32
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M32
 
-_M32 = 0xFFFFFFFF
 _ADDRESSES = 12
 """Two Ethernet addresses: where a VLAN tag goes."""
 _VLAN_HLEN = 4
@@ -48,11 +48,11 @@ def ethernet_protocol(header: bytes, following: bytes) -> int:
 
 
 def _pull(run: Run, skb: SkbContext, size: int) -> int:
-    return skb.pull(size & _M32 or len(skb))
+    return skb.pull(size & M32 or len(skb))
 
 
 def _change_tail(run: Run, skb: SkbContext, length: int, flags: int) -> int:
-    length &= _M32
+    length &= M32
     if flags or length > MAX_LENGTH or length < max(skb.network_offset, 0):
         return -EINVAL
     if skb.ip_summed == CHECKSUM_COMPLETE and length != len(skb):
@@ -184,9 +184,9 @@ def _adjust_room(run: Run, skb: SkbContext, delta: int, mode: int, flags: int) -
     if abs(change) > _LONGEST_CHANGE:
         return -EFAULT
     base = _LENGTHS.get(skb["protocol"])
-    if base is None or mode & _M32 not in (_ROOM_NET, _ROOM_MAC):
+    if base is None or mode & M32 not in (_ROOM_NET, _ROOM_MAC):
         return -ENOTSUPP
-    offset = skb.mac_header_length + (base if mode & _M32 == _ROOM_NET else 0)
+    offset = skb.mac_header_length + (base if mode & M32 == _ROOM_NET else 0)
     least = base
     if flags & _DECAP:
         if change >= 0 or flags & _DECAP == _DECAP:

@@ -11,6 +11,7 @@ from ebpf.abi.linux.errno import EINVAL, ERANGE
 from ebpf.vm.fault import Fault
 from ebpf.vm.helpers.format import MAX_ARGUMENTS, format_text
 from ebpf.vm.machine import Run
+from ebpf.vm.masks import M64
 
 MAX_TRACE = 1024
 """Size of a trace line with its zero byte (MAX_BPRINTF_BUF)."""
@@ -18,7 +19,6 @@ _BASES = (0, 8, 10, 16)
 _BASE_MASK = 0x1F
 _MAX_DIGITS = 63
 _SPACE = b" \t\n\v\f\r\xa0"
-_M64 = (1 << 64) - 1
 
 
 def _readable(run: Run) -> Callable[[int, int], bytes | None]:
@@ -91,7 +91,7 @@ def _to_number(text: bytes, flags: int) -> tuple[bool, int, int] | int:
     if not length:
         return -EINVAL
     magnitude = int(digits[skip : skip + length], base)
-    return (negative, magnitude, start + skip + length) if magnitude <= _M64 else -ERANGE
+    return (negative, magnitude, start + skip + length) if magnitude <= M64 else -ERANGE
 
 
 def _digits(base: int) -> frozenset[bytes]:

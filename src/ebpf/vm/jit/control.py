@@ -16,12 +16,11 @@ from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, PASSED, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
+from ebpf.vm.masks import M64
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.function import FunctionCompiler
-
-_M64 = (1 << 64) - 1
 
 
 def open_frame(compiler: FunctionCompiler) -> Iterator[str]:
@@ -94,7 +93,7 @@ def constant(compiler: FunctionCompiler, at: int) -> bool:
         first = _map_word(compiler, at, slot.imm, 1, Stop.MAP_VALUE)
         writer.write(slot.dst, writer.add(first, high & 0xFFFFFFFF))
     else:
-        value = (high << 32 | slot.imm & 0xFFFFFFFF) & _M64
+        value = (high << 32 | slot.imm & 0xFFFFFFFF) & M64
         writer.write(slot.dst, str(value - (1 << 64) if value >> 63 else value))
     return True
 
@@ -210,7 +209,7 @@ def call_or_exit(compiler: FunctionCompiler, at: int) -> bool:
     elif slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.TAIL_CALL:
         _tail_call(compiler, at)
     elif slot.opcode == CALL and slot.src == 0:
-        _call_helper(compiler, at, str(slot.imm & _M64))
+        _call_helper(compiler, at, str(slot.imm & M64))
     else:
         return False
     return True
