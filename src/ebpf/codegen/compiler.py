@@ -231,7 +231,8 @@ class _Pipeline:
             self._run(module, self._builder.getModulePassManager())
             return
         # No InstCombine: it saves as little as it costs, and x * x makes it walk all blocks before (80 s for 10,000).
-        passes = ["add_sroa_pass", "add_simplify_cfg_pass"]
+        # SCCP costs next to nothing, and what is constant around loops that are entangled costs registers a second.
+        passes = ["add_sroa_pass", "add_sccp_pass", "add_simplify_cfg_pass"]
         if with_support:
             passes = ["add_always_inliner_pass", *passes, "add_global_dead_code_eliminate_pass"]
         self._run(module, self._manager(*passes))
