@@ -34,6 +34,15 @@ def _own_mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
         mount_own(tmp_path_factory.mktemp("cgroup"))
 
 
+@pytest.fixture(scope="session")
+def jit() -> Engine:
+    """The engine that compiles, where llvmlite is installed."""
+    try:
+        return choose_engine("jit")
+    except NotSupportedError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Make each engine in turn what "auto" is."""

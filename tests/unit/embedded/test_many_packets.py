@@ -142,7 +142,11 @@ def test_packets_are_alone(way: Callable[..., list[Answer]], subject: str, packe
 
 @pytest.mark.parametrize("way", [all_at_once, in_place])
 @pytest.mark.parametrize("engine", ["reference", "jit"])
-def test_other_engines_give_the_same(engine: str, way: Callable[..., list[Answer]]) -> None:
+def test_other_engines_give_the_same(
+    engine: str, way: Callable[..., list[Answer]], request: pytest.FixtureRequest
+) -> None:
+    if engine == "jit":
+        request.getfixturevalue("jit")
     # Compiled code gives addresses of its own: functions that use no stack have none.
     cases = [*SUBJECTS["addresses"], *SUBJECTS["xdp"][::3]]
     different = [line for case in cases for line in compare(case, way, engine, SOME, engine)]

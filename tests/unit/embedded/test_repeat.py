@@ -61,6 +61,7 @@ def test_engines_repeat_alike(subject: str) -> None:
     assert not different, "\n".join(different[:3])
 
 
+@pytest.mark.usefixtures("jit")
 def test_compiled_programs_repeat_alike() -> None:
     # They have addresses of their own.
     different = [
