@@ -22,6 +22,7 @@ from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.info import program_info
 from ebpf.vm.engines import choose_engine
+from tests.threads import in_threads
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
 FIRST_BYTE = "r2 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r2 + 0)\nr3 = 1\n*(u8 *)(r2 + 1) = r3\nexit"
@@ -249,20 +250,6 @@ def test_runs_are_counted_while_somebody_asks() -> None:
         assert program_info(runtime, facts.handle).run_count == 5
 
 
-def in_threads(count: int, work: Callable[[], None]) -> None:
-    """Run it in so many threads, which take turns as often as they can."""
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
-    finally:
-        sys.setswitchinterval(interval)
-
-
 def test_threads_share_it() -> None:
     with program(COUNTS, counter=True, cpus=2) as (runtime, facts, count):
         call = runtime.runner(facts).function()
@@ -273,7 +260,7 @@ def test_threads_share_it() -> None:
             for _ in range(rounds):
                 assert call(packet) == 1
 
-        in_threads(4, work)
+        in_threads([work] * 4)
         # The program does not count atomically, and two virtual CPUs run it: some counts may be lost, none invented.
         assert rounds <= count() <= 4 * rounds
 
@@ -288,7 +275,7 @@ def test_one_cpu_loses_no_count() -> None:
                 call(bytearray(64))
                 runner.run(bytes(64))
 
-        in_threads(3, work)
+        in_threads([work] * 3)
         assert count() == 3 * 150 * 2
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -13,6 +13,7 @@ from ebpf.abi.types import MapType
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.rings import EmbeddedRing
 from ebpf.vm.engines import Engine
+from tests.threads import in_threads
 from tests.unit.embedded_programs import created, kernel, load, ring_program
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -96,16 +97,9 @@ def test_each_thread_gets_its_own_result() -> None:
                     wrong.append((got, number))
 
         ring.ring.listeners.append(listen)
-        threads = [threading.Thread(target=work, args=(first * 10_000,)) for first in range(4)]
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
         try:
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(60)
+            in_threads(partial(work, first * 10_000) for first in range(4))
         finally:
-            sys.setswitchinterval(before)
             ring.ring.listeners.remove(listen)
         assert not wrong
         assert ring.producer() == 8000 * 16

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 
 import pytest
@@ -23,6 +24,7 @@ from ebpf.runtime.facts import Limits
 from ebpf.vm.maps import HashMap, LpmTrieMap, Map, RingBufferMap
 from ebpf.vm.maps.lru import LruHashMap
 from tests.testrun.case import encode
+from tests.threads import in_threads
 
 M = MapType
 SECONDS = 2.0
@@ -237,18 +239,8 @@ def test_threads_that_do_everything_at_once() -> None:
                 unexpected.append(error)
                 return
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-    finally:
-        sys.setswitchinterval(interval)
+    in_threads((partial(work, seed) for seed in range(6)), seconds=30)
     assert not unexpected
-    assert not any(thread.is_alive() for thread in threads)
     assert outcomes["ok"] > 100
     state = runtime.state
     state.handles.close_all()
