@@ -10,13 +10,14 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
+from ebpf.abi import types
 from ebpf.asm import Instructions
 from ebpf.plain import NamedTuple, Plain, field
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramFlag, ProgramType
     from ebpf.btf import Btf, Type
     from ebpf.objects import Collection, Map, Program
     from ebpf.runtime import Runtime
@@ -40,7 +41,7 @@ class MapSpec(Plain):
     key_size: int
     value_size: int
     max_entries: int
-    flags: MapFlag = field(default=MapFlag(0), kw_only=True)
+    flags: MapFlag = field(default_factory=lambda: types.MapFlag(0), kw_only=True)
     pinning: Pinning = field(default="none", kw_only=True)
     key: Type | None = field(default=None, kw_only=True)
     value: Type | None = field(default=None, kw_only=True)
@@ -84,7 +85,7 @@ class ProgramSpec(Plain):
     attach_to: str = field(default="", kw_only=True)
     attach_target: Program | None = field(default=None, kw_only=True)
     section: str = field(default="", kw_only=True)
-    flags: ProgramFlag = field(default=ProgramFlag(0), kw_only=True)
+    flags: ProgramFlag = field(default_factory=lambda: types.ProgramFlag(0), kw_only=True)
     autoload: bool = field(default=True, kw_only=True)
     kernel_version: int = field(default=0, kw_only=True)
     ifindex: int = field(default=0, kw_only=True)

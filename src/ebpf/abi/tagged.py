@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Self
 
-_SHIFT = 28
-_NUMBER_MASK = (1 << _SHIFT) - 1
+TAG_SHIFT = 28
+NUMBER_MASK = (1 << TAG_SHIFT) - 1
 
 
 class Platform(IntEnum):
@@ -18,9 +18,9 @@ class Platform(IntEnum):
 
 def tag(platform: Platform, number: int) -> int:
     """Combine a platform and its own number into a tagged constant."""
-    if not 0 <= number <= _NUMBER_MASK:
+    if not 0 <= number <= NUMBER_MASK:
         raise ValueError(f"number {number} does not fit 28 bits")
-    return platform << _SHIFT | number
+    return platform << TAG_SHIFT | number
 
 
 class TaggedEnum(IntEnum):
@@ -33,12 +33,12 @@ class TaggedEnum(IntEnum):
     @property
     def platform(self) -> Platform:
         """The platform whose kernel understands this constant."""
-        return Platform(self.value >> _SHIFT)
+        return Platform(self.value >> TAG_SHIFT)
 
     @property
     def number(self) -> int:
         """The number as that platform's kernel expects it, without the tag."""
-        return self.value & _NUMBER_MASK
+        return self.value & NUMBER_MASK
 
     @property
     def label(self) -> str:
@@ -54,11 +54,11 @@ class TaggedEnum(IntEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, int) or not 0 <= value < 2 << _SHIFT:
+        if not isinstance(value, int) or not 0 <= value < 2 << TAG_SHIFT:
             return None
         member = int.__new__(cls, value)
-        prefix = "WINDOWS_" if value >> _SHIFT else ""
-        member._name_ = f"{prefix}UNKNOWN_{value & _NUMBER_MASK}"
+        prefix = "WINDOWS_" if value >> TAG_SHIFT else ""
+        member._name_ = f"{prefix}UNKNOWN_{value & NUMBER_MASK}"
         member._value_ = value
         known = cls._value2member_map_.setdefault(value, member)
         assert isinstance(known, cls)

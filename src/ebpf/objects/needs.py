@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import MapType, ProgramType
+from ebpf.abi import types
+from ebpf.abi.types import ProgramType
 from ebpf.asm import Insn, ReferenceKind
 from ebpf.errors import NotSupportedError, RelocationError
 
@@ -45,7 +46,7 @@ def refuse_unsupported(spec: CollectionSpec) -> None:
     if spec.byte_order != sys.byteorder:
         raise NotSupportedError(f"loading a {spec.byte_order}-endian object", alternative="compile it for this machine")
     for name in needed_maps(spec):
-        if spec.maps[name].type is MapType.STRUCT_OPS:
+        if spec.maps[name].type is types.MapType.STRUCT_OPS:
             raise NotSupportedError(f"struct_ops map {name}", alternative="remove it from the spec")
     for program in spec.programs.values():
         if is_loaded(program):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.tagged import Platform
-from ebpf.abi.types import MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError
 from ebpf.plain import NamedTuple
 
@@ -171,7 +170,7 @@ def _kernel_refusal(programs: list[ProgramSpec]) -> SystemCallError | NotSupport
 
 
 def _probe_map(kernel: Runtime) -> SystemCallError | None:
-    from ebpf.abi.types import Cmd
+    from ebpf.abi.types import Cmd, MapType
     from ebpf.runtime.attrs import MapCreate
 
     try:

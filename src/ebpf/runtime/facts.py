@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramType
 from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
+    from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramType
     from ebpf.runtime.handle import Handle
 
 
@@ -34,7 +34,7 @@ class MapFacts(NamedTuple):
     key_size: int
     value_size: int
     max_entries: int
-    flags: MapFlag = MapFlag(0)
+    flags: MapFlag
 
 
 class ProgramFacts(NamedTuple):

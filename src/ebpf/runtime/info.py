@@ -26,7 +26,7 @@ from ebpf.abi.linux.info import (
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import Cmd, LinkType, MapFlag, MapType, ProgramType
 from ebpf.runtime.attrs import ObjInfo
-from ebpf.runtime.members import text_of
+from ebpf.runtime.attrs.members import text_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ebpf.abi.linux.errno import ENOSPC
 from ebpf.abi.types import Cmd
 from ebpf.errors import MissingPrivilegeError, SystemCallError
-from ebpf.runtime.members import text_of
+from ebpf.runtime.attrs.members import text_of
 
 if TYPE_CHECKING:
     from ebpf.runtime.attrs import ProgLoad

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ebpf.abi import types
 from ebpf.abi.linux.contexts import (
     CB,
     EXACT,
@@ -22,7 +23,6 @@ from ebpf.abi.linux.contexts import (
     layout_of,
 )
 from ebpf.abi.linux.errno import E2BIG, EACCES, EBADF, EINVAL, ENOTSUPP
-from ebpf.abi.types import MapType
 from ebpf.asm.opcodes import (
     BPF_ATOMIC,
     BPF_DW,
@@ -132,7 +132,7 @@ def _constant(request: LoadRequest, slots: list[Slot], at: int, maps: list[Map],
 
 
 def _check_value(map_: Map, offset: int, slots: list[Slot], at: int, log: Log) -> None:
-    if map_.type != MapType.ARRAY:
+    if map_.type != types.MapType.ARRAY:
         raise refused(log, EINVAL, "no direct value access support for this map type", slots, at)
     reason = f"invalid access to map value pointer, value_size={map_.value_size} off={offset}"
     if map_.max_entries != 1:

@@ -8,7 +8,7 @@ from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import MapType
+from ebpf.abi import types
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.program import Program
@@ -299,7 +299,7 @@ class NativeCode:
             if map_.native is not None:
                 at = CODE_WORDS + REFERENCE_WORDS * index
                 code[at] = places.address(map_)
-                if map_.type is MapType.ARRAY:
+                if map_.type is types.MapType.ARRAY:
                     code[at + REFERENCE_FIRST] = places.first(map_)
                 code[at + REFERENCE_VALUES], code[at + REFERENCE_MAP] = places.first(map_), map_.native.address
 

@@ -6,11 +6,11 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.types import AttachType, ProgramType
 from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
+    from ebpf.abi.types import AttachType, ProgramType
     from ebpf.vm.maps import Map
 
 __all__ = ["LoadRequest", "Log", "Program", "Rejected", "Slot", "decode_slots", "encode_slots", "load_program"]

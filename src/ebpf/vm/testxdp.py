@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from struct import pack_into, unpack_from
 
+from ebpf.abi import types
 from ebpf.abi.linux.contexts import XDP_MD_SIZE
 from ebpf.abi.linux.errno import ENODEV, ENOMEM
-from ebpf.abi.types import AttachType
 from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, HEADROOM, PAGE_SIZE, XdpContext, metadata_length_invalid
 from ebpf.vm.testrun import LIVE_FRAMES, Bench, TestRequest, TestRun, context_input, refuse, refuse_live_frames
 
@@ -37,7 +37,8 @@ def run_xdp(bench: Bench, request: TestRequest) -> TestRun:
 
 
 def _check(bench: Bench, request: TestRequest) -> None:
-    if bench.program.attach_type in (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP):
+    attach = bench.program.attach_type
+    if attach is not None and attach in (types.AttachType.XDP_DEVMAP, types.AttachType.XDP_CPUMAP):
         raise refuse("programs for a devmap or cpumap have no test run")
     if request.flags & ~LIVE_FRAMES:
         raise refuse("unknown flags")

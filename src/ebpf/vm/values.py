@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import MapType
+from ebpf.abi import types
 from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Fault
 
@@ -27,7 +27,6 @@ MAP_WORDS = 40
 VALUES_WORDS = 8
 """Words of struct map and of struct values."""
 
-_NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 _VALUE, _MAP = 1 << 63, 3 << 62
 _REST = (1 << ADDRESS_BITS) - 1
 _MOST_PLACES = 1 << 14
@@ -129,6 +128,10 @@ def _rings_among(maps: tuple[Map, ...]) -> list[NativeRingBufferMap]:
 NO_PLACES = Places()
 
 
+def _is_nested(map_: Map) -> bool:
+    return map_.type in (types.MapType.ARRAY_OF_MAPS, types.MapType.HASH_OF_MAPS)
+
+
 def is_native(map_: Map) -> bool:
     """Whether the map is in native storage."""
     return map_.native is not None
@@ -138,7 +141,7 @@ def places_of(program: Program) -> Places:
     """Return the places in a run of this program alone."""
     places: Places | None = program.compiled.get("places")
     if places is None or not places.current:
-        nested = [map_ for map_ in program.maps if map_.type in _NESTED]
+        nested = [map_ for map_ in program.maps if _is_nested(map_)]
         versions = tuple((outer, outer.version) for outer in nested)
         inner = (map_ for outer in nested for map_ in outer.known())
         maps = tuple(dict.fromkeys(filter(is_native, (*program.maps, *inner))))

@@ -8,7 +8,8 @@ A narrow load that is not narrower than the kernel's own field (`internal_size`)
 
 from __future__ import annotations
 
-from ebpf.abi.types import AttachType, ProgramType
+from ebpf.abi import types
+from ebpf.abi.types import ProgramType
 from ebpf.plain import NamedTuple
 
 SCALAR = "scalar"
@@ -194,11 +195,11 @@ PLAIN_CONTEXTS: dict[ProgramType, PlainContext] = {
 """Program type → bounds. Raw tracepoints have up to 12 arguments of 8 bytes, syscall programs what the caller gives."""
 
 
-def layout_of(type: ProgramType, attach_type: AttachType | None = None) -> ContextLayout | None:
+def layout_of(type: ProgramType, attach_type: types.AttachType | None = None) -> ContextLayout | None:
     """Return the fields that a program sees, None for plain or unknown contexts.
 
     Only XDP programs for a devmap see `egress_ifindex`.
     """
-    if type == ProgramType.XDP and attach_type == AttachType.XDP_DEVMAP:
+    if type == ProgramType.XDP and attach_type is not None and attach_type == types.AttachType.XDP_DEVMAP:
         return _XDP_DEVMAP
     return CONTEXTS.get(type)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from typing import TypeVar
 
+from ebpf.abi import types
 from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
-from ebpf.abi.types import MapFlag
 from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
@@ -29,7 +29,7 @@ class OpenFile(NamedTuple):
 
 def access(flags: int) -> tuple[bool, bool]:
     """Turn BPF_F_RDONLY and BPF_F_WRONLY into readable, writable; both together are EINVAL."""
-    read_only, write_only = bool(flags & MapFlag.RDONLY), bool(flags & MapFlag.WRONLY)
+    read_only, write_only = bool(flags & types.MapFlag.RDONLY), bool(flags & types.MapFlag.WRONLY)
     if read_only and write_only:
         raise Rejected(EINVAL, "BPF_F_RDONLY and BPF_F_WRONLY exclude each other")
     return not write_only, not read_only
@@ -37,7 +37,7 @@ def access(flags: int) -> tuple[bool, bool]:
 
 def access_only(flags: int) -> tuple[bool, bool]:
     """Like `access`, where no other flag is allowed (EINVAL)."""
-    if flags & ~int(MapFlag.RDONLY | MapFlag.WRONLY):
+    if flags & ~int(types.MapFlag.RDONLY | types.MapFlag.WRONLY):
         raise Rejected(EINVAL, f"flags {flags:#x} are not BPF_F_RDONLY or BPF_F_WRONLY")
     return access(flags)
 

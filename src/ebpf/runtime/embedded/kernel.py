@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 from ebpf.abi.linux.errno import EINVAL, NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
-from ebpf.runtime.attrs import RECORDS, EnableStats
+from ebpf.runtime import attrs
+from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.embedded.objects import KernelObject, Statistics
 from ebpf.runtime.embedded.programs import ProgramCommands
 from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
 from ebpf.runtime.embedded.state import State, open_rings, open_waiters
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
-from ebpf.runtime.members import Attr
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
-    from ebpf.runtime.attrs import BtfLoad, GetId, ObjInfo
+    from ebpf.runtime.attrs import BtfLoad, EnableStats, GetId, ObjInfo
     from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
     from ebpf.runtime.embedded.attachments import AttachCommands
     from ebpf.runtime.embedded.batch import BatchCommands
@@ -243,8 +243,8 @@ class EmbeddedRuntime:
         command = self._commands.get(cmd)
         if command is None:
             raise Rejected(EINVAL, f"the embedded kernel has no command {getattr(cmd, 'name', cmd)}")
-        if not isinstance(attr, RECORDS[cmd]):
-            raise TypeError(f"{cmd.name} takes a {RECORDS[cmd].__name__}, got {type(attr).__name__}")
+        if not isinstance(attr, Attr) or cmd not in attr.COMMANDS:
+            raise TypeError(f"{cmd.name} takes a {attrs.RECORDS[cmd].__name__}, got {type(attr).__name__}")
         attr.check_numbers()
         attr.check_lengths(cmd)
         return command(attr)

@@ -23,10 +23,10 @@ from ebpf.abi.linux.errno import (
     EPERM,
 )
 from ebpf.abi.types import AttachType, LinkType, ProgramType
+from ebpf.runtime.attrs.members import text_of
 from ebpf.runtime.embedded.chain import ID, LINK, REPLACE, Chain, Entry, Place
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import ProgramObject
-from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:

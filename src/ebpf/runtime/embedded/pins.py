@@ -25,11 +25,11 @@ from ebpf.abi.linux.errno import (
     EPERM,
     NAMES,
 )
+from ebpf.runtime.attrs.members import text_of
 from ebpf.runtime.embedded.handles import access_only
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject
 from ebpf.runtime.errors import system_call_error
-from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:

@@ -7,14 +7,15 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ebpf.abi import types
 from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
 from ebpf.abi.linux.errno import E2BIG, EFAULT, EINVAL
-from ebpf.abi.types import AttachType, ProgramFlag, ProgramType
+from ebpf.abi.types import ProgramFlag, ProgramType
 from ebpf.errors import BtfError
+from ebpf.runtime.attrs.members import text_of
 from ebpf.runtime.embedded.buffers import object_name, take
 from ebpf.runtime.embedded.log import Log
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
-from ebpf.runtime.members import text_of
 from ebpf.vm.fault import Rejected
 from ebpf.vm.lower import MAX_MAPS
 from ebpf.vm.program import LoadRequest, Program, load_program
@@ -32,11 +33,9 @@ _KNOWN_FLAGS = sum(
         ProgramFlag.TEST_REG_INVARIANTS,
     )
 )  # fmt: skip
-_ATTACH_TYPES: dict[ProgramType, frozenset[int]] = {
-    ProgramType.CGROUP_SKB: frozenset({AttachType.CGROUP_INET_INGRESS, AttachType.CGROUP_INET_EGRESS}),
-    ProgramType.SYSCALL: frozenset({0}),
-}
-"""What bpf_prog_load_check_attach allows; types that are not listed take anything."""
+_ATTACH_TYPES = {ProgramType.CGROUP_SKB: frozenset({0, 1}), ProgramType.SYSCALL: frozenset({0})}
+"""What bpf_prog_load_check_attach allows (0 and 1: CGROUP_INET_INGRESS, CGROUP_INET_EGRESS); other types take anything.
+"""
 _MAX_RECORD = 252
 _MAX_ARRAY = 0xFFFFFFFF // 4
 _FUNC_INFO = 8
@@ -89,7 +88,7 @@ class ProgramCommands:
         if not 0 < attr.insn_cnt <= self._state.limits.insns:
             raise Rejected(E2BIG, f"a program has 1 to {self._state.limits.insns} instructions, not {attr.insn_cnt}")
         if attach not in _ATTACH_TYPES.get(kind, frozenset({attach})):
-            raise Rejected(EINVAL, f"a {kind.label} program can't be loaded for {AttachType(attach).name}")
+            raise Rejected(EINVAL, f"a {kind.label} program can't be loaded for {types.AttachType(attach).name}")
         if attr.prog_ifindex:
             raise Rejected(EINVAL, "there are no devices to offload programs to")
         if kind not in CONTEXTS and kind not in PLAIN_CONTEXTS:
@@ -108,7 +107,7 @@ class ProgramCommands:
         request = LoadRequest(
             type=kind,
             insns=insns,
-            attach_type=AttachType(attach) if attach or kind in _ATTACH_TYPES else None,
+            attach_type=types.AttachType(attach) if attach or kind in _ATTACH_TYPES else None,
             license=text_of(attr.license),
             flags=attr.prog_flags,
             name=name,

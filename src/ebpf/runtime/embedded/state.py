@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ebpf.abi import types
 from ebpf.abi.linux.errno import ENOMEM
-from ebpf.abi.types import MapFlag
 from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
@@ -154,7 +154,7 @@ class State:
 
     def seed_of(self, shape: MapShape) -> int:
         """Return the hash seed of a new map."""
-        return 0 if shape.flags & MapFlag.ZERO_SEED else self.random_u32()
+        return 0 if shape.flags & types.MapFlag.ZERO_SEED else self.random_u32()
 
     def wait_for_space(self, ring: RingBufferMap | PerfRing) -> bool:
         """Wait until the reader of a full ring has read something, for runs that may not lose records.

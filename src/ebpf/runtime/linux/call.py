@@ -14,7 +14,7 @@ from typing import Any
 from ebpf.abi.linux.errno import EAGAIN, EINTR, NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import NotSupportedError
-from ebpf.runtime.members import Attr
+from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.memory import pin
 
 log = logging.getLogger("ebpf")

@@ -12,6 +12,7 @@ from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import MapElem, ObjPin
+from ebpf.runtime.attrs.members import Attr, text_of
 from ebpf.runtime.errors import Privilege, is_privilege_errno, system_call_error
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook
@@ -21,7 +22,6 @@ from ebpf.runtime.linux.mapped import MapMemory
 from ebpf.runtime.linux.rings import DEFAULT_PERF_SIZE, PerfRingMemory, RingBufferMemory, _Ring, slot
 from ebpf.runtime.linux.runner import LinuxRunner
 from ebpf.runtime.linux.waiter import EpollWaiter
-from ebpf.runtime.members import Attr, text_of
 from ebpf.runtime.packets import feed
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ebpf.abi.types import AttachType, Cmd, ProgramType
 from ebpf.runtime.attrs import LinkCreate, ProgLoad
+from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.errors import Privilege
-from ebpf.runtime.members import Attr
 
 # include/uapi/linux/capability.h
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}

@@ -12,8 +12,8 @@ import sys
 from ebpf.abi.linux.errno import E2BIG, EINVAL, EPERM
 from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.runtime.attrs import MapCreate, ProgLoad
+from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.linux import call
-from ebpf.runtime.members import Attr
 
 _known: dict[str, bool] = {}
 

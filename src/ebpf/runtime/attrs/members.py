@@ -10,10 +10,11 @@ import struct
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
+from ebpf.abi import types
 from ebpf.abi.linux.errno import EFAULT
-from ebpf.abi.tagged import Platform, TaggedEnum
+from ebpf.abi.tagged import NUMBER_MASK, TAG_SHIFT, Platform, TaggedEnum
 from ebpf.errors import NotSupportedError
 from ebpf.plain import NamedTuple
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from ebpf.abi.types import Cmd
     from ebpf.runtime.memory import Address
+
+Tagged = Literal["AttachType", "MapType", "ProgramType"]
+"""Names of enumerations of `ebpf.abi.types`, each of which is made when somebody needs it."""
 
 UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
@@ -56,8 +60,8 @@ class Member:
         code: str,
         *,
         kind: str = "int",
-        written: bool | frozenset[Cmd] = False,
-        tagged: type[TaggedEnum] | None = None,
+        written: bool | tuple[Cmd, ...] = False,
+        tagged: Tagged | None = None,
         length: tuple[str | int, ...] = (),
     ) -> None:
         self.offset, self.size, self.end = offset, size, offset + size
@@ -82,8 +86,8 @@ class Alias:
         self.of = of
 
 
-def u32(offset: int, *, written: bool = False, tagged: type[TaggedEnum] | None = None) -> Any:
-    """Declare an unsigned 32-bit member; `tagged` is the enumeration whose platform tag is stripped at packing."""
+def u32(offset: int, *, written: bool = False, tagged: Tagged | None = None) -> Any:
+    """Declare an unsigned 32-bit member; `tagged` names the enumeration whose platform tag is stripped at packing."""
     return Member(offset, 4, "I", written=written, tagged=tagged)
 
 
@@ -102,7 +106,7 @@ def name16(offset: int) -> Any:
     return Member(offset, 16, "16s", kind="name")
 
 
-def pointer(offset: int, *, length: str | tuple[str | int, ...] = (), written: bool | frozenset[Cmd] = False) -> Any:
+def pointer(offset: int, *, length: str | tuple[str | int, ...] = (), written: bool | tuple[Cmd, ...] = False) -> Any:
     """Declare a pointer to memory: a Buffer or None."""
     parts = (length,) if isinstance(length, str) else length
     return Member(offset, 8, "Q", kind="pointer", written=written, length=parts)
@@ -138,9 +142,20 @@ class Packed(NamedTuple):
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class RecordType(type):
-    """Metaclass of the records; `within` is the name of the struct inside the union ("" for an anonymous one)."""
+    """Metaclass of the records; `commands` take them, `within` is the name of the struct inside the union.
 
-    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, within: str = "") -> RecordType:
+    An anonymous struct's name is "".
+    """
+
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        commands: tuple[Cmd, ...] = (),
+        within: str = "",
+    ) -> RecordType:
         members = {key: value for key, value in namespace.items() if isinstance(value, Member)}
         for key, member in members.items():
             member.name = key
@@ -148,13 +163,15 @@ class RecordType(type):
         for key, value in list(namespace.items()):
             if isinstance(value, Alias):
                 namespace[key] = _forward(value.of)
-        namespace["__slots__"] = tuple(members)
-        cls = super().__new__(mcls, name, bases, namespace)
-        cls.MEMBERS = members  # type: ignore[attr-defined]  # declared on Attr, the only base
-        cls.WITHIN = within  # type: ignore[attr-defined]
-        return cls
+        namespace |= {
+            "__slots__": tuple(members),
+            "MEMBERS": members,
+            "WITHIN": within,
+            "COMMANDS": frozenset(commands),
+        }
+        return super().__new__(mcls, name, bases, namespace)
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, within: str = "") -> None:
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
         super().__init__(name, bases, namespace)
 
 
@@ -177,6 +194,7 @@ class Attr(metaclass=RecordType):
 
     MEMBERS: ClassVar[dict[str, Member]]
     WITHIN: ClassVar[str]
+    COMMANDS: ClassVar[frozenset[Cmd]]
 
     def __init__(self, **values: Any) -> None:
         for name, member in self.MEMBERS.items():
@@ -197,7 +215,7 @@ class Attr(metaclass=RecordType):
     def number(self, name: str, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> int:
         """Return a member's number without its platform tag; NotSupportedError where it is another platform's."""
         member = self.MEMBERS[name]
-        return untag(getattr(self, name), member.tagged or TaggedEnum, platform=platform, runtime=runtime)
+        return _untag(getattr(self, name), member, platform=platform, runtime=runtime)
 
     def check_numbers(self) -> None:
         """Refuse a number that does not fit its member (ValueError), as packing does."""
@@ -255,7 +273,7 @@ class Attr(metaclass=RecordType):
         if any(packed.buffer[member.offset : member.end]):
             raise ValueError(f"{type(self).__name__}.{member.name} overlaps a member of the union that is set too")
         if member.tagged is not None:
-            value = untag(value, member.tagged, platform=platform, runtime=runtime)
+            value = _untag(value, member, platform=platform, runtime=runtime)
         elif member.kind == "name":
             value = bytes(value)[:15]
         elif member.kind != "int":
@@ -308,13 +326,14 @@ def _terminated(text: Buffer) -> bytes:
     return data if data.endswith(b"\0") else data + b"\0"
 
 
-def untag(value: int, enumeration: type[TaggedEnum], *, platform: Platform, runtime: str) -> int:
+def _untag(value: int, member: Member, *, platform: Platform, runtime: str) -> int:
     """Strip the platform tag of a constant; raise NotSupportedError when it belongs to another platform's kernel."""
-    constant = value if isinstance(value, TaggedEnum) else enumeration(value)
-    if constant.platform is platform:
-        return constant.number
+    if member.tagged is None or value >> TAG_SHIFT == platform:
+        return value & NUMBER_MASK if member.tagged else value
+    enumeration: type[TaggedEnum] = getattr(types, member.tagged)
+    constant = enumeration(value)
     raise NotSupportedError(
-        f"{enumeration.__name__}.{constant.name} of {constant.platform.name.title()}",
+        f"{member.tagged}.{constant.name} of {constant.platform.name.title()}",
         runtime=runtime,
         alternative=f"it takes constants of {platform.name.title()}",
     )
