@@ -1,13 +1,13 @@
 """Classes that are nothing but their fields: `dataclasses` and `NamedTuple` without their part in a cold start.
 
 Importing `dataclasses` imports inspect, ast and tokenize, and each class made by it compiles methods of its own.
-`typing.NamedTuple` compiles every annotation of a field, although nobody looks at them.
+`typing.NamedTuple` compiles every annotation of a field and a constructor.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
@@ -17,19 +17,84 @@ if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
 
-    class _NamedTupleType(type):
+    class NamedTupleType(type):
+        """Metaclass of named tuples: what they annotate becomes elements."""
+
         def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> type:
-            if not bases:
-                return super().__new__(mcls, name, bases, namespace)
-            fields = namespace.get("__annotations__", {})
-            defaults = [namespace.pop(field) for field in fields if field in namespace]
-            made = namedtuple(name, fields, defaults=defaults, module=namespace["__module__"])
-            for key, value in namespace.items():
-                setattr(made, key, value)
+            if bases != (tuple,) and NamedTuple in bases:
+                fields = tuple(namespace.get("__annotations__", ()))
+                defaults = {field: namespace.pop(field) for field in fields if field in namespace}
+                namespace |= zip(fields, _elements(len(fields)), strict=False)
+                namespace |= {"_fields": fields, "_field_defaults": defaults, "__match_args__": fields}
+                namespace["__slots__"] = ()
+            return super().__new__(mcls, name, bases, namespace)
+
+        @property
+        def __signature__(cls) -> inspect.Signature:
+            from inspect import Parameter, Signature
+
+            kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, cls._field_defaults
+            return Signature(
+                Parameter(name, kind, default=defaults.get(name, Parameter.empty), annotation=cls.__annotations__[name])
+                for name in cls._fields
+            )
+
+    class NamedTuple(tuple, metaclass=NamedTupleType):
+        """Base of classes that are named tuples, as that of `typing`."""
+
+        __slots__ = ()
+        _fields: ClassVar[tuple[str, ...]] = ()
+        _field_defaults: ClassVar[dict[str, Any]] = {}
+
+        def __new__(cls, /, *values: Any, **named: Any) -> Self:
+            if named or len(values) != len(cls._fields):
+                return _constructor(cls)(cls, *values, **named)
+            return tuple.__new__(cls, values)
+
+        @classmethod
+        def _make(cls, values: Iterable[Any]) -> Self:
+            made = tuple.__new__(cls, values)
+            if len(made) != len(cls._fields):
+                raise TypeError(f"{cls.__name__} has {len(cls._fields)} fields, got {len(made)} values")
             return made
 
-    class NamedTuple(metaclass=_NamedTupleType):
-        """Base of classes that are named tuples, as that of `typing`."""
+        def _asdict(self) -> dict[str, Any]:
+            return dict(zip(self._fields, self, strict=True))
+
+        def _replace(self, /, **changes: Any) -> Self:
+            values = [changes.pop(name, value) for name, value in zip(self._fields, self, strict=True)]
+            if changes:
+                raise TypeError(f"{type(self).__name__} has no {', '.join(changes)}")
+            return tuple.__new__(type(self), values)
+
+        __replace__ = _replace
+        """For `copy.replace` (Python 3.13)."""
+
+        def __repr__(self) -> str:
+            return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
+        def __getnewargs__(self) -> tuple[Any, ...]:
+            return tuple(self)
+
+
+_ELEMENTS: list[Any] = []
+"""What gets each element of a tuple, as `collections.namedtuple` makes it for its own."""
+
+
+def _elements(count: int) -> list[Any]:
+    if len(_ELEMENTS) < count:
+        names = [f"element{number}" for number in range(max(count, 16))]
+        made = vars(namedtuple("Elements", names))
+        _ELEMENTS[:] = [made[name] for name in names]
+    return _ELEMENTS
+
+
+def _constructor(cls: Any) -> Callable[..., Any]:
+    """Let a class have the constructor that `collections.namedtuple` compiles; many never need more than their own."""
+    made: Any = namedtuple(cls.__name__, cls._fields, defaults=cls._field_defaults.values())  # type: ignore[misc]  # as above
+    cls.__new__ = made.__new__
+    constructor: Callable[..., Any] = made.__new__
+    return constructor
 
 
 _REQUIRED = object()

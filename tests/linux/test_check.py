@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
+from ebpf.abi.linux.contexts import PLAIN_CONTEXTS, TRANSLATED
 from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.vm.fault import Rejected
@@ -42,7 +42,7 @@ def test_errno(case: Malformed) -> None:
     assert errno == case.errno, log
 
 
-@pytest.mark.parametrize("type_", [*CONTEXTS, *PLAIN_CONTEXTS], ids=lambda type_: type_.label)
+@pytest.mark.parametrize("type_", [*TRANSLATED, *PLAIN_CONTEXTS], ids=lambda type_: type_.label)
 @pytest.mark.parametrize("opcode", [0x61, 0x81, 0x62, 0x63], ids=["load", "signed", "constant", "store"])
 def test_every_context_access(type_: ProgramType, opcode: int) -> None:
     differ = []

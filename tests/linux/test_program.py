@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from ebpf.abi.linux.contexts import CONTEXTS, ContextField
+from ebpf.abi.linux.contexts import ContextField, layout_of
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm import testrun
 from ebpf.vm.engines import choose_engine
@@ -80,7 +80,7 @@ def test_legacy_loads(type_: ProgramType, indirect: bool, opcode: int) -> None:
 WRITABLE = [
     (type_, field)
     for type_ in (ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS, ProgramType.CGROUP_SKB)
-    for field in CONTEXTS[type_].fields
+    for field in layout_of(type_).fields  # type: ignore[union-attr]  # these types have one
     if field.writable
 ]
 VALUES = [

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS, layout_of
+from ebpf.abi.linux.contexts import PLAIN_CONTEXTS, TRANSLATED, layout_of
 from ebpf.abi.linux.prototypes import PROTOTYPES, REFUSED
 from ebpf.abi.types import AttachType, ProgramType
 from ebpf.asm import assemble
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
     not platform.release().startswith("6.18."), reason="needs Linux 6.18, whose behaviour the embedded kernel has"
 )
 UNITS = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
-TYPES = [*CONTEXTS, *PLAIN_CONTEXTS]
+TYPES = [*TRANSLATED, *PLAIN_CONTEXTS]
 DIFFERENT = {(ProgramType.SYSCALL, Helper.XDP_GET_BUFF_LEN)}
 """Linux lets tracing programs ask for the length of an xdp_buff that they got by BTF."""
 
@@ -39,7 +39,7 @@ def accepted(type_: ProgramType, attach_type: int, offset: int, size: int, *, wr
 
 
 @pytest.mark.parametrize(
-    ("type_", "attach_type"), [*((type_, None) for type_ in CONTEXTS), (ProgramType.XDP, AttachType.XDP_DEVMAP)]
+    ("type_", "attach_type"), [*((type_, None) for type_ in TRANSLATED), (ProgramType.XDP, AttachType.XDP_DEVMAP)]
 )
 def test_fields_of_contexts(type_: ProgramType, attach_type: AttachType | None) -> None:
     layout = layout_of(type_, attach_type)

@@ -48,7 +48,7 @@ class Instructions(list[Insn]):
             dst, src = (high, low) if big else (low, high)
             if opcode == LDIMM64:
                 imm = imm & _U32 | _second_half(next(slots, None), len(insns)) << 32
-            append(Insn(opcode, dst, src, off, imm))
+            append(Insn(opcode, dst, src, off, imm, None, None, None, None))
         return insns
 
     @classmethod

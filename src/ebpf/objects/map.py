@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.types import Cmd, MapFlag, UpdateFlag
 from ebpf.errors import KeyNotFoundError, MissingPrivilegeError, NotSupportedError
+from ebpf.lean import Lock, WeakSet
 from ebpf.objects.codec import ElementCodec
 from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
@@ -65,9 +64,9 @@ class Map(Held):
         self.facts = MapFacts(handle, self.type, self.key_size, self.value_size, self.max_entries, self.flags)
         self.sources = sources or Sources()
         self._io: MapIO | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._memory: MappedMemory | None = None
-        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
+        self._readers: WeakSet[Reader] = WeakSet()
         self._key_codec = self._make_key_codec()
         self._value_codec = self._make_value_codec()
 
@@ -193,7 +192,7 @@ class Map(Held):
 
     def close(self) -> None:
         """Close the map's handle and its readers; may be called again, from any thread."""
-        for reader in list(self._readers):
+        for reader in self._readers:
             reader.close()
         with self._lock:
             memory, self._memory = self._memory, None

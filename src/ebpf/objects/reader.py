@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from ebpf.btf import Array, Codec, Struct, size_of, strip
 from ebpf.errors import BtfError, ClosedError, DeadlineExceeded
+from ebpf.lean import Lock, WhenDropped
 from ebpf.objects import batch
 from ebpf.objects.records import Cursor, RingCursor
 from ebpf.runtime.handle import origin, warn_unclosed
@@ -135,15 +134,15 @@ class Reader:
         self._channels = tuple(channels)
         self._waiter = _waiter_for(channels)
         self._pending: deque[Any] = deque()
-        self._lock = threading.Lock()
-        self._state = threading.Lock()
+        self._lock = Lock()
+        self._state = Lock()
         self._users = 0
         self._closed = False
         self._turn = 0
         self._process = os.getpid()
         self._resources = _Resources(self._channels, self._waiter)
-        self._finalizer = weakref.finalize(self, self._resources.drop, self._names, origin())
-        self._finalizer.atexit = False
+        drop, names, made = self._resources.drop, self._names, origin()
+        self._drop = WhenDropped(self, lambda: drop(names, made))
         for channel in channels:
             channel.sources.listen(self)
 
@@ -284,13 +283,13 @@ class Reader:
             if self._closed or self._users:
                 raise ClosedError("a reader to merge is closed or being read")
             self._closed = True
-            self._finalizer.detach()
+            self._drop.cancel()
         self._waiter.close()
         return list(self._pending)
 
     def _release(self) -> None:
         """Give everything back, once."""
-        if self._finalizer.detach():
+        if self._drop.cancel():
             self._resources.release()
 
     def wake(self) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
+
+from ebpf.lean import Lock, WeakSet
 
 
 class Sources:
     """Counts the sources of one collection. Threads may share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._running = 0
         self._started = False
-        self._listeners: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._listeners: WeakSet[Any] = WeakSet()
 
     @property
     def exhausted(self) -> bool:
@@ -28,13 +28,14 @@ class Sources:
         with self._lock:
             self._running += 1
             self._started = True
-        ended = threading.Event()
+        ended = False
 
         def end() -> None:
+            nonlocal ended
             with self._lock:
-                if ended.is_set():
+                if ended:
                     return
-                ended.set()
+                ended = True
                 self._running -= 1
                 listeners = list(self._listeners) if not self._running else []
             for listener in listeners:

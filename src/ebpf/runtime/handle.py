@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import warnings
-import weakref
 from array import array
 from collections.abc import Callable
 from types import FrameType
 
 from ebpf.errors import ClosedError
+from ebpf.lean import RLock, WhenDropped
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # One lock for all handles: it is held for a few instructions, and a forked child can replace it without knowing them.
 # A finalizer may close another handle in the middle of it: the lock has to let its own thread in.
-_lock = threading.RLock()
+_lock = RLock()
 _generation = 0
 
 Origin = tuple[str, int, str]
@@ -27,7 +26,7 @@ Origin = tuple[str, int, str]
 def _after_fork_in_child() -> None:
     # The parent's other threads are not here to give back what they borrowed, nor to release the lock.
     global _lock, _generation
-    _lock = threading.RLock()
+    _lock = RLock()
     _generation += 1
 
 
@@ -86,13 +85,13 @@ class Handle:
     exits it is silent, the system frees the number. A forked child owns its copies and may close them.
     """
 
-    __slots__ = ("__weakref__", "_borrowed", "_finalizer")
+    __slots__ = ("__weakref__", "_borrowed", "_drop")
 
     def __init__(self, close: Callable[[int], None], fd: int, *, what: str = "handle") -> None:
         self._borrowed = Borrowed(close, fd)
         name = f"{what} (number {fd})" if fd >= 0 else what
-        self._finalizer = weakref.finalize(self, _dropped, self._borrowed.close, name, origin())
-        self._finalizer.atexit = False
+        made, close_number = origin(), self._borrowed.close
+        self._drop = WhenDropped(self, lambda: _dropped(close_number, name, made))
 
     def borrow(self) -> Borrowed:
         """Return a context manager that gives the number; raises ClosedError on entry once close() was called."""
@@ -109,7 +108,7 @@ class Handle:
 
     def close(self) -> None:
         """Close the number, or leave it to the last borrower; further calls do nothing."""
-        self._finalizer.detach()
+        self._drop.cancel()
         self._borrowed.close()
 
     def __repr__(self) -> str:

@@ -33,18 +33,18 @@ def packet_note(index: int) -> str:
 class Form(NamedTuple):
     """What a type's test run takes: a packet, a context of its own in and out, repeats."""
 
-    data: bool = True
-    ctx_out: bool = True
-    repeat: bool = True
+    data: bool
+    ctx_out: bool
+    repeat: bool
 
 
+_PACKET, _CONTEXT_IN = Form(True, True, True), Form(False, False, False)
 _FORMS = {
-    ProgramType.RAW_TRACEPOINT: Form(data=False, ctx_out=False, repeat=False),
-    ProgramType.SYSCALL: Form(data=False, ctx_out=False, repeat=False),
-    ProgramType.SK_LOOKUP: Form(data=False),
-    ProgramType.TRACING: Form(data=False, ctx_out=False, repeat=False),
+    ProgramType.RAW_TRACEPOINT: _CONTEXT_IN,
+    ProgramType.SYSCALL: _CONTEXT_IN,
+    ProgramType.SK_LOOKUP: Form(False, True, True),
+    ProgramType.TRACING: _CONTEXT_IN,
 }
-_PACKET = Form()
 
 
 class BpfRunner:

@@ -9,7 +9,6 @@ refuses programs where it could, and here the access that follows would still be
 from __future__ import annotations
 
 from enum import Enum
-from heapq import heappop, heappush
 from typing import TypeAlias
 
 from ebpf.abi.linux.errno import E2BIG
@@ -139,11 +138,12 @@ class _Analysis:
 
     def _blocks(self, entry: int, frame: int, start: State) -> State | None:
         states = {entry: start}
-        pending, waiting = [entry], {entry}
+        waiting = bytearray(len(self.slots))  # a 1 for each block that is to be looked at, the first one first
+        waiting[entry] = 1
+        at = 0
         result: State | None = None
-        while pending:
-            at = heappop(pending)
-            waiting.discard(at)
+        while (at := waiting.find(1, at)) >= 0:
+            waiting[at] = 0
             self.visits += 1
             if self.visits > _MAX_STATES:
                 raise Rejected(E2BIG, "BPF program is too complex: the context pointer can't be followed")
@@ -158,9 +158,8 @@ class _Analysis:
                 merged = state if known is None else known.joined(state)
                 if known is None or merged != known:
                     states[after] = merged.copy()
-                    if after not in waiting:
-                        heappush(pending, after)
-                        waiting.add(after)
+                    waiting[after] = 1
+                    at = min(at, after)
         return result
 
     def _block(self, at: int, frame: int, state: State) -> int | None:

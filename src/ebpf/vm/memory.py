@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from struct import Struct
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ebpf.lean import RLock
 from ebpf.vm.fault import Fault
 from ebpf.vm.values import ADDRESS_BITS, NO_PLACES, Places
 

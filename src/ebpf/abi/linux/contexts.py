@@ -8,6 +8,8 @@ A narrow load that is not narrower than the kernel's own field (`internal_size`)
 
 from __future__ import annotations
 
+from functools import cache
+
 from ebpf.abi import types
 from ebpf.abi.types import ProgramType
 from ebpf.plain import NamedTuple
@@ -140,41 +142,17 @@ _XDP_MD: dict[str, tuple[int, int, int, int, str]] = {
 }
 
 
-def _layout(
-    name: str,
-    rows: dict[str, tuple[int, int, int, int, str]],
-    size: int,
-    internal_size: int,
-    *,
-    hidden: frozenset[str] = frozenset(),
-    writable: frozenset[str] = frozenset(),
-) -> ContextLayout:
-    fields = tuple(
-        ContextField(field, offset, width, field in writable, internal_offset, internal_width, kind)
-        for field, (offset, width, internal_offset, internal_width, kind) in rows.items()
-        if field not in hidden
-    )
-    return ContextLayout(name, fields, size, internal_size)
-
-
-def _skb(hidden: frozenset[str], *writable: str) -> ContextLayout:
-    return _layout(
-        "__sk_buff", _SK_BUFF, SK_BUFF_SIZE, SK_BUFF_INTERNAL_SIZE, hidden=hidden, writable=frozenset(writable)
-    )
-
-
-_TC = _skb(_SOCKET_FIELDS, "mark", "tc_index", "priority", "tc_classid", "cb", "tstamp", "queue_mapping")
-_XDP = _layout("xdp_md", _XDP_MD, XDP_MD_SIZE, XDP_INTERNAL_SIZE, hidden=frozenset(("egress_ifindex",)))
-_XDP_DEVMAP = _layout("xdp_md", _XDP_MD, XDP_MD_SIZE, XDP_INTERNAL_SIZE)
-
-CONTEXTS: dict[ProgramType, ContextLayout] = {
-    ProgramType.SOCKET_FILTER: _skb(_SOCKET_FILTER_HIDDEN, "cb"),
-    ProgramType.SCHED_CLS: _TC,
-    ProgramType.SCHED_ACT: _TC,
-    ProgramType.CGROUP_SKB: _skb(_TC_FIELDS, "mark", "priority", "cb", "tstamp"),
-    ProgramType.XDP: _XDP,
+_TC_WRITABLE = frozenset(("mark", "tc_index", "priority", "tc_classid", "cb", "tstamp", "queue_mapping"))
+_SKB: dict[ProgramType, tuple[frozenset[str], frozenset[str]]] = {
+    ProgramType.SOCKET_FILTER: (_SOCKET_FILTER_HIDDEN, frozenset(("cb",))),
+    ProgramType.SCHED_CLS: (_SOCKET_FIELDS, _TC_WRITABLE),
+    ProgramType.SCHED_ACT: (_SOCKET_FIELDS, _TC_WRITABLE),
+    ProgramType.CGROUP_SKB: (_TC_FIELDS, frozenset(("mark", "priority", "cb", "tstamp"))),
 }
-"""Program type → fields, for types whose context is translated."""
+"""Program type → fields of struct __sk_buff that it does not see, and those that it may write."""
+
+TRANSLATED = (*_SKB, ProgramType.XDP)
+"""The program types that see a context of fields, which accesses are translated to."""
 
 
 class PlainContext(NamedTuple):
@@ -189,17 +167,39 @@ class PlainContext(NamedTuple):
 
 
 PLAIN_CONTEXTS: dict[ProgramType, PlainContext] = {
-    ProgramType.RAW_TRACEPOINT: PlainContext(12 * 8, writable=False),
-    ProgramType.SYSCALL: PlainContext(0xFFFF, writable=True),
+    ProgramType.RAW_TRACEPOINT: PlainContext(12 * 8, False),
+    ProgramType.SYSCALL: PlainContext(0xFFFF, True),
 }
 """Program type → bounds. Raw tracepoints have up to 12 arguments of 8 bytes, syscall programs what the caller gives."""
 
 
+@cache
 def layout_of(type: ProgramType, attach_type: types.AttachType | None = None) -> ContextLayout | None:
     """Return the fields that a program sees, None for plain or unknown contexts.
 
     Only XDP programs for a devmap see `egress_ifindex`.
     """
-    if type == ProgramType.XDP and attach_type is not None and attach_type == types.AttachType.XDP_DEVMAP:
-        return _XDP_DEVMAP
-    return CONTEXTS.get(type)
+    if type in _SKB:
+        hidden, writable = _SKB[type]
+        return _layout("__sk_buff", _SK_BUFF, SK_BUFF_SIZE, SK_BUFF_INTERNAL_SIZE, hidden, writable)
+    if type is not ProgramType.XDP:
+        return None
+    for_devmap = attach_type is not None and attach_type is types.AttachType.XDP_DEVMAP
+    hidden = frozenset(() if for_devmap else ("egress_ifindex",))
+    return _layout("xdp_md", _XDP_MD, XDP_MD_SIZE, XDP_INTERNAL_SIZE, hidden, frozenset())
+
+
+def _layout(
+    name: str,
+    rows: dict[str, tuple[int, int, int, int, str]],
+    size: int,
+    internal_size: int,
+    hidden: frozenset[str],
+    writable: frozenset[str],
+) -> ContextLayout:
+    fields = tuple(
+        ContextField(field, offset, width, field in writable, internal_offset, internal_width, kind)
+        for field, (offset, width, internal_offset, internal_width, kind) in rows.items()
+        if field not in hidden
+    )
+    return ContextLayout(name, fields, size, internal_size)

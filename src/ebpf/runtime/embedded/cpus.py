@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ebpf.abi.linux.errno import ENXIO
+from ebpf.lean import Lock, get_ident
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.vm.fault import Rejected
+
+if TYPE_CHECKING:
+    from threading import Condition
 
 _PATIENCE = 0.1
 """Seconds until a waiting thread looks again by itself: an interrupt may have swallowed the notification."""
@@ -37,8 +40,8 @@ class Cpus:
         self.count = count
         self._gate = gate or Gate()
         self._gate.owned, self._gate.claimed = 0, False
-        self._lock = threading.Lock()
-        self._free = threading.Condition(self._lock)
+        self._lock = Lock()
+        self._free: Condition | None = None  # made for the first that has to wait
         self._owners: dict[int, Owned] = {}
 
     @property
@@ -49,11 +52,11 @@ class Cpus:
     @property
     def owned_here(self) -> bool:
         """Whether this thread owns a CPU, because a program runs on it."""
-        return threading.get_ident() in self._owners
+        return get_ident() in self._owners
 
     def adopt(self, program: object, body: Callable[[int], _T]) -> _T:
         """Call `body` with CPU 0, which a run of `program` that native code has begun on this thread claims."""
-        me = threading.get_ident()
+        me = get_ident()
         try:
             self._owners[me] = Owned(0, [program])
             self._gate.claimed = False
@@ -70,7 +73,7 @@ class Cpus:
         """
         if cpu is not None and cpu >= self.count:
             raise Rejected(ENXIO, f"there is no CPU {cpu}, only {self.count}")
-        me = threading.get_ident()
+        me = get_ident()
         owned = self._owners.get(me)
         if owned is not None:
             return self._nested(owned, program, body)
@@ -85,7 +88,8 @@ class Cpus:
     def _release(self) -> None:
         with self._lock:
             self._gate.owned = len(self._owners)
-            self._free.notify_all()
+            if self._free is not None:
+                self._free.notify_all()
 
     def _nested(self, owned: Owned, program: object, body: Callable[[int], _T]) -> _T | None:
         if program in owned.running:
@@ -108,4 +112,11 @@ class Cpus:
                         owned = self._owners[me] = Owned(cpu, [])
                         self._gate.owned = len(self._owners)
                         return owned
-                self._free.wait(_PATIENCE)
+                self._wait()
+
+    def _wait(self) -> None:
+        if self._free is None:
+            from threading import Condition
+
+            self._free = Condition(self._lock)
+        self._free.wait(_PATIENCE)

@@ -6,11 +6,11 @@ instead of a disaster; they are not used again.
 
 from __future__ import annotations
 
-import threading
 from typing import TypeVar
 
 from ebpf.abi import types
 from ebpf.abi.linux.errno import EBADF, EINVAL, EMFILE
+from ebpf.lean import local
 from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.vm.fault import Rejected
@@ -50,7 +50,7 @@ class HandleTable:
         self._limit = limit
         self._files: dict[int, OpenFile] = {}
         self._next = FIRST
-        self.calls = threading.local()
+        self.calls = local()
         """`held` of a thread: what its bpf() call looked up, which stays alive until the call ends; None outside."""
 
     def __len__(self) -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ebpf.abi.linux.errno import EINVAL, NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
+from ebpf.lean import WeakSet
 from ebpf.runtime import attrs
 from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.embedded.objects import KernelObject, Statistics
@@ -51,7 +51,7 @@ _DEBUG = 10
 """logging.DEBUG."""
 
 _Command = Callable[[Any], int]
-_kernels: weakref.WeakSet[EmbeddedRuntime] = weakref.WeakSet()
+_kernels: WeakSet[EmbeddedRuntime] = WeakSet()
 
 
 class EmbeddedRuntime:
@@ -357,7 +357,7 @@ class EmbeddedRuntime:
         if self._pins is not None:
             self._pins.release_all()
         self.state.handles.close_all()
-        for ring in list(open_rings):
+        for ring in open_rings:
             ring.wake_producers()
 
     def __repr__(self) -> str:
@@ -389,11 +389,11 @@ def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
 
 def _after_fork_in_child() -> None:
     # The threads that held locks, ran programs or read rings are the parent's.
-    for kernel in list(_kernels):
+    for kernel in _kernels:
         kernel.state.renew_locks()
-    for ring in list(open_rings):
+    for ring in open_rings:
         ring.abandon()
-    for waiter in list(open_waiters):
+    for waiter in open_waiters:
         waiter.abandon()
     open_rings.clear()
     open_waiters.clear()

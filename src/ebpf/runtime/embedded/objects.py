@@ -6,9 +6,10 @@ its programs when its last user goes, so that programs and arrays that hold each
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from ebpf.lean import Lock, RLock
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
@@ -40,7 +41,7 @@ class Registry:
     """All objects of one kernel by kind and id. Ids count from 1 and are not used again. Threads may share it."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self._tables: dict[str, dict[int, KernelObject]] = {}
         self._last: dict[str, int] = {}
 
@@ -153,7 +154,7 @@ class ProgramObject(KernelObject):
         self.run_time_ns = 0
         self.recursion_misses = 0
         self.holds = list(holds)
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self._release = release
 
     @property

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ebpf.abi import types
-from ebpf.abi.linux.contexts import CONTEXTS, PLAIN_CONTEXTS
+from ebpf.abi.linux.contexts import PLAIN_CONTEXTS, TRANSLATED
 from ebpf.abi.linux.errno import E2BIG, EFAULT, EINVAL
 from ebpf.abi.types import ProgramFlag, ProgramType
 from ebpf.errors import BtfError
@@ -91,7 +91,7 @@ class ProgramCommands:
             raise Rejected(EINVAL, f"a {kind.label} program can't be loaded for {types.AttachType(attach).name}")
         if attr.prog_ifindex:
             raise Rejected(EINVAL, "there are no devices to offload programs to")
-        if kind not in CONTEXTS and kind not in PLAIN_CONTEXTS:
+        if kind not in TRANSLATED and kind not in PLAIN_CONTEXTS:
             raise Rejected(EINVAL, f"the embedded kernel has no programs of type {kind.label}")
         return kind
 

@@ -6,11 +6,11 @@ Python takes the same ones.
 
 from __future__ import annotations
 
-import threading
 from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebpf.lean import Lock
 from ebpf.vm.native import NUMBERS_AHEAD, RANDOM_WORDS
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class RandomNumbers:
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
         self._generator: Random | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._words = array("Q")
         self._take: Callable[[int], int] | None = None
 
     def renew_lock(self) -> None:
         """Take a new lock, in the child of a fork."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def next(self) -> int:
         """Return the next number."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi import types
 from ebpf.abi.linux.errno import ENOMEM
+from ebpf.lean import Lock, RLock, WeakSet, get_native_id, local
 from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
 TRACE_LINES = 100_000
 """How many lines of trace_printk are kept until somebody reads them."""
 
-open_rings: weakref.WeakSet[EmbeddedRing] = weakref.WeakSet()
-open_waiters: weakref.WeakSet[EmbeddedWaiter] = weakref.WeakSet()
+open_rings: WeakSet[EmbeddedRing] = WeakSet()
+open_waiters: WeakSet[EmbeddedWaiter] = WeakSet()
 """Every ring and waiter of this process, for the child of a fork, where none has a producer."""
 
 
-class Lossless(threading.local):
+class Lossless(local):
     """Whether the runs of a thread may not lose records, but wait for space."""
 
     waits = False
@@ -59,7 +58,7 @@ class State:
         self.lossless = Lossless()
         self._clock = clock
         self._random = RandomNumbers(seed)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._memory = 0
         self._trace: deque[str] = deque(maxlen=TRACE_LINES)
 
@@ -83,16 +82,16 @@ class State:
 
     def renew_locks(self) -> None:
         """Take new locks and CPUs, in the child of a fork."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._random.renew_lock()
-        self.registry.lock = threading.RLock()
+        self.registry.lock = RLock()
         self.lossless = Lossless()
         self.cpus = Cpus(self.cpu_count, self.gate)
         for obj in self.registry.all(MapObject):
             obj.map.renew_lock()
             obj.writable_mappings = 0
         for program in self.registry.all(ProgramObject):
-            program.lock = threading.Lock()
+            program.lock = Lock()
 
     # Memory account.
 
@@ -216,7 +215,7 @@ class State:
 
     def pid_tgid(self) -> int:
         """Process id in the upper, thread id in the lower 32 bits."""
-        return os.getpid() << 32 | threading.get_native_id() & 0xFFFFFFFF
+        return os.getpid() << 32 | get_native_id() & 0xFFFFFFFF
 
     def uid_gid(self) -> int:
         """Group id in the upper, user id in the lower 32 bits; 0 where the system has none."""
@@ -227,7 +226,7 @@ class State:
     def comm(self) -> bytes:
         """Name of the current thread as the system knows it, else of the program."""
         try:
-            with open(f"/proc/self/task/{threading.get_native_id()}/comm", "rb") as file:
+            with open(f"/proc/self/task/{get_native_id()}/comm", "rb") as file:
                 return file.read().rstrip(b"\n")[:15]
         except OSError:
             return os.fsencode(os.path.basename(sys.executable or "python"))[:15]

@@ -6,12 +6,12 @@ programs see exactly these numbers in r0; the system call side turns them into e
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
+from ebpf.lean import RLock
 from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Map:
         self.frozen = False
         self.charge: Callable[[int], bool] = _grant
         """Asks the kernel for bytes (negative: gives back); False makes the element call fail with ENOMEM."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
         self.version = 0
         self.native: NativeStorage | None = None
         """Where the elements are; None: in objects of Python."""
@@ -207,7 +207,7 @@ class Map:
 
     def renew_lock(self) -> None:
         """Take a new lock, in the child of a fork, where whoever held the old one does not exist."""
-        self.lock = threading.RLock()
+        self.lock = RLock()
 
     # Values.
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from threading import Lock, get_ident
-from weakref import ref
+
+from ebpf.lean import Lock, get_ident, ref
 
 _MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 import mmap
 import os
 import time
-import weakref
 from array import array
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any
 
 from ebpf.abi.linux.errno import ENOMEM
 from ebpf.errors import NotSupportedError
+from ebpf.lean import WeakSet
 from ebpf.vm.maps import epochs
 from ebpf.vm.maps.base import Map, round_up
 from ebpf.vm.values import ADDRESS_BITS, MAP_WORDS
@@ -48,7 +48,7 @@ _TABLE = 64
 _PATIENCE = 1.0
 """Seconds that a thread waits for the runs of others to end, where all free elements wait for that."""
 
-storages: weakref.WeakSet[NativeStorage] = weakref.WeakSet()
+storages: WeakSet[NativeStorage] = WeakSet()
 
 
 def zeroed(size: int) -> memoryview:
@@ -238,7 +238,7 @@ _held: list[NativeStorage] = []
 
 def _lock_all() -> None:
     # A thread that is in the middle of a map does not exist in the child.
-    for storage in list(storages):
+    for storage in storages:
         patiently(functions().take_lock, storage.pointer)
         _held.append(storage)
 
