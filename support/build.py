@@ -15,7 +15,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,7 +23,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from ebpf.codegen.flat import LinkError, link
-from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header
+from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header, checksum
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"
@@ -90,7 +89,7 @@ def build(target: Target) -> bytes:
     (count,) = struct.unpack_from("<I", code, symbols["ebpf_layout_size"])
     layout = struct.unpack_from(f"<{count}I", code, symbols["ebpf_layout"])
     entries = {name: symbols[name] for name in ENTRIES}
-    header = Header(target.name, layout, entries, len(code), crc32(code))
+    header = Header(target.name, layout, entries, len(code), checksum(code))
     image = header.pack() + code
     if len(image) > LIMIT:
         raise LinkError(f"the image of {target.name} has {len(image)} bytes, more than {LIMIT}")

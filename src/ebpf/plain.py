@@ -40,15 +40,14 @@ else:
             )
 
     class NamedTuple(tuple, metaclass=NamedTupleType):
-        """Base of classes that are named tuples, as that of `typing`."""
+        """Base of classes that are named tuples, as that of `typing`; `_called`: by name or with less than all."""
 
         __slots__ = ()
-        _fields: ClassVar[tuple[str, ...]] = ()
-        _field_defaults: ClassVar[dict[str, Any]] = {}
+        _called = False
 
         def __new__(cls, /, *values: Any, **named: Any) -> Self:
             if named or len(values) != len(cls._fields):
-                return _constructor(cls)(cls, *values, **named)
+                return _call(cls, values, named)
             return tuple.__new__(cls, values)
 
         @classmethod
@@ -89,12 +88,15 @@ def _elements(count: int) -> list[Any]:
     return _ELEMENTS
 
 
-def _constructor(cls: Any) -> Callable[..., Any]:
-    """Let a class have the constructor that `collections.namedtuple` compiles; many never need more than their own."""
-    made: Any = namedtuple(cls.__name__, cls._fields, defaults=cls._field_defaults.values())  # type: ignore[misc]  # as above
+def _call(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Make a named tuple; who calls for more than one in this way gets the constructor that `namedtuple` compiles."""
+    if tuple(named) == cls._fields[len(values) :] and not cls._called:
+        cls._called = True
+        return tuple.__new__(cls, (*values, *named.values()))
+    make: Any = namedtuple  # mypy wants to see names
+    made = make(cls.__name__, cls._fields, defaults=cls._field_defaults.values())
     cls.__new__ = made.__new__
-    constructor: Callable[..., Any] = made.__new__
-    return constructor
+    return made.__new__(cls, *values, **named)
 
 
 _REQUIRED = object()

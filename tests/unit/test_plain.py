@@ -176,6 +176,57 @@ def test_named_tuples_are_those_of_typing() -> None:
     assert (Point.__doc__, Point.__module__, Point.__qualname__) == ("A place.", __name__, "Point")
     assert Point(10).far
     assert get_type_hints(Point) == {"x": int, "y": int}
+    assert str(inspect.signature(Point)) == "(x: 'int', y: 'int' = 0)"
+    assert (repr(Point(1, 2)), Point(1, 2)._asdict()) == ("Point(x=1, y=2)", {"x": 1, "y": 2})
     assert pickle.loads(pickle.dumps(Point(3)))._replace(y=1) == Point(3, 1)
+    assert copy.deepcopy(Point(3, 4)) == Point._make([3, 4])
+    match Point(1, 2):
+        case Point(x, y):
+            assert (x, y) == (1, 2)
+
+
+class Named(NamedTuple):
+    """Called by name, in order and otherwise."""
+
+    first: int
+    second: int
+    third: int = 3
+
+
+def test_each_way_to_call_a_named_tuple_gives_the_same() -> None:
+    made = [
+        Named(first=1, second=2, third=3),  # before there is a compiled constructor
+        Named(first=1, second=2, third=3),
+        Named(1, second=2, third=3),
+        Named(third=3, second=2, first=1),
+        Named(1, 2),
+        Named(1, 2, 3),
+    ]
+
+    assert made == [(1, 2, 3)] * len(made)
+    assert {type(one) for one in made} == {Named}
+
+
+@pytest.mark.parametrize("values", [(), (1, 2, 3, 4)])
+def test_a_named_tuple_of_a_wrong_length_is_refused(values: tuple[int, ...]) -> None:
     with pytest.raises(TypeError):
-        Point()  # type: ignore[call-arg]
+        Named(*values)
+    with pytest.raises(TypeError, match="Named has 3 fields, got"):
+        Named._make(values)
+
+
+@pytest.mark.parametrize("named", [{"second": 2}, {"first": 1, "second": 2, "fourth": 4}])
+def test_a_named_tuple_refuses_names_that_it_lacks(named: dict[str, int]) -> None:
+    with pytest.raises(TypeError):
+        Named(**named)
+    with pytest.raises(TypeError, match="Named has no fourth"):
+        Named(1, 2, 3)._replace(fourth=4)  # type: ignore[call-arg]
+
+
+def test_a_subclass_of_a_named_tuple_has_its_fields() -> None:
+    class Near(Point):
+        def distance(self) -> int:
+            return self.x + self.y
+
+    assert Near(1, y=2).distance() == 3
+    assert (type(Near(1)._replace(x=5)), Near._fields) == (Near, Point._fields)

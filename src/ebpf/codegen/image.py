@@ -9,14 +9,13 @@ import ctypes
 import os
 import sys
 from array import array
-from binascii import crc32
 from collections.abc import Callable
 from typing import TypeAlias
 
 from ebpf.codegen.builtin import python_table
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
-from ebpf.codegen.header import ENTRIES, SIZE, Header
+from ebpf.codegen.header import ENTRIES, SIZE, Header, checksum
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
@@ -100,7 +99,7 @@ def check_image(image: bytes, name: str, layout: tuple[int, ...]) -> tuple[Heade
     except ValueError as error:
         raise ImageError(f"{name}.bin: {error}") from None
     code = image[SIZE:]
-    if len(code) != header.size or crc32(code) != header.checksum:
+    if len(code) != header.size or checksum(code) != header.checksum:
         raise ImageError(f"{name}.bin is damaged")
     if not name.endswith(header.target):
         raise ImageError(f"{name}.bin is for {header.target}")

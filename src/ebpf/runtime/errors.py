@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM, NAMES, TEXTS
+from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM
+from ebpf.abi.linux.errtexts import NAMES, TEXTS
 from ebpf.abi.types import Cmd
 from ebpf.errors import KeyExistsError, KeyNotFoundError, MapFullError, MissingPrivilegeError, SystemCallError
 from ebpf.plain import NamedTuple

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
-    from ebpf.abi.types import AttachType, MapFlag, MapType, ProgramType
+    from ebpf.abi.types import AttachType, MapType, ProgramType
     from ebpf.runtime.handle import Handle
 
 
@@ -34,7 +34,7 @@ class MapFacts(NamedTuple):
     key_size: int
     value_size: int
     max_entries: int
-    flags: MapFlag
+    flags: int = 0
 
 
 class ProgramFacts(NamedTuple):

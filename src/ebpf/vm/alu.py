@@ -34,7 +34,7 @@ from ebpf.asm.opcodes import (
     BPF_SUB,
     BPF_XOR,
 )
-from ebpf.vm.masks import M32, M64
+from ebpf.vm import M32, M64
 
 Operation: TypeAlias = Callable[[int, int], int]
 Test: TypeAlias = Callable[[int, int], bool]

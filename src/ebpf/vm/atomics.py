@@ -16,8 +16,8 @@ from ebpf.asm.opcodes import (
     BPF_XCHG,
     BPF_XOR,
 )
+from ebpf.vm import M64
 from ebpf.vm.fault import Fault
-from ebpf.vm.masks import M64
 from ebpf.vm.memory import ATOMIC
 
 if TYPE_CHECKING:
@@ -33,12 +33,6 @@ _CHANGES: dict[int, Callable[[int, int], int]] = {
     BPF_XCHG & ~BPF_FETCH: lambda old, value: value,
 }
 """Operation without its fetch bit → new value of the memory."""
-
-OPERATIONS = frozenset(
-    {op | fetch for op in (BPF_ADD, BPF_OR, BPF_AND, BPF_XOR) for fetch in (0, BPF_FETCH)}
-    | {BPF_XCHG, BPF_CMPXCHG, BPF_LOAD_ACQ, BPF_STORE_REL}
-)
-"""All operations that the `imm` of an atomic instruction may name."""
 
 
 def atomic_step(slot: Slot, size: int, after: int) -> Step:

@@ -6,13 +6,13 @@ from array import array
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ebpf.vm import M32
 from ebpf.vm.context.skb import POINTERS_SIZE
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
 from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
 from ebpf.vm.machine import Kernel
-from ebpf.vm.masks import M32
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
     ARGUMENT,

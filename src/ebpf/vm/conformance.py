@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, cast
 from ebpf.abi.types import ProgramType
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
+from ebpf.vm import M64
 from ebpf.vm.check import check_code, spelled
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault, Rejected, Unwind
 from ebpf.vm.machine import DEFAULT_BUDGET, Run
-from ebpf.vm.masks import M64
 from ebpf.vm.program import LoadRequest, Program, Slot, decode_slots, load_program
 
 if TYPE_CHECKING:

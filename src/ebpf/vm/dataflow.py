@@ -305,7 +305,7 @@ def context_accesses(slots: list[Slot], flow: Flow) -> dict[int, Origin]:
     Raises:
         Rejected: E2BIG when calls nest too deep or the program is too complex.
     """
-    targets = (jump_target(slot, at) for at, slot in enumerate(slots) if at not in flow.halves)
+    targets = {jump_target(slot, at) for at, slot in enumerate(slots) if at not in flow.halves}
     leaders = frozenset(target for target in targets if target is not None)
     analysis = _Analysis(slots, flow, leaders)
     analysis.function(0, 0, [CONTEXT, OTHER, OTHER, OTHER, OTHER], {})

@@ -10,7 +10,9 @@ from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,
     BPF_ALU64,
+    BPF_AND,
     BPF_ARSH,
+    BPF_CMPXCHG,
     BPF_DIV,
     BPF_END,
     BPF_FETCH,
@@ -26,11 +28,14 @@ from ebpf.asm.opcodes import (
     BPF_MOD,
     BPF_MOV,
     BPF_NEG,
+    BPF_OR,
     BPF_RSH,
     BPF_ST,
     BPF_STORE_REL,
     BPF_STX,
     BPF_X,
+    BPF_XCHG,
+    BPF_XOR,
     CALL,
     CALLX,
     EXIT,
@@ -40,7 +45,6 @@ from ebpf.asm.opcodes import (
     MAY_GOTO,
     REGISTERS,
 )
-from ebpf.vm.atomics import OPERATIONS
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot
 
@@ -56,6 +60,10 @@ _LEGACY = {0x20, 0x28, 0x30, 0x40, 0x48, 0x50}
 _LOADS = {0x61, 0x69, 0x71, 0x79, 0x81, 0x89, 0x91}
 _STORES = {0x62, 0x6A, 0x72, 0x7A, 0x63, 0x6B, 0x73, 0x7B}
 _ATOMICS = {0xC3, 0xCB, 0xD3, 0xDB}
+_ATOMIC_OPERATIONS = frozenset(
+    {op | fetch for op in (BPF_ADD, BPF_OR, BPF_AND, BPF_XOR) for fetch in (0, BPF_FETCH)}
+    | {BPF_XCHG, BPF_CMPXCHG, BPF_LOAD_ACQ, BPF_STORE_REL}
+)
 _ODD = {LDIMM64, GOTO, GOTOL, CALL, EXIT, MAY_GOTO}
 KNOWN = frozenset(_ARITHMETIC | _BRANCHES | _UNARY | _SWAPS | _LEGACY | _LOADS | _STORES | _ATOMICS | _ODD)
 """All opcodes but callx, which only the conformance command takes."""
@@ -73,9 +81,8 @@ def check_fields(slot: Slot, *, strict: bool) -> None:
     reason = _complaint(slot, strict)
     if reason is not None:
         raise Rejected(EINVAL, reason)
-    for register in (slot.dst, slot.src):
-        if register >= REGISTERS:
-            raise Rejected(EINVAL, f"R{register} is invalid")
+    if slot.dst >= REGISTERS or slot.src >= REGISTERS:
+        raise Rejected(EINVAL, f"R{slot.dst if slot.dst >= REGISTERS else slot.src} is invalid")
     if written_register(slot) == FRAME_POINTER:
         raise Rejected(EACCES, "frame pointer is read only")
 
@@ -176,7 +183,7 @@ def _memory(slot: Slot) -> str | None:
 
 
 def _atomic(slot: Slot) -> str | None:
-    if slot.imm not in OPERATIONS:
+    if slot.imm not in _ATOMIC_OPERATIONS:
         return f"BPF_ATOMIC uses invalid atomic opcode {slot.imm & 0xFFFF_FFFF:02x}"
     narrow = slot.opcode in (0xCB, 0xD3)
     return "invalid atomic operand size" if narrow and slot.imm not in (BPF_LOAD_ACQ, BPF_STORE_REL) else None

@@ -96,7 +96,7 @@ def _interpreter(reason: str) -> Engine:
     from ebpf.vm.interpreter import execute
     from ebpf.vm.native import load_interpreter, native_code
 
-    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()))
+    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()), None)
 
 
 def _jit(reason: str, *, trusted: bool) -> Engine:

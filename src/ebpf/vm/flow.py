@@ -22,6 +22,9 @@ from ebpf.vm.execution import MAX_FRAMES
 from ebpf.vm.fault import Rejected
 from ebpf.vm.program import Slot
 
+_JUMPS = frozenset(opcode for opcode in range(256) if opcode & 7 in (BPF_JMP, BPF_JMP32)) - {CALL, CALLX, EXIT, GOTOL}
+"""Jumps whose distance is `off`."""
+
 
 class Flow(NamedTuple):
     """The shape of a program: first slots of its functions in order, and which slots are second halves of ldimm64."""
@@ -39,13 +42,14 @@ def check_flow(slots: Sequence[Slot], *, strict: bool) -> Flow:
     Raises:
         Rejected: EINVAL; E2BIG for calls nested too deep.
     """
-    halves = frozenset(at + 1 for at in _instructions(slots) if slots[at].opcode == LDIMM64)
-    functions = _functions(slots, halves)
+    instructions = list(_instructions(slots))
+    halves = frozenset(at + 1 for at in instructions if slots[at].opcode == LDIMM64)
+    functions = _functions(slots, instructions, halves)
     if strict:
         _check_bounds(slots, functions, halves)
     reached = _walk(slots, halves)
     if strict:
-        for at in _instructions(slots):
+        for at in instructions:
             if at not in reached:
                 raise Rejected(EINVAL, f"unreachable insn {at}")
         _check_depth(slots, functions, halves)
@@ -62,11 +66,9 @@ def _instructions(slots: Sequence[Slot]) -> Iterator[int]:
 
 def jump_target(slot: Slot, at: int) -> int | None:
     """Return where a jump leads when it is taken; None for calls, exit and everything else."""
-    if slot.opcode == GOTOL:
-        return at + 1 + slot.imm
-    if slot.opcode & 7 not in (BPF_JMP, BPF_JMP32) or slot.opcode in (CALL, CALLX, EXIT):
-        return None
-    return at + 1 + slot.off
+    if slot.opcode in _JUMPS:
+        return at + 1 + slot.off
+    return at + 1 + slot.imm if slot.opcode == GOTOL else None
 
 
 def called_function(slot: Slot, at: int) -> int | None:
@@ -88,9 +90,9 @@ def successors(slots: Sequence[Slot], at: int) -> tuple[int, ...]:
     return (target,) if slot.opcode in (GOTO, GOTOL) else (after, target)
 
 
-def _functions(slots: Sequence[Slot], halves: frozenset[int]) -> tuple[int, ...]:
+def _functions(slots: Sequence[Slot], instructions: list[int], halves: frozenset[int]) -> tuple[int, ...]:
     starts = {0}
-    for at in _instructions(slots):
+    for at in instructions:
         target = called_function(slots[at], at)
         if target is None:
             continue
@@ -115,18 +117,19 @@ def _walk(slots: Sequence[Slot], halves: frozenset[int]) -> set[int]:
     pending = [0]
     while pending:
         at = pending.pop()
-        if at in reached:
-            continue
-        reached.add(at)
-        for after in successors(slots, at):
-            if not 0 <= after < len(slots):
-                raise Rejected(EINVAL, f"jump out of range from insn {at} to {after}")
-            if after in halves:
-                raise Rejected(EINVAL, f"jump into the middle of ldimm64 insn {after - 1}: from insn {at}")
-            pending.append(after)
-        function = called_function(slots[at], at)
-        if function is not None:
-            pending.append(function)
+        while at not in reached:
+            reached.add(at)
+            function = called_function(slots[at], at)
+            if function is not None:
+                pending.append(function)
+            following = successors(slots, at)
+            for after in following:
+                if not 0 <= after < len(slots):
+                    raise Rejected(EINVAL, f"jump out of range from insn {at} to {after}")
+                if after in halves:
+                    raise Rejected(EINVAL, f"jump into the middle of ldimm64 insn {after - 1}: from insn {at}")
+            pending.extend(following[1:])
+            at = following[0] if following else at
     return reached
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ebpf.codegen.builtin import Owner, make_builtin
+from ebpf.vm import M32
 from ebpf.vm.batch import PacketLane
 from ebpf.vm.interpreter import FIRST_SLICE
-from ebpf.vm.masks import M32
 from ebpf.vm.native import FUNCTION_WORDS, SLICE, load_interpreter
 
 if TYPE_CHECKING:

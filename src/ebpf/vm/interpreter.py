@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
+from ebpf.vm import M32, M64
 from ebpf.vm.execution import (
     MAX_FRAMES,
     MAX_LOOPS,
@@ -23,7 +24,6 @@ from ebpf.vm.execution import (
 )
 from ebpf.vm.fault import Fault, Unwind
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M32, M64
 from ebpf.vm.memory import OFFSET_BITS, Region
 from ebpf.vm.native import (
     ACTION,

@@ -42,11 +42,11 @@ from ebpf.asm.opcodes import (
     SIZES,
 )
 from ebpf.plain import NamedTuple
+from ebpf.vm import M32
 from ebpf.vm.check import Checked, refused
 from ebpf.vm.dataflow import Origin, context_accesses
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
-from ebpf.vm.masks import M32
 from ebpf.vm.program import LoadRequest, Log, Slot
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ from ebpf.asm.opcodes import (
     LDIMM64,
     SIZES,
 )
+from ebpf.vm import M32, M64
 from ebpf.vm.alu import (
     ALU32,
     ALU64,
@@ -53,7 +54,6 @@ from ebpf.vm.alu import (
 )
 from ebpf.vm.atomics import atomic_step
 from ebpf.vm.fault import Fault
-from ebpf.vm.masks import M32, M64
 from ebpf.vm.memory import OFFSET_BITS, OFFSET_MASK, UNSIGNED
 
 if TYPE_CHECKING:

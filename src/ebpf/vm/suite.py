@@ -14,11 +14,11 @@ from pathlib import Path
 
 from ebpf.abi.types import MapType
 from ebpf.errors import AsmError, NotSupportedError, ProgramFault
+from ebpf.vm import M32, M64
 from ebpf.vm.conformance import parse_hex, run_instructions
 from ebpf.vm.machine import DEFAULT_BUDGET
 from ebpf.vm.maps import MapShape
 from ebpf.vm.maps.create import check_shape, check_template
-from ebpf.vm.masks import M32, M64
 from ebpf.vm.suiteasm import assemble_suite
 
 _SECTIONS = ("asm", "result", "mem", "raw", "no register offset", " c", "error", "map")

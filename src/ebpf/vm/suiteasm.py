@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ebpf.abi.helpers import Helper
 from ebpf.asm import opcodes as op
 from ebpf.errors import AsmError
-from ebpf.vm.masks import M32
+from ebpf.vm import M32
 from ebpf.vm.program import Slot, encode_slots
 
 _ALU = {

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
 from ebpf.plain import NamedTuple
+from ebpf.vm import M32
 from ebpf.vm.engines import Engine
 from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.leaks import checked
 from ebpf.vm.machine import Kernel, Run
-from ebpf.vm.masks import M32
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:

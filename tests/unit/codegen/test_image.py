@@ -6,14 +6,13 @@ import ctypes
 import re
 import subprocess
 import sys
-from binascii import crc32
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from ebpf.codegen import image
-from ebpf.codegen.header import SIZE, Header
+from ebpf.codegen.header import SIZE, Header, checksum
 from ebpf.codegen.image import ImageError, check_image
 from ebpf.vm.native import LAYOUT
 
@@ -69,7 +68,7 @@ def test_what_does_not_fit_is_refused(content: bytes, why: str) -> None:
 
 def test_checksum_is_of_the_code() -> None:
     header = Header.unpack(GOOD)
-    assert header.checksum == crc32(GOOD[SIZE:])
+    assert header.checksum == checksum(GOOD[SIZE:])
     assert Header.unpack(header.pack()) == header
 
 

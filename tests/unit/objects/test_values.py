@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ebpf.abi.linux.errno import TEXTS
+from ebpf.abi.linux.errtexts import TEXTS
 from ebpf.abi.types import MapFlag, MapType, ProgramType
 from ebpf.asm import Instructions
 from ebpf.errors import MissingPrivilegeError, SystemCallError, VerifierError

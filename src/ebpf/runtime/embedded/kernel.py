@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.linux.errno import EINVAL, NAMES
+from ebpf.abi.linux.errno import EINVAL
 from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
@@ -228,7 +228,7 @@ class EmbeddedRuntime:
             result = self._answer(cmd, attr)
         except Rejected as error:
             if started:
-                _log_call(cmd, attr, NAMES.get(error.errno, str(error.errno)), started)
+                _log_call(cmd, attr, _errno_name(error.errno), started)
             raise _system_call_error(cmd, error.errno, message=error.message) from None
         finally:
             calls.held = outer  # before anything that Ctrl-C can interrupt
@@ -368,6 +368,12 @@ def _system_call_error(call: Cmd | str, errno: int, *, message: str) -> SystemCa
     from ebpf.runtime.errors import system_call_error
 
     return system_call_error(call, errno, message=message)
+
+
+def _errno_name(errno: int) -> str:
+    from ebpf.abi.linux.errtexts import NAMES
+
+    return NAMES.get(errno, str(errno))
 
 
 def _calls_are_logged() -> bool:

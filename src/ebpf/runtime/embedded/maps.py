@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM, TEXTS
+from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
+from ebpf.abi.linux.errtexts import TEXTS
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.runtime.embedded.buffers import given, object_name, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access

@@ -23,8 +23,8 @@ from ebpf.abi.linux.errno import (
     ENOTDIR,
     ENOTEMPTY,
     EPERM,
-    NAMES,
 )
+from ebpf.abi.linux.errtexts import NAMES
 from ebpf.runtime.attrs.members import text_of
 from ebpf.runtime.embedded.handles import access_only
 from ebpf.runtime.embedded.linkobjects import LinkObject

@@ -148,8 +148,10 @@ class EmbeddedRunner(BpfRunner):
             repeat=attr.repeat,
             flags=attr.flags,
             cpu=attr.cpu,
+            batch_size=0,
             wants_data=self._form.data,
             wants_ctx=self._form.ctx_out and ctx is not None,
+            wants_duration=False,
         )
         with self._loaded() as program:
             result = self._kernel.runs.run(program, request, self._engine)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ebpf.abi.linux.errno import EAGAIN, EINTR, NAMES
+from ebpf.abi.linux.errno import EAGAIN, EINTR
+from ebpf.abi.linux.errtexts import NAMES
 from ebpf.abi.types import Cmd
 from ebpf.errors import NotSupportedError
 from ebpf.runtime.attrs.members import Attr

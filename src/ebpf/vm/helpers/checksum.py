@@ -12,9 +12,9 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
+from ebpf.vm import M32
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkbContext
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M32
 
 _M16 = 0xFFFF
 _FIELD_SIZE = 0xF

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.prototypes import PROTOTYPES, Prototype, Return
+from ebpf.vm import M64
 from ebpf.vm.fault import Fault
 from ebpf.vm.helpers import checksum, environment, iterate, lock, map, perf, redirect, ring, skb, skb_shape, text, xdp
 from ebpf.vm.helpers.arguments import READERS, Reader
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M64
 
 Body: TypeAlias = Callable[..., Any]
 """Takes the run and the arguments as the readers gave them; returns an integer (negative errno included) or None."""

@@ -8,10 +8,10 @@ from typing import Any
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.abi.types import MapType
+from ebpf.vm import M32
 from ebpf.vm.helpers.map import require
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map
-from ebpf.vm.masks import M32
 
 MAX_LOOPS = 8 << 20
 _ITERABLE = frozenset(

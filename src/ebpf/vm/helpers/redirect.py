@@ -8,13 +8,13 @@ from typing import Any
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EINVAL
 from ebpf.abi.types import MapType
+from ebpf.vm import M32
 from ebpf.vm.context.redirect import Redirect
 from ebpf.vm.context.skb import SkbContext
 from ebpf.vm.context.xdp import XdpContext
 from ebpf.vm.helpers.map import require
 from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map
-from ebpf.vm.masks import M32
 
 LOOPBACK = 1
 """The only interface of the embedded kernel."""

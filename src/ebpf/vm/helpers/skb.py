@@ -7,10 +7,10 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EFAULT, EINVAL, EOPNOTSUPP
+from ebpf.vm import M32
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, VLAN_PROTOCOLS, SkbContext
 from ebpf.vm.helpers.checksum import add, block_add, partial, subtract
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M32
 
 _M16 = 0xFFFF
 _MAX_OFFSET = 0x7FFFFFFF

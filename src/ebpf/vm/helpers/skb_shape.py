@@ -7,6 +7,7 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EFAULT, EINVAL, ENOMEM, ENOTSUPP
+from ebpf.vm import M32
 from ebpf.vm.context.skb import (
     CHECKSUM_COMPLETE,
     CHECKSUM_NONE,
@@ -22,7 +23,6 @@ from ebpf.vm.fault import Fault
 from ebpf.vm.helpers.checksum import add, partial, reset_level, subtract
 from ebpf.vm.helpers.xdp import signed32
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M32
 
 _ADDRESSES = 12
 """Two Ethernet addresses: where a VLAN tag goes."""

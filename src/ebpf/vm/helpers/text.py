@@ -8,10 +8,10 @@ from typing import Any
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.errno import EINVAL, ERANGE
+from ebpf.vm import M64
 from ebpf.vm.fault import Fault
 from ebpf.vm.helpers.format import MAX_ARGUMENTS, format_text
 from ebpf.vm.machine import Run
-from ebpf.vm.masks import M64
 
 MAX_TRACE = 1024
 """Size of a trace line with its zero byte (MAX_BPRINTF_BUF)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ebpf.abi.helpers import Helper
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL, CALLX, EXIT, LDIMM64
 from ebpf.codegen.header import ENTRIES
-from ebpf.vm import native
+from ebpf.vm import M64, native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
@@ -16,7 +16,6 @@ from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, PASSED, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
-from ebpf.vm.masks import M64
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:
