@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ebpf.abi import types
-from ebpf.asm import Instructions
+from ebpf.asm.instructions import ByteOrder as ByteOrder
+from ebpf.asm.instructions import Instructions
 from ebpf.plain import NamedTuple, Plain, field
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ebpf.objects import Collection, Map, Program
     from ebpf.runtime import Runtime
 
-ByteOrder = Literal["little", "big"]
 Dialect = Literal["auto", "linux", "windows"]
 Pinning = Literal["none", "by_name"]
 

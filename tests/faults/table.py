@@ -281,7 +281,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "a run leaves spin locks held after a fault",
-        "vm/leaks.py",
+        "vm/machine.py",
         "return release_all(run), discard_all(run)",
         "return len(run.locks), discard_all(run)",
         _HELPERS,

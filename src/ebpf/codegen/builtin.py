@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections.abc import Callable
-from functools import cache
 from typing import Any
+
+from ebpf.codegen.image import PYTHON
 
 _FUNCTIONS = (
     "PyBytes_AsString",
@@ -27,6 +28,16 @@ _ONE_ARGUMENT = 0x0008
 """METH_O."""
 
 
+def _addresses() -> array[int]:
+    api = ctypes.pythonapi
+    functions = (ctypes.cast(getattr(api, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS)
+    variables = (ctypes.addressof(ctypes.c_void_p.in_dll(api, name)) for name in _VARIABLES)
+    return array("Q", [*functions, *variables])
+
+
+PYTHON[:] = _addresses()
+
+
 class _Definition(ctypes.Structure):
     """struct PyMethodDef."""
 
@@ -36,19 +47,6 @@ class _Definition(ctypes.Structure):
         ("flags", ctypes.c_int),
         ("documentation", ctypes.c_char_p),
     )
-
-
-@cache
-def _table() -> array[int]:
-    api = ctypes.pythonapi
-    functions = (ctypes.cast(getattr(api, name), ctypes.c_void_p).value or 0 for name in _FUNCTIONS)
-    variables = (ctypes.addressof(ctypes.c_void_p.in_dll(api, name)) for name in _VARIABLES)
-    return array("Q", [*functions, *variables])
-
-
-def python_table() -> int:
-    """Return the address of this process's struct python, which stays where it is."""
-    return _table().buffer_info()[0]
 
 
 def obstacle() -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import mmap
+import os
 import sys
 from types import TracebackType
 from typing import Any
@@ -32,7 +32,8 @@ class Executable:
     def __init__(self, code: bytes) -> None:
         if not code:
             raise ValueError("there is no code to map")
-        self.size = -(-len(code) // mmap.PAGESIZE) * mmap.PAGESIZE
+        page = _page_size()
+        self.size = -(-len(code) // page) * page
         try:
             self._address: int | None = _map(code, self.size)
         except OSError as error:
@@ -66,8 +67,12 @@ def _refused(number: int) -> ImageError:
 
 if sys.platform == "win32":
 
+    def _page_size() -> int:
+        return 4096  # of all processors that Windows runs x64 code on
+
     @functools.cache
-    def _system() -> Any:
+    def system_library() -> Any:
+        """Return what the system is called through; its functions keep the error number apart."""
         kernel = ctypes.WinDLL("kernel32", use_last_error=True)
         kernel.VirtualAlloc.restype = ctypes.c_void_p
         kernel.VirtualAlloc.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong, ctypes.c_ulong]
@@ -79,7 +84,7 @@ if sys.platform == "win32":
 
     def _map(code: bytes, size: int) -> int:
         reserve_and_commit, read_write, execute_read = 0x3000, 0x04, 0x20
-        kernel = _system()
+        kernel = system_library()
         address: int | None = kernel.VirtualAlloc(None, size, reserve_and_commit, read_write)
         if address is None:
             raise _refused(ctypes.get_last_error())
@@ -94,12 +99,19 @@ if sys.platform == "win32":
 
     def _unmap(address: int, size: int) -> None:
         release = 0x8000
-        _system().VirtualFree(address, 0, release)
+        system_library().VirtualFree(address, 0, release)
 
 else:
+    _READ, _WRITE, _EXECUTE, _PRIVATE = 1, 2, 4, 2
+    _ANONYMOUS = 0x20 if sys.platform == "linux" else 0x1000
+    """include/uapi/asm-generic/mman-common.h, and sys/mman.h of the BSDs; the module `mmap` is not needed for them."""
+
+    def _page_size() -> int:
+        return os.sysconf("SC_PAGE_SIZE")
 
     @functools.cache
-    def _system() -> Any:
+    def system_library() -> Any:
+        """Return what the system is called through; its functions keep the error number apart."""
         libc = ctypes.CDLL(None, use_errno=True)
         number = ctypes.c_int
         libc.mmap.restype = ctypes.c_void_p
@@ -109,18 +121,17 @@ else:
         return libc
 
     def _map(code: bytes, size: int) -> int:
-        libc = _system()
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        address: int | None = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        libc = system_library()
+        address: int | None = libc.mmap(None, size, _READ | _WRITE, _PRIVATE | _ANONYMOUS, -1, 0)
         if address is None or address == ctypes.c_void_p(-1).value:
             raise _refused(ctypes.get_errno())
         ctypes.memmove(address, code, len(code))
         # On aarch64 Linux flushes the instruction cache itself when a page becomes executable for the first time.
-        if libc.mprotect(address, size, mmap.PROT_READ | mmap.PROT_EXEC):
+        if libc.mprotect(address, size, _READ | _EXECUTE):
             error = _refused(ctypes.get_errno())
             _unmap(address, size)
             raise error
         return address
 
     def _unmap(address: int, size: int) -> None:
-        _system().munmap(address, size)
+        system_library().munmap(address, size)

@@ -12,13 +12,14 @@ from array import array
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ebpf.codegen.builtin import python_table
-from ebpf.codegen.executable import Executable
+from ebpf.codegen.executable import Executable, system_library
 from ebpf.codegen.executable import ImageError as ImageError  # callers of this module catch it
 from ebpf.codegen.header import ENTRIES, SIZE, Header, checksum
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
+PYTHON = array("Q", bytes(8 * 13))
+"""struct python of this process, which only builtins look at: `ebpf.codegen.builtin` fills it in."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
 
@@ -121,7 +122,7 @@ def load_image(name: str, layout: tuple[int, ...]) -> Image:
     """Map the image `name`-TARGET for this process. Raises ImageError."""
     header, code = read_image(f"{name}-{target_of_process()}", layout)
     at = header.entries["ebpf_python"]
-    return Image(header, map_code(code[:at] + python_table().to_bytes(8, "little") + code[at + 8 :]))
+    return Image(header, map_code(code[:at] + PYTHON.buffer_info()[0].to_bytes(8, "little") + code[at + 8 :]))
 
 
 def map_code(code: bytes) -> int:
@@ -133,7 +134,7 @@ def clock_function() -> int:
     """Return the address of clock_gettime for native code that asks for the time; 0 where it can't call that."""
     if sys.platform != "linux":
         return 0
-    return ctypes.cast(ctypes.CDLL(None).clock_gettime, ctypes.c_void_p).value or 0
+    return ctypes.cast(system_library().clock_gettime, ctypes.c_void_p).value or 0
 
 
 _Py_buffer = ctypes.c_void_p * 16

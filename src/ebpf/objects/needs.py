@@ -55,6 +55,8 @@ def refuse_unsupported(spec: CollectionSpec) -> None:
 
 def _refuse_program(program: ProgramSpec, spec: CollectionSpec) -> None:
     for number, insn in enumerate(program.insns):
+        if insn.core is None and insn.reference is None:
+            continue
         need = _need(insn, spec)
         if need is not None:
             error = RelocationError(f"load program {program.name}: instruction {number} needs {need}; {_REMEDY}")

@@ -11,8 +11,8 @@ from ebpf.vm.context.skb import POINTERS_SIZE
 from ebpf.vm.forms import Form
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
+from ebpf.vm.kernel import Kernel
 from ebpf.vm.lane import BETWEEN_RUNS, EXIT, REFUSED, Lane, LaneCode, lane_calls
-from ebpf.vm.machine import Kernel
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region
 from ebpf.vm.native import (
     ARGUMENT,

@@ -22,7 +22,7 @@ from ebpf.vm.machine import DEFAULT_BUDGET, Run
 from ebpf.vm.program import LoadRequest, Program, Slot, decode_slots, load_program
 
 if TYPE_CHECKING:
-    from ebpf.vm.machine import Kernel
+    from ebpf.vm.kernel import Kernel
     from ebpf.vm.maps import MapShape
 
 Arguments = tuple[int, int, int, int, int]

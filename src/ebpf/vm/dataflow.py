@@ -8,7 +8,6 @@ refuses programs where it could, and here the access that follows would still be
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TypeAlias
 
 from ebpf.abi.linux.errno import E2BIG
@@ -38,20 +37,29 @@ from ebpf.asm.opcodes import (
 from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
-from ebpf.vm.flow import Flow, called_function, jump_target, successors
+from ebpf.vm.flow import ENDS, Flow, called_function, jump_target, successors
 from ebpf.vm.program import Slot
 
 _MAX_STATES = 1 << 17
 """Blocks looked at before a program is too complex (Linux stops at a million instructions)."""
 
 
-class Origin(Enum):
-    """What a value is as far as the context matters."""
+class Origin:
+    """What a value is as far as the context matters: one of the four below."""
 
-    OTHER = "other"
-    CONTEXT = "context"
-    MODIFIED = "context plus something"
-    MIXED = "context on one path, something else on another"
+    __slots__ = ("meaning",)
+
+    def __init__(self, meaning: str) -> None:
+        self.meaning = meaning
+
+    def __repr__(self) -> str:
+        return f"<{self.meaning}>"
+
+
+OTHER = Origin("other")
+CONTEXT = Origin("context")
+MODIFIED = Origin("context plus something")
+MIXED = Origin("context on one path, something else on another")
 
 
 class StackPointer(NamedTuple):
@@ -68,7 +76,6 @@ class FunctionPointer(NamedTuple):
 
 
 Value: TypeAlias = Origin | StackPointer | FunctionPointer
-OTHER, CONTEXT, MODIFIED, MIXED = Origin
 
 Cells: TypeAlias = dict[tuple[int, int], Value]
 """(frame, offset) → value of the 8 bytes there; what is missing is OTHER."""
@@ -90,7 +97,7 @@ def _join_cells(a: Cells, b: Cells) -> Cells:
 
 
 class State:
-    """Registers of the current function and the stack cells of all live frames."""
+    """Registers of the current function and the stack cells of all live frames. Joined states may share them."""
 
     __slots__ = ("cells", "registers")
 
@@ -108,8 +115,10 @@ class State:
 
     def joined(self, other: State) -> State:
         """Return what holds on both paths."""
-        registers = [join(a, b) for a, b in zip(self.registers, other.registers, strict=True)]
-        return State(registers, _join_cells(self.cells, other.cells))
+        registers, cells = self.registers, self.cells
+        if registers != other.registers:
+            registers = [join(a, b) for a, b in zip(registers, other.registers, strict=True)]
+        return State(registers, cells if cells == other.cells else _join_cells(cells, other.cells))
 
 
 class _Analysis:
@@ -157,7 +166,7 @@ class _Analysis:
                 known = states.get(after)
                 merged = state if known is None else known.joined(state)
                 if known is None or merged != known:
-                    states[after] = merged.copy()
+                    states[after] = state.copy() if known is None else merged
                     waiting[after] = 1
                     at = min(at, after)
         return result
@@ -171,10 +180,10 @@ class _Analysis:
                     return None
             else:
                 self._step(slot, at, state)
-            after = successors(self.slots, at)
-            if len(after) != 1 or after[0] in self.leaders:
+            after = at + 2 if slot.opcode == LDIMM64 else at + 1
+            if slot.opcode in ENDS or after in self.leaders:
                 return at
-            at = after[0]
+            at = after
 
     def _call(self, slot: Slot, at: int, frame: int, state: State) -> bool:
         registers = state.registers

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import ProgramFault
+from ebpf.vm.epochs import Epoch
 from ebpf.vm.fault import Fault
-from ebpf.vm.machine import Kernel, Run
-from ebpf.vm.maps.epochs import Epoch
+from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
 from ebpf.vm.values import places_of
+
+if TYPE_CHECKING:
+    from ebpf.vm.kernel import Kernel
 
 STACK_SIZE = 512
 MAX_FRAMES = 8

@@ -24,6 +24,8 @@ from ebpf.vm.program import Slot
 
 _JUMPS = frozenset(opcode for opcode in range(256) if opcode & 7 in (BPF_JMP, BPF_JMP32)) - {CALL, CALLX, EXIT, GOTOL}
 """Jumps whose distance is `off`."""
+ENDS = _JUMPS | {GOTOL, EXIT}
+"""What straight code ends with."""
 
 
 class Flow(NamedTuple):

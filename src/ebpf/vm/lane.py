@@ -11,13 +11,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
+from ebpf.vm.epochs import CLOCK, Epoch
 from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
 from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
-from ebpf.vm.leaks import checked
-from ebpf.vm.machine import Kernel, Run
-from ebpf.vm.maps.epochs import CLOCK, Epoch
+from ebpf.vm.machine import Run, checked
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region, object_region, value_region
 from ebpf.vm.native import (
     ANSWERED,
@@ -53,6 +52,7 @@ from ebpf.vm.values import Places, places_of
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
     from ebpf.vm.context import Context
+    from ebpf.vm.kernel import Kernel
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 

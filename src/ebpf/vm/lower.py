@@ -44,7 +44,7 @@ from ebpf.asm.opcodes import (
 from ebpf.plain import NamedTuple
 from ebpf.vm import M32
 from ebpf.vm.check import Checked, refused
-from ebpf.vm.dataflow import Origin, context_accesses
+from ebpf.vm.dataflow import MIXED, MODIFIED, OTHER, Origin, context_accesses
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import called_function
 from ebpf.vm.program import LoadRequest, Log, Slot
@@ -146,7 +146,7 @@ def _accesses(checked: Checked, log: Log) -> list[tuple[int, Origin]]:
         accesses = context_accesses(checked.slots, checked.flow)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
-    return [(at, origin) for at, origin in sorted(accesses.items()) if origin is not Origin.OTHER]
+    return [(at, origin) for at, origin in sorted(accesses.items()) if origin is not OTHER]
 
 
 def _measure(context: PlainContext, checked: Checked, log: Log) -> int:
@@ -182,9 +182,9 @@ def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: 
 def _misplaced(slot: Slot, origin: Origin) -> str | None:
     write = slot.opcode & 7 != BPF_LDX
     register = slot.dst if write else slot.src
-    if origin is Origin.MODIFIED:
+    if origin is MODIFIED:
         return f"dereference of modified ctx ptr R{register} off={slot.off} disallowed"
-    if origin is Origin.MIXED:
+    if origin is MIXED:
         return f"same insn cannot be used with different pointers: R{register} is ctx on one path only"
     if slot.opcode & 7 == BPF_STX and slot.opcode & 0xE0 == BPF_ATOMIC:
         return f"BPF_ATOMIC stores into R{register} ctx is not allowed"

@@ -1,49 +1,20 @@
-"""The seam between engines, helper bodies and the kernel around them."""
+"""One run of a program: what engines and helper bodies share, and what it may not leave behind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from ebpf.errors import ProgramFault
 from ebpf.vm.fault import Fault
 from ebpf.vm.memory import AddressSpace
 
 if TYPE_CHECKING:
-    from ebpf.vm.maps import Map
+    from ebpf.vm.kernel import Kernel
     from ebpf.vm.program import Program
 
 DEFAULT_BUDGET = 1 << 26
 """Instructions that a run may execute unless the kernel says otherwise."""
-
-
-class Kernel(Protocol):
-    """What a run asks of the kernel it runs in. Helper bodies use nothing else."""
-
-    closed: bool
-    """True once the kernel has ended: runs stop with a fault within 100 ms."""
-
-    @property
-    def waits(self) -> bool:
-        """Whether runs that begin on this thread ask `on_full` of a ring that is full; others lose the record."""
-
-    def ktime_ns(self) -> int:
-        """Monotonic nanoseconds (the embedded `clock` option)."""
-
-    def boot_ns(self) -> int: ...
-    def tai_ns(self) -> int: ...
-    def random_u32(self) -> int:
-        """Next pseudo-random number (deterministic with the embedded `seed` option)."""
-
-    def pid_tgid(self) -> int: ...
-    def uid_gid(self) -> int: ...
-    def comm(self) -> bytes:
-        """Name of the current task, at most 15 bytes."""
-
-    def trace(self, text: str) -> None:
-        """Keep one line of trace_printk."""
-
-    def program_of(self, prog_array: Map, index: int) -> Program | None:
-        """The program in a slot of a program array, for tail calls."""
 
 
 class Run:
@@ -98,3 +69,30 @@ class Run:
 
 def _not_running(slot: int, args: Sequence[int]) -> int:
     raise Fault("call", f"function at slot {slot} was called with {len(args)} arguments while no engine runs")
+
+
+def checked(run: Run, execute: Callable[[], int]) -> int:
+    """Return what `execute` does, and see to it that no lock and no ring record is left behind, whatever happens.
+
+    Raises:
+        ProgramFault: as the engine does; with kind "leak" when the program ends with a lock held or a record reserved.
+    """
+    try:
+        result = execute()
+    finally:
+        locks, records = _take_back(run)
+    if locks or records:
+        what = "a spin lock held" if locks else f"{records} ring buffer record(s) neither submitted nor discarded"
+        raise ProgramFault(f"{run.program.name or 'program'}: exits with {what}", kind="leak")
+    return result
+
+
+def _take_back(run: Run) -> tuple[int, int]:
+    if run.memory.mirror is not None:  # an interrupt came before the engine had caught up with native code
+        run.memory.mirror.take_back(run.memory.native)
+    if not (run.locks or run.reservations or run.unclaimed):
+        return 0, 0
+    from ebpf.vm.helpers.lock import release_all
+    from ebpf.vm.helpers.ring import discard_all
+
+    return release_all(run), discard_all(run)

@@ -8,9 +8,8 @@ Values of maps in native storage are no regions: they have addresses of their ow
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ebpf.lean import RLock
 from ebpf.vm.fault import Fault
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.vm.maps.base import Map
+    from ebpf.vm.mirror import Mirror
 
 OFFSET_BITS = 32
 OFFSET_MASK = (1 << OFFSET_BITS) - 1
@@ -86,24 +86,6 @@ def value_region(view: memoryview, map_: Map) -> Region:
 def object_region(obj: Any, name: str) -> Region:
     """Return the region that stands for a kernel object: an address, and nothing that is accessible."""
     return Region(name, memoryview(b""), 0, 0, False, False, obj)
-
-
-class Mirror(Protocol):
-    """A table of the same regions for native code, told of every change while its engine runs."""
-
-    def enter(self, number: int, region: Region, next_number: int) -> None:
-        """Enter a region, or replace what was said about it; the next number is at least `next_number`."""
-
-    def leave(self, number: int) -> None: ...
-    def grow(self, places: int, regions: Mapping[int, Region]) -> None: ...
-    def point(self, context: int, packet: int) -> None:
-        """Take note of the numbers of the regions that are context and packet; 0: there is none."""
-
-    def reach(self, places: Places) -> None:
-        """Take note of the maps whose values the run can reach."""
-
-    def take_back(self, places: Places) -> None:
-        """Free and discard what native code has taken, and the run does not know of yet."""
 
 
 class AddressSpace:

@@ -17,7 +17,7 @@ from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
     from ebpf.vm.context import Context
-    from ebpf.vm.machine import Kernel
+    from ebpf.vm.kernel import Kernel
 
 ABI_VERSION = 3
 

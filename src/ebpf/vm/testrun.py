@@ -17,12 +17,12 @@ from ebpf.vm import M32
 from ebpf.vm.engines import Engine
 from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
-from ebpf.vm.leaks import checked
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.machine import Run, checked
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:
     from ebpf.vm.context import Context, Redirect
+    from ebpf.vm.kernel import Kernel
 
 ON_CPU = 1 << 0
 """BPF_F_TEST_RUN_ON_CPU."""

@@ -14,8 +14,7 @@ from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.lane import Lane
-from ebpf.vm.leaks import checked
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.machine import Kernel, Run, checked
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from tests.unit.vm.bench import StillKernel

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ebpf.abi.types import Cmd
     from ebpf.runtime.memory import Address
 
-Tagged = Literal["AttachType", "MapType", "ProgramType"]
-"""Names of enumerations of `ebpf.abi.types`, each of which is made when somebody needs it."""
+    Tagged = Literal["AttachType", "MapType", "ProgramType"]
+    """Names of enumerations of `ebpf.abi.types`, each of which is made when somebody needs it."""
 
 UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.objects import ProgramObject
     from ebpf.runtime.embedded.state import State
     from ebpf.vm.engines import Engine
-    from ebpf.vm.machine import Kernel
+    from ebpf.vm.kernel import Kernel
 
 _LOOK = 0.05
 """Seconds between two looks of the caller at signals, while other threads work."""

@@ -16,7 +16,7 @@ from typing import Any
 from ebpf.abi.linux.errno import ENOMEM
 from ebpf.errors import NotSupportedError
 from ebpf.lean import WeakSet
-from ebpf.vm.maps import epochs
+from ebpf.vm import epochs
 from ebpf.vm.maps.base import Map, round_up
 from ebpf.vm.values import ADDRESS_BITS, MAP_WORDS
 

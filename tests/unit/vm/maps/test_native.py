@@ -12,8 +12,8 @@ import pytest
 from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import NotSupportedError, ProgramFault
+from ebpf.vm.epochs import WORDS, Epoch
 from ebpf.vm.maps import HashMap, Map, MapShape, create_map, storage
-from ebpf.vm.maps.epochs import WORDS, Epoch
 from ebpf.vm.maps.storage import VARIABLE
 from tests.unit.vm.maps.programs import key, load, run
 

@@ -11,8 +11,7 @@ from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.lane import Lane
-from ebpf.vm.leaks import checked
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.machine import Kernel, Run, checked
 from ebpf.vm.maps import MapShape, RingBufferMap, create_map
 from tests.unit.vm.bench import StillKernel
 from tests.unit.vm.maps.programs import load
