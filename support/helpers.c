@@ -332,6 +332,10 @@ static u64 release_spin_lock(struct machine *m) {
 ENTRY u64 ebpf_helper(struct machine *m, u64 number) {
   if (m->locked && number == HELPER_SPIN_UNLOCK && m->r[1] == m->locked) return release_spin_lock(m);
   if (m->ask) return leave_to_host(m);
+  if ((m->unseen += CALL_UNSEEN) > MOST_UNSEEN) {
+    m->unseen = 0;
+    return leave_to_host(m);
+  }
   switch (number) {
     case HELPER_LOOKUP:
     case HELPER_UPDATE:

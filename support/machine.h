@@ -21,7 +21,7 @@ typedef __INT64_TYPE__ s64;
 /* What does not run often: an image has room for 50 KB. */
 #define RARE __attribute__((minsize))
 
-enum { ABI_VERSION = 3 };
+enum { ABI_VERSION = 4 };
 struct machine;
 struct map;
 
@@ -157,6 +157,7 @@ struct machine {
   struct redirect redirect;
   u64 locked; /* address of the spin lock that native code has taken and holds; 0: none */
   u32 *lock;  /* its word */
+  u64 unseen; /* what helpers have done here since the host last looked at one; see MOST_UNSEEN */
 };
 
 ENTRY u64 ebpf_run(struct machine *m);
@@ -189,5 +190,5 @@ _Static_assert(sizeof(struct region) == 64, "region");
 _Static_assert(sizeof(struct values) == 64, "values");
 _Static_assert(sizeof(struct frame) == 56, "frame");
 _Static_assert(sizeof(struct random) == 16 + 4 * NUMBERS_AHEAD, "random");
-_Static_assert(sizeof(struct machine) == 8 * (45 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
+_Static_assert(sizeof(struct machine) == 8 * (46 + 8 * MAX_FRAMES + 4 * MAX_RECORDS), "machine");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "programs are little-endian, and so is the host");

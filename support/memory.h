@@ -14,13 +14,15 @@ static inline u8 *value_bytes(const struct machine *m, u64 address, u64 size, u6
   return values->data + number * values->stride + offset;
 }
 
-/* Bytes that helpers copy here: looks at signals are counted in instructions, and the time of copying is not. The host
-   looks at each call. */
-enum { LONGEST_COPY = 4096 };
+/* Looks at signals are counted in instructions, which is not what helpers take their time for. So one call goes to the
+   host now and then: it looks at each of its calls. A call is as long as its copies, in bytes, and a constant. The host
+   makes the longest copies itself. */
+enum { LONGEST_COPY = 4096, CALL_UNSEEN = 1 << 10, MOST_UNSEEN = 1 << 26 };
 
 /* Where the bytes are that a helper was promised; 0 where they are not accessible, or the host has to look closer. */
-static inline u8 *promised(const struct machine *m, u64 address, u64 size, u64 access) {
+static inline u8 *promised(struct machine *m, u64 address, u64 size, u64 access) {
   if (size > LONGEST_COPY) return 0;
+  m->unseen += size;
   const struct region *region = m->table + (address >> 32 & m->mask);
   u64 inside = address - region->first, room = access == WRITABLE ? region->write[0] : region->read[0];
   if (inside < room) return size <= room - inside && !region->opaque ? region->data + inside : 0;

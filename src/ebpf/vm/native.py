@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ebpf.vm.context import Context
     from ebpf.vm.kernel import Kernel
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 
 # Words of struct machine; the first eleven are the registers.
 FRAME_POINTER = 10
@@ -35,7 +35,8 @@ RANDOM, WAITS = CLOCK_FUNCTION + 1, CLOCK_FUNCTION + 2
 FORM = WAITS + 1
 REDIRECTED, REDIRECT_WORDS = FORM + 1, 4
 LOCKED = REDIRECTED + REDIRECT_WORDS
-MACHINE_WORDS = LOCKED + 2
+UNSEEN = LOCKED + 2
+MACHINE_WORDS = UNSEEN + 1
 CODE_WORDS = 4
 ENTRY = 3
 """Word of struct code where the address of what runs it is."""
@@ -223,14 +224,14 @@ class NativeState:
         at = (number & self.words[MASK]) * REGION_WORDS
         self.table[at : at + REGION_WORDS] = _NO_REGION
         self.words[LIVE] -= 1
-        numbers = self.words[RESERVED:MACHINE_WORDS:RECORD_WORDS]
+        numbers = self.words[RESERVED:CLOCK_FUNCTION:RECORD_WORDS]
         if number in numbers:
             self.words[RESERVED + numbers.index(number) * RECORD_WORDS] = 0
 
     def records(self) -> dict[int, tuple[int, int, int]]:
         """Return the records that native code has reserved: region number → address of struct map, position, size."""
-        words = self.words[RESERVED:MACHINE_WORDS]
-        found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, RECORD_WORDS * MAX_RECORDS, RECORD_WORDS))
+        words = self.words[RESERVED:CLOCK_FUNCTION]
+        found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, len(words), RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 
     def take_redirect(self, context: Context, places: Places) -> None:

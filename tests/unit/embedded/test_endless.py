@@ -17,6 +17,9 @@ from ebpf.abi.types import MapType
 from ebpf.errors import NotSupportedError, ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.base import Runner
+from ebpf.vm.helpers import dispatch
+from ebpf.vm.helpers.dispatch import call_helper
+from ebpf.vm.machine import Run
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
 SOON = 0.1
@@ -125,11 +128,12 @@ out:
 """
 
 
+@pytest.mark.parametrize("size", [1 << 12, 1 << 18])
 @pytest.mark.parametrize("engine", ["interpreter", "jit"])
-def test_close_while_large_values_are_copied(engine: str) -> None:
+def test_close_while_large_values_are_copied(engine: str, size: int) -> None:
     def measure() -> float:
         with kernel(limits=Limits(budget=1 << 50)) as runtime:
-            map_ = created(runtime, MapType.ARRAY, 4, 1 << 18, 2)
+            map_ = created(runtime, MapType.ARRAY, 4, size, 2)
             facts = load(runtime, LARGE, m=map_)
             try:
                 return closed_after(runtime.runner(facts, engine=engine).run, runtime.close)
@@ -140,6 +144,49 @@ def test_close_while_large_values_are_copied(engine: str) -> None:
                 map_.handle.close()
 
     assert soon(measure)
+
+
+MANY_UPDATES = """
+    r6 = 200000
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10; r2 += -4; r1 = map_fd[{m}] ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    r7 = r0
+again:
+    *(u32 *)(r10 - 4) = 1
+    r2 = r10; r2 += -4; r1 = map_fd[{m}] ll; r3 = r7; r4 = 0
+    call bpf_map_update_elem
+    r6 -= 1
+    if r6 != 0 goto again
+out:
+    exit
+"""
+
+
+@pytest.mark.parametrize(("size", "least"), [(8, 3), (1 << 12, 15)])
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+def test_the_host_sees_a_call_now_and_then(engine: str, size: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of helpers that native code has; how long it takes is no matter of this test."""
+    seen = []
+
+    def count(run: Run, number: int, args: tuple[int, int, int, int, int]) -> int:
+        seen.append(number)
+        return call_helper(run, number, args)
+
+    with kernel() as runtime:
+        map_ = created(runtime, MapType.ARRAY, 4, size, 2)
+        facts = load(runtime, MANY_UPDATES, m=map_)
+        try:
+            runner = runtime.runner(facts, engine=engine)
+            monkeypatch.setattr(dispatch, "call_helper", count)
+            runner.run(bytes(64))
+        except NotSupportedError as error:
+            pytest.skip(str(error))
+        finally:
+            facts.handle.close()
+            map_.handle.close()
+    assert least <= len(seen) <= 2 * least
 
 
 def interrupted(run: Callable[[], object]) -> float:
