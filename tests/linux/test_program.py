@@ -11,7 +11,7 @@ from ebpf.abi.linux.contexts import ContextField, layout_of
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm import testrun
 from ebpf.vm.engines import choose_engine
-from ebpf.vm.machine import Kernel
+from ebpf.vm.kernel import Kernel
 from ebpf.vm.maps import MapShape, create_map
 from ebpf.vm.program import LoadRequest, load_program
 from tests.isa.case import EXIT, slot, wide

@@ -13,8 +13,9 @@ from ebpf.asm.instructions import Instructions
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import Engine, choose_engine
+from ebpf.vm.kernel import Kernel
 from ebpf.vm.lane import Lane
-from ebpf.vm.machine import Kernel, Run, checked
+from ebpf.vm.machine import Run, checked
 from ebpf.vm.maps import Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from tests.unit.vm.bench import StillKernel

@@ -9,7 +9,8 @@ import pytest
 from ebpf.errors import ProgramFault
 from ebpf.vm.conformance import program_of
 from ebpf.vm.engines import Engine
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from tests.isa.case import EXIT, slot, wide
 
 SIZE, START, END = 40, 8, 29

@@ -20,7 +20,8 @@ from ebpf.errors import ProgramFault
 from ebpf.vm import interpreter, reference
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.fault import Fault
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.maps import ArrayMap, Map, MapShape, create_map
 from ebpf.vm.program import LoadRequest, Program, load_program
 

@@ -12,7 +12,8 @@ from ebpf.asm.instructions import Instructions
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.helpers.dispatch import call_helper
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.memory import OFFSET_BITS, PLACES, AddressSpace
 from ebpf.vm.native import CONTEXT, MASK, NOWHERE, PACKET, NativeState
 from ebpf.vm.program import LoadRequest, load_program

@@ -13,7 +13,8 @@ from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import choose_engine
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.maps import MapShape, create_map
 from ebpf.vm.program import LoadRequest, load_program
 from tests.isa.case import EXIT, slot

@@ -26,7 +26,8 @@ from ebpf.vm.conformance import program_of
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.jit import tiers
 from ebpf.vm.jit.tiers import HOT, Tiers, tiers_of
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
 
 LOOP = "r0 = 0\nr1 = 5000\nagain:\nr0 += r1\nr1 -= 1\nif r1 != 0 goto again\nexit"

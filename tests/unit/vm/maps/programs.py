@@ -7,7 +7,8 @@ from typing import cast
 from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.vm.engines import choose_engine
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.maps import Map
 from ebpf.vm.program import LoadRequest, Program, load_program
 from tests.unit.vm.bench import StillKernel

@@ -9,7 +9,8 @@ import pytest
 from ebpf.abi.types import MapType
 from ebpf.errors import ProgramFault
 from ebpf.vm.engines import choose_engine
-from ebpf.vm.machine import Kernel, Run
+from ebpf.vm.kernel import Kernel
+from ebpf.vm.machine import Run
 from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, Map, MapShape, create_map
 from ebpf.vm.maps.storage import VARIABLE
 from tests.unit.vm.bench import StillKernel

@@ -10,8 +10,9 @@ from ebpf.abi.types import MapType
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import choose_engine
+from ebpf.vm.kernel import Kernel
 from ebpf.vm.lane import Lane
-from ebpf.vm.machine import Kernel, Run, checked
+from ebpf.vm.machine import Run, checked
 from ebpf.vm.maps import MapShape, RingBufferMap, create_map
 from tests.unit.vm.bench import StillKernel
 from tests.unit.vm.maps.programs import load
