@@ -34,10 +34,11 @@ there is none in it, and native code has its own."""
 
 
 class _Ticket(ref["Epoch"]):
-    """Notes that an epoch was dropped before it was left, as after an interrupt."""
+    """Notes that an epoch was dropped before it was left, as after an interrupt. `thread` is whose run it is of."""
 
-    __slots__ = ("key", "word")
+    __slots__ = ("key", "thread", "word")
     key: int
+    thread: int
     word: int
 
 
@@ -62,12 +63,12 @@ class Epoch:
             self._word = word = _CROWD
         key = id(self)
         ticket = _tickets[key] = _Ticket(self, _dropped.append)
-        ticket.key, ticket.word = key, word
+        ticket.key, ticket.word, ticket.thread = key, word, get_ident()
         if word == _CROWD:
             with _lock:
                 _change_crowd(1)
             return
-        _owners[word] = get_ident()
+        _owners[word] = ticket.thread
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
         WORDS[word] = WORDS[_NOW]
@@ -128,23 +129,31 @@ def _take_back() -> None:
             ticket = _dropped[0]
             if ticket.word == _CROWD:
                 _change_crowd(-1)
-            else:
-                WORDS[ticket.word] = 0
-                _free.append(ticket.word)
+            _end(ticket)
             del _dropped[0]
-            if _tickets.get(ticket.key) is ticket:
-                del _tickets[ticket.key]
+
+
+def _end(ticket: _Ticket) -> None:
+    """Give a ticket's word back, if it has one of its own, and forget it."""
+    if ticket.word != _CROWD:
+        WORDS[ticket.word] = 0
+        _free.append(ticket.word)
+    if _tickets.get(ticket.key) is ticket:
+        del _tickets[ticket.key]
 
 
 def _forget_other_threads() -> None:
     # In the child of a fork their runs go on nowhere.
     global _barrier, _crowd, _lock
+    _lock, _barrier = Lock(), Lock()
+    _take_back()
     me = get_ident()
-    for word, owner in _owners.items():
-        if owner != me:
-            WORDS[word] = 0
-    _crowd, _lock, _barrier = 0, Lock(), Lock()
-    WORDS[_CROWD] = 0
+    for ticket in list(_tickets.values()):
+        if ticket.thread != me:
+            _end(ticket)
+    _crowd = sum(ticket.word == _CROWD for ticket in _tickets.values())
+    if not _crowd:
+        WORDS[_CROWD] = 0
 
 
 if hasattr(os, "register_at_fork"):

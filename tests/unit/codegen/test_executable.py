@@ -85,7 +85,7 @@ def test_refusal_leaves_no_mapping() -> None:
         "import ctypes, sys\n"
         "from ebpf.codegen.executable import Executable, ImageError\n"
         "from ebpf.codegen import executable\n"
-        "executable._system()\n"
+        "executable.system_library()\n"
         "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"
         "lines = lambda: open('/proc/self/maps').read().count('\\n')\n"
         "before = lines()\n"

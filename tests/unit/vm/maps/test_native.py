@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -200,6 +202,48 @@ def test_a_thread_waits_for_older_runs(running: Epoch) -> None:
     running.leave()
     thread.join()
     assert results == [0] * 300
+
+
+CROWD_AND_FORK = """
+import os, threading
+from ebpf.vm import epochs
+from ebpf.vm.epochs import WORDS, Epoch
+
+mine = [Epoch() for _ in range(len(WORDS))]  # more than have words of their own
+began, go = threading.Event(), threading.Event()
+
+def run_elsewhere():
+    other = [Epoch() for _ in range(3)]
+    began.set()
+    go.wait()
+    for epoch in other:
+        epoch.leave()
+
+thread = threading.Thread(target=run_elsewhere)
+thread.start()
+began.wait()
+child = os.fork()
+for epoch in mine[:-1]:
+    epoch.leave()
+one_is_left = WORDS[2] != 0
+mine[-1].leave()
+print(one_is_left, child != 0 or WORDS[2] == 0, epochs._crowd, flush=True)
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+go.set()
+thread.join()
+print(epochs._crowd, WORDS[2], set(WORDS[3:]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_the_child_of_a_fork_knows_its_own_of_many_runs() -> None:
+    done = subprocess.run([sys.executable, "-c", CROWD_AND_FORK], capture_output=True, text=True, timeout=60)
+
+    child, parent, end = done.stdout.splitlines()
+    assert sorted((child, parent)) == ["True True 0", "True True 3"], done.stderr
+    assert end == "0 0 {0}"
 
 
 def test_an_epoch_that_is_dropped_holds_nothing_back_for_good() -> None:
