@@ -2,7 +2,7 @@
    stable ABI are called, by addresses that the host takes from its own process; no object is looked into. */
 #include "lane.h"
 
-/* What is called of CPython, in the order of src/ebpf/vm/function.py. Objects are `void *`. */
+/* What is called of CPython, in the order of src/ebpf/codegen/builtin.py. Objects are `void *`. */
 struct buffer;
 struct python {
   const u8 *(ENTRY *bytes_as_string)(void *object);
@@ -16,6 +16,8 @@ struct python {
   void (ENTRY *release)(void *object);
   int (ENTRY *raised)(void *type);
   void (ENTRY *clear)(void);
+  void (ENTRY *take_error)(void **type, void **value, void **trace);
+  void (ENTRY *give_error_back)(void *type, void *value, void *trace);
   void *const *type_error; /* where the variables are that hold the classes */
   void *const *buffer_error;
 };
@@ -85,10 +87,26 @@ RARE static void abandon(struct function *f) {
   m->r[2] = 0;
   for (int i = 0; i < MAX_RECORDS; i++) {
     m->r[1] = m->records[i].number << 32;
-    ebpf_helper(m, HELPER_RING_DISCARD);
+    ring_commit(m, RECORD_DISCARDED);
   }
   m->status = 0; /* not every place has a record */
   f->busy = IDLE;
+}
+
+/* Wake the readers of rings, where one waits; 0 where that has raised. */
+static int wake(const struct python *py, const struct function *f) {
+  if (!f->lane->machine.due) return 1;
+  void *result = call(py, f->wake, py->new_tuple(0));
+  if (result) py->release(result);
+  return result != 0;
+}
+
+/* The same while an exception is raised, which stays. */
+RARE static void wake_in_spite(const struct python *py, const struct function *f) {
+  void *type, *value, *trace;
+  py->take_error(&type, &value, &trace);
+  if (!wake(py, f)) py->clear();
+  py->give_error_back(type, value, trace);
 }
 
 RARE static __attribute__((noinline)) void *
@@ -108,16 +126,11 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
   }
   void *result = call(py, f->go_on, arguments);
   f->gate->claimed = 0;
-  if (f->busy == HANDED_OVER) abandon(f);
+  if (f->busy == HANDED_OVER) {
+    abandon(f);
+    wake_in_spite(py, f);
+  }
   return result;
-}
-
-/* Wake the readers of rings, where one waits; 0 where that has raised. */
-static int wake(const struct python *py, const struct function *f) {
-  if (!f->lane->machine.due) return 1;
-  void *result = call(py, f->wake, py->new_tuple(0));
-  if (result) py->release(result);
-  return result != 0;
 }
 
 /* A builtin with one argument (METH_O). */

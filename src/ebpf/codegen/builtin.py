@@ -21,6 +21,8 @@ _FUNCTIONS = (
     "Py_DecRef",
     "PyErr_ExceptionMatches",
     "PyErr_Clear",
+    "PyErr_Fetch",
+    "PyErr_Restore",
 )
 """Members of struct python: functions of the stable ABI, PyObject_GetBuffer and PyBuffer_Release since 3.11."""
 _VARIABLES = ("PyExc_TypeError", "PyExc_BufferError")

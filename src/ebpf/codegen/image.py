@@ -18,7 +18,7 @@ from ebpf.codegen.header import ENTRIES, SIZE, Header, checksum
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
-PYTHON = array("Q", bytes(8 * 13))
+PYTHON = array("Q", bytes(8 * 15))
 """struct python of this process, which only builtins look at: `ebpf.codegen.builtin` fills it in."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 

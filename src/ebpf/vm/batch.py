@@ -181,7 +181,10 @@ class PacketLane(Lane):
         try:
             self._run(batch, slowly)
         finally:
-            self.state.take_back(self.places)
+            try:
+                self.wake_readers()
+            finally:
+                self.state.take_back(self.places)
 
     def _run(self, batch: PacketBatch, slowly: Slowly) -> None:
         held, released = lane_calls("ebpf_batch")
@@ -191,7 +194,6 @@ class PacketLane(Lane):
             stop = call(self.state.pointer)
             if stop == EXIT or batch.cancelled:
                 self.epoch.pause()
-                self.wake_readers()
                 return
             if stop == BETWEEN_RUNS:
                 self.pause()

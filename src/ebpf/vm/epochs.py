@@ -57,18 +57,18 @@ class Epoch:
     def __init__(self) -> None:
         if _dropped:
             _take_back()
+        key, thread = id(self), get_ident()
         try:
             self._word = word = _free.pop()
         except IndexError:
             self._word = word = _CROWD
-        key = id(self)
         ticket = _tickets[key] = _Ticket(self, _dropped.append)
-        ticket.key, ticket.word, ticket.thread = key, word, get_ident()
+        ticket.key, ticket.word, ticket.thread = key, word, thread
         if word == _CROWD:
             with _lock:
                 _change_crowd(1)
             return
-        _owners[word] = ticket.thread
+        _owners[word] = thread
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
         WORDS[word] = WORDS[_NOW]

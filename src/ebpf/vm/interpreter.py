@@ -297,9 +297,9 @@ class Machine(Execution):
     def _wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
         if self.state.words[DUE]:
-            self.state.words[DUE] = 0
             for ring in self.memory.native.rings:
                 ring.wake_due()
+            self.state.words[DUE] = 0
 
     def close(self) -> None:
         """Give up the frames that a fault left open, and the state."""

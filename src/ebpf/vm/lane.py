@@ -145,9 +145,9 @@ class Lane:
     def wake_readers(self) -> None:
         """Wake the readers of rings that native code has written to."""
         if self.words[DUE]:
-            self.words[DUE] = 0
             for ring in self.places.rings:
                 ring.wake_due()
+            self.words[DUE] = 0
 
     def repeat(self, context: Context, times: int) -> int:
         """Run `times` times over a context, which keeps what the program leaves in it; return the last r0.

@@ -80,7 +80,11 @@ def checked(run: Run, execute: Callable[[], int]) -> int:
     try:
         result = execute()
     finally:
-        locks, records = _take_back(run)
+        try:
+            locks, records = _take_back(run)
+        except BaseException:  # Ctrl-C in the middle of it
+            _take_back(run)
+            raise
     if locks or records:
         what = "a spin lock held" if locks else f"{records} ring buffer record(s) neither submitted nor discarded"
         raise ProgramFault(f"{run.program.name or 'program'}: exits with {what}", kind="leak")

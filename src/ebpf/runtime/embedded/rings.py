@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PERF_SIZE = 64 * 1024
 """Bytes of one CPU's perf ring unless asked otherwise."""
+_PATIENCE = 0.1
+"""Seconds until a waiting thread asks whether it should have been woken: Ctrl-C may have come before that."""
 
 
 class EmbeddedRing:
@@ -140,12 +142,19 @@ class EmbeddedWaiter:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                if not self._wait_until(deadline):
                     return False
-                self._condition.wait(left)
             self._woken = False
             return True
+
+    def _wait_until(self, deadline: float | None) -> bool:
+        """Wait until somebody notifies, or should have; False when the time is over."""
+        while True:
+            left = _PATIENCE if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._condition.wait(min(left, _PATIENCE)) or any(ring.ring.wakeup_is_due for ring in self._rings):
+                return True
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""

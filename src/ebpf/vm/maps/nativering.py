@@ -78,14 +78,18 @@ class NativeRingBufferMap(RingBufferMap):
     def _move_consumer(self, position: int) -> None:
         self.native.words[HEAD] = position
 
+    @property
+    def wakeup_is_due(self) -> bool:
+        return self.native.words[WAKEUPS] != self.native.words[WOKEN]
+
     def wake_due(self) -> None:
         """Wake the readers that native code could not wake."""
         words = self.native.words
         due = words[WAKEUPS]
         if due != words[WOKEN]:
-            words[WOKEN] = due
             for wake in list(self.listeners):
                 wake()
+            words[WOKEN] = due  # after that: an interrupt must not leave a reader asleep
 
     def _try_reserve(self, size: int, kept: list[Reservation]) -> Reservation | None:
         reservation = NativeReservation(self, size)

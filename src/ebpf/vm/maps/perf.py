@@ -27,6 +27,9 @@ def _drop(_ring: object) -> bool:
 class PerfRing:
     """The ring of one CPU. `size` is a power of two in bytes. One consumer; threads may share it."""
 
+    wakeup_is_due = False
+    """As that of RingBufferMap."""
+
     def __init__(self, size: int, *, cpu: int, identity: int) -> None:
         self.size = size
         self.cpu = cpu

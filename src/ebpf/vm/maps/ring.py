@@ -78,6 +78,11 @@ class RingBufferMap(Map):
     def cost(cls, shape: MapShape, *, cpus: int) -> int:
         return shape.max_entries + _FIRST_DATA_PAGE * PAGE_SIZE
 
+    @property
+    def wakeup_is_due(self) -> bool:
+        """Whether readers were to be woken, and nobody has: native code can't, and Ctrl-C may come before who can."""
+        return False
+
     # Program side.
 
     def reserve(self, size: int, kept: list[Reservation] | None = None) -> Reservation | None:
