@@ -24,17 +24,19 @@ with spec.load(runtime="embedded", engine="interpreter") as collection:
 """
 NOT_FOR_A_FIRST_RUN = frozenset(
     {
-        "ebpf.abi.helpers", "ebpf.abi.linux.prototypes", "ebpf.asm.assembler", "ebpf.asm.disassembler", "ebpf.btf",
-        "ebpf.codegen.cache", "ebpf.codegen.compiler", "ebpf.codegen.native", "ebpf.codegen.signature", "ebpf.elf",
-        "ebpf.link", "ebpf.objects.map", "ebpf.objects.reader", "ebpf.objects.refusal", "ebpf.runtime.base",
-        "ebpf.runtime.defaults", "ebpf.runtime.embedded.attachments", "ebpf.runtime.embedded.links",
-        "ebpf.runtime.embedded.maps", "ebpf.runtime.embedded.pins", "ebpf.runtime.embedded.rings",
-        "ebpf.runtime.errors", "ebpf.runtime.hooks", "ebpf.runtime.info", "ebpf.runtime.linux", "ebpf.runtime.memory",
-        "ebpf.vm.batch", "ebpf.vm.context.skb", "ebpf.vm.helpers.dispatch", "ebpf.vm.jit", "ebpf.vm.maps.array",
-        "ebpf.vm.maps.base", "ebpf.vm.maps.create", "ebpf.vm.maps.storage", "ebpf.vm.patch", "ebpf.vm.reference",
-        "ebpf.vm.steps", "ebpf.vm.testskb",
-        "copy", "dataclasses", "difflib", "hashlib", "inspect", "ipaddress", "llvmlite", "logging", "platform",
-        "random", "sysconfig", "uuid",
+        "ebpf.abi.helpers", "ebpf.abi.linux.errtexts", "ebpf.abi.linux.prototypes", "ebpf.abi.types.attach",
+        "ebpf.abi.types.links", "ebpf.abi.types.maps", "ebpf.asm.assembler", "ebpf.asm.disassembler", "ebpf.btf",
+        "ebpf.codegen.builtin", "ebpf.codegen.cache", "ebpf.codegen.compiler", "ebpf.codegen.native",
+        "ebpf.codegen.signature", "ebpf.elf", "ebpf.link", "ebpf.objects.map", "ebpf.objects.reader",
+        "ebpf.objects.refusal", "ebpf.runtime.attrs.links", "ebpf.runtime.attrs.maps", "ebpf.runtime.attrs.objects",
+        "ebpf.runtime.base", "ebpf.runtime.defaults", "ebpf.runtime.embedded.attachments",
+        "ebpf.runtime.embedded.links", "ebpf.runtime.embedded.maps", "ebpf.runtime.embedded.pins",
+        "ebpf.runtime.embedded.rings", "ebpf.runtime.errors", "ebpf.runtime.hooks", "ebpf.runtime.info",
+        "ebpf.runtime.linux", "ebpf.runtime.memory", "ebpf.vm.batch", "ebpf.vm.context.skb",
+        "ebpf.vm.helpers.dispatch", "ebpf.vm.jit", "ebpf.vm.maps.array", "ebpf.vm.maps.base", "ebpf.vm.maps.create",
+        "ebpf.vm.maps.storage", "ebpf.vm.patch", "ebpf.vm.reference", "ebpf.vm.steps", "ebpf.vm.testskb",
+        "binascii", "copy", "dataclasses", "difflib", "hashlib", "heapq", "inspect", "ipaddress", "llvmlite",
+        "logging", "mmap", "platform", "random", "sysconfig", "threading", "uuid", "weakref",
     }
 )  # fmt: skip
 MOST_MODULES = 72
