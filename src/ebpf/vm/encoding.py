@@ -22,6 +22,7 @@ from ebpf.asm.opcodes import (
     BPF_JMP32,
     BPF_JSGE,
     BPF_JSLE,
+    BPF_K,
     BPF_LDX,
     BPF_LOAD_ACQ,
     BPF_LSH,
@@ -69,6 +70,20 @@ KNOWN = frozenset(_ARITHMETIC | _BRANCHES | _UNARY | _SWAPS | _LEGACY | _LOADS |
 """All opcodes but callx, which only the conformance command takes."""
 
 
+_SRC, _OFF, _IMM = 2, 3, 4
+_CHECKED = {
+    op | BPF_K | width for op in (BPF_DIV, BPF_MOD, BPF_LSH, BPF_RSH, BPF_ARSH) for width in (BPF_ALU, BPF_ALU64)
+}
+"""Operations whose immediate is looked at, too."""
+_USUAL = {
+    **{op: (_IMM if op & BPF_X else _SRC, _OFF, FRAME_POINTER) for op in _ARITHMETIC - _CHECKED},
+    **{op: (_IMM if op & BPF_X else _SRC,) * 2 + (REGISTERS,) for op in _BRANCHES},
+    **dict.fromkeys(_LOADS, (_IMM, _IMM, FRAME_POINTER)),
+    **{op: (_IMM if op & 7 == BPF_STX else _SRC,) * 2 + (REGISTERS,) for op in _STORES},
+}
+"""Opcode → two fields of a slot; where they are 0, and the destination below this, most instructions are fine."""
+
+
 def check_fields(slot: Slot, *, strict: bool) -> None:
     """Refuse an instruction whose opcode or fields mean nothing.
 
@@ -78,6 +93,9 @@ def check_fields(slot: Slot, *, strict: bool) -> None:
     Raises:
         Rejected: EINVAL, or EACCES for a write to r10.
     """
+    usual = _USUAL.get(slot.opcode)
+    if usual and not slot[usual[0]] and not slot[usual[1]] and slot.dst < usual[2] and slot.src < REGISTERS:
+        return
     reason = _complaint(slot, strict)
     if reason is not None:
         raise Rejected(EINVAL, reason)

@@ -26,6 +26,8 @@ _JUMPS = frozenset(opcode for opcode in range(256) if opcode & 7 in (BPF_JMP, BP
 """Jumps whose distance is `off`."""
 ENDS = _JUMPS | {GOTOL, EXIT}
 """What straight code ends with."""
+_TURNS = ENDS | {CALL, LDIMM64}
+"""What may lead elsewhere than to the next slot."""
 
 
 class Flow(NamedTuple):
@@ -121,6 +123,9 @@ def _walk(slots: Sequence[Slot], halves: frozenset[int]) -> set[int]:
         at = pending.pop()
         while at not in reached:
             reached.add(at)
+            if slots[at].opcode not in _TURNS and at + 1 < len(slots):
+                at += 1
+                continue
             function = called_function(slots[at], at)
             if function is not None:
                 pending.append(function)
