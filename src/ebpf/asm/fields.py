@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.insn import Insn
+from ebpf.plain import NamedTuple
 
 _SIZE = {size: name for name, size in syntax.SIZES.items()}
 _SIGNED_SIZE = {size: name for name, size in syntax.SIGNED_SIZES.items()}

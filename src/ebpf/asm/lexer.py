@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
 
 from ebpf.errors import AsmError
+from ebpf.plain import NamedTuple
 
 _TOKEN = re.compile(
     r"""

@@ -9,11 +9,12 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ebpf.btf.kind import FIXED_WORDS, MAGIC, STRIDE_WORDS, VERSION, VLEN_MASK, Kind
 from ebpf.btf.types import CLASSES, Datasec, Type, Void
 from ebpf.errors import BtfError
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.btf.blob import Btf, ByteOrder
 from ebpf.btf.kind import MAGIC, VERSION
 from ebpf.errors import BtfError
+from ebpf.plain import NamedTuple, Plain, field
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -74,8 +74,7 @@ class CoreRelocation(NamedTuple):
     kind: CoreKind | int
 
 
-@dataclass(frozen=True, slots=True)
-class ExtInfo:
+class ExtInfo(Plain):
     """The records of a `.BTF.ext` section, by the name of the program section that they describe.
 
     Offsets are bytes in that section, in the order of the file. Treat it as immutable; threads may share it.

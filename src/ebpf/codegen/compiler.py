@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import Enum
 from importlib.machinery import PathFinder
-from typing import Any, NamedTuple
+from typing import Any
 
 from ebpf.codegen.flat import FlatCode, LinkError, link
 from ebpf.codegen.image import target_of_process
+from ebpf.plain import NamedTuple
 
 OLDEST = (0, 45)
 """Version of llvmlite."""

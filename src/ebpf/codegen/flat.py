@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+
+from ebpf.plain import NamedTuple
 
 _EHDR = struct.Struct("<4s12xHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")

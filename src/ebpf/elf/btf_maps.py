@@ -7,7 +7,6 @@ the value of an enumerator (`__ulong`); a key or value is the target of a pointe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import MapType
@@ -15,6 +14,7 @@ from ebpf.elf.file import STT_SECTION, Section, Symbol
 from ebpf.elf.object import ObjectFile, Use
 from ebpf.elf.values import map_flags, map_type
 from ebpf.errors import ElfError
+from ebpf.plain import Plain, field
 from ebpf.spec import MapSpec, Pinning
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def read_btf_maps(obj: ObjectFile, functions: Mapping[tuple[int, int], str]) -> 
     return maps
 
 
-@dataclass
-class _Definition:
+class _Definition(Plain):
     """What the members of one definition say; None and 0 where they say nothing."""
 
     numbers: dict[str, int] = field(default_factory=dict)
@@ -63,8 +62,7 @@ class _Definition:
     contents: list[tuple[bytes, bytes | str]] | None = None
 
 
-@dataclass(frozen=True)
-class _MapReader:
+class _MapReader(Plain):
     """Reads the definition of one map."""
 
     obj: ObjectFile

@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.elf.layout import NAME_LIMIT, SHT_NOBITS, SHT_REL, SHT_RELA, SHT_SYMTAB, check_layout
 from ebpf.errors import ElfError
+from ebpf.plain import NamedTuple, Plain
 
 if TYPE_CHECKING:
     from ebpf.spec import ByteOrder
@@ -28,8 +28,7 @@ _TYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Plain):
     """One section. `data` is a view of the file, empty for SHT_NOBITS, where only `size` counts."""
 
     index: int
@@ -40,7 +39,7 @@ class Section:
     link: int
     info: int
     entry_size: int
-    data: memoryview = field(repr=False)
+    data: memoryview
 
     @property
     def executable(self) -> bool:
@@ -70,8 +69,7 @@ class Symbol(NamedTuple):
         return self.bind == STB_WEAK
 
 
-@dataclass(frozen=True, slots=True)
-class ElfFile:
+class ElfFile(NamedTuple):
     """A checked ELF file. Sections keep their index; types that eBPF has no use for are absent."""
 
     byte_order: ByteOrder

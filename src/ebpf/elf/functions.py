@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.asm import Insn, Instructions, Reference, SourceLine
 from ebpf.asm.opcodes import CALL, LDIMM64
@@ -14,6 +13,7 @@ from ebpf.elf.file import STT_FUNC, Section, Symbol
 from ebpf.elf.object import ObjectFile, Use
 from ebpf.elf.relocate import FUNCTION_KINDS, Placed, Relocator
 from ebpf.errors import AsmError, ElfError
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from ebpf.btf import ExtInfo, Type
@@ -33,8 +33,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """A function on its own: calls of others are references by name, in `calls` by first use."""
 
     name: str

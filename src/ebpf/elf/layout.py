@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.errors import ElfError
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from ebpf.spec import ByteOrder
@@ -37,8 +37,7 @@ class SectionHeader(NamedTuple):
     entry_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """What may be trusted: the byte order, and the indices of the sections worth reading."""
 
     byte_order: ByteOrder

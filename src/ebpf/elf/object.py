@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -40,18 +39,22 @@ class Use(Enum):
     ARENA = "arena"
 
 
-@dataclass
 class ObjectFile:
     """An ELF file with its sections sorted by use; what the readers of maps, data and programs share.
 
     `relocations` has a table for each section of use: offset → symbol.
     """
 
-    elf: ElfFile
-    uses: Mapping[int, Use]
-    relocations: Mapping[int, Mapping[int, Symbol]]
-    types: Btf | None
-    info: ExtInfo | None
+    def __init__(
+        self,
+        elf: ElfFile,
+        uses: Mapping[int, Use],
+        relocations: Mapping[int, Mapping[int, Symbol]],
+        types: Btf | None,
+        info: ExtInfo | None,
+    ) -> None:
+        self.elf, self.uses, self.relocations = elf, uses, relocations
+        self.types, self.info = types, info
 
     @property
     def byte_order(self) -> ByteOrder:

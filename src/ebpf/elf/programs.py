@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ebpf.abi.linux.sections import SECTION_RULES, SectionRule
 from ebpf.abi.types import AttachType, ProgramFlag, ProgramType
+from ebpf.plain import NamedTuple
 
 
 class ProgramKind(NamedTuple):

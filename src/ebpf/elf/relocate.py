@@ -6,7 +6,6 @@ Documentation/bpf/llvm_reloc.rst. R_BPF_64_64 and R_BPF_64_32 add the symbol's v
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 
 from ebpf.asm import Insn, Reference, ReferenceKind
@@ -22,6 +21,7 @@ from ebpf.asm.opcodes import (
 from ebpf.elf.file import STB_LOCAL, STT_SECTION, Section, Symbol
 from ebpf.elf.object import ObjectFile, Use
 from ebpf.errors import LinkingError
+from ebpf.plain import Plain
 from ebpf.spec import ExternSpec
 
 _U32 = 0xFFFFFFFF
@@ -31,8 +31,7 @@ Placed = tuple[int, int, Reference]
 """Source register, immediate and reference of a relocated instruction."""
 
 
-@dataclass
-class Relocator:
+class Relocator(Plain):
     """Turns relocations into references by name.
 
     `functions` maps (section, offset) to a function's name, `map_names` is every map that instructions may name,

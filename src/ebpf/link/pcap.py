@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ebpf.errors import NotSupportedError, ObjectFileError
+from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from decimal import Decimal

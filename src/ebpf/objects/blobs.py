@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
 from ebpf.errors import MissingPrivilegeError, SystemCallError
+from ebpf.log import logger
 from ebpf.runtime import attrs
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.handle import Handle
-
-_log = logging.getLogger("ebpf")
 
 
 def load_btf(runtime: Runtime, types: Btf) -> Handle | None:
@@ -28,5 +26,5 @@ def load_btf(runtime: Runtime, types: Btf) -> Handle | None:
     except MissingPrivilegeError:
         raise
     except SystemCallError as error:
-        _log.warning("type information not loaded, going on without: %s", error)
+        logger().warning("type information not loaded, going on without: %s", error)
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from ebpf.abi.linux.errno import EACCES, EINVAL, ENOTSUPP, EPERM
 from ebpf.abi.tagged import Platform
 from ebpf.abi.types import Cmd, MapFlag, MapType
 from ebpf.errors import LoadError, MissingPrivilegeError, NotSupportedError, SystemCallError
+from ebpf.log import logger
 from ebpf.objects.blobs import load_btf
 from ebpf.objects.classes import class_of
 from ebpf.objects.sources import Sources
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ebpf.runtime.handle import Handle
     from ebpf.spec import MapSpec
 
-_log = logging.getLogger("ebpf")
 _NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
 _SIZELESS = (MapType.RINGBUF, MapType.USER_RINGBUF, MapType.ARENA)
 """The kernel wants key and value sizes of 0; an object may give types for decoding."""
@@ -159,7 +158,7 @@ def _create(
         except SystemCallError as error:
             if number == len(attempts) or error.linux_errno not in _DROPPABLE:
                 raise _explained(spec, error) from error
-            _log.debug("map %s: %s; trying with less", spec.name, error)
+            logger().debug("map %s: %s; trying with less", spec.name, error)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -15,7 +15,6 @@ from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs, select
 from ebpf.runtime.facts import MapFacts
-from ebpf.runtime.info import map_info
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
@@ -107,6 +106,8 @@ class Map(Held):
 
     def info(self) -> MapInfo:
         """Ask the kernel about the map (`struct bpf_map_info`, Linux 4.13)."""
+        from ebpf.runtime.info import map_info
+
         return map_info(self.runtime, self._handle)
 
     def __repr__(self) -> str:

@@ -14,7 +14,6 @@ from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import KeyNotFoundError, MapIndexError
 from ebpf.objects.codec import ElementCodec, IndexCodec
 from ebpf.objects.map import Map
-from ebpf.objects.open import open_by_id, open_map
 
 if TYPE_CHECKING:
     from ebpf.objects.program import Program
@@ -100,4 +99,6 @@ class MapOfMaps(_References):
         """Open the inner map anew; the result is the caller's to close. KeyNotFoundError where there is none."""
         self._check(key)
         number = int.from_bytes(self.io.lookup(self._key_codec.encode(key)), sys.byteorder)
+        from ebpf.objects.open import open_by_id, open_map
+
         return open_map(self.runtime, open_by_id(self.runtime, Cmd.MAP_GET_FD_BY_ID, number))

@@ -15,12 +15,12 @@ from ebpf.objects.classes import class_of
 from ebpf.objects.create import effective_spec
 from ebpf.objects.map import Map
 from ebpf.runtime.handle import Handle
-from ebpf.runtime.info import MapInfo, map_info
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.objects.sources import Sources
     from ebpf.runtime.base import Runtime
+    from ebpf.runtime.info import MapInfo
     from ebpf.spec import MapSpec
 
 _LOOSE_FLAGS = MapFlag.MMAPABLE | MapFlag.TOKEN_FD
@@ -112,6 +112,8 @@ def _open(runtime: Runtime, path: str) -> Handle | None:
 
 def _adopt(spec: MapSpec, handle: Handle, runtime: Runtime, types: Btf | None, sources: Sources) -> Map:
     """Make a map object for an open handle, if that is the map that the spec describes."""
+    from ebpf.runtime.info import map_info
+
     try:
         info = map_info(runtime, handle)
         check_compatible(spec, info, cpus=runtime.cpus)

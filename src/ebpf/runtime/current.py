@@ -90,10 +90,10 @@ def choose(spec: CollectionSpec | None = None) -> Choice:
     program of each type is how it finds out. Raises MissingPrivilegeError that names the program, the privilege and
     what the embedded kernel lacks; NotSupportedError where no kernel is at hand that a privilege would open.
     """
-    import logging
+    from ebpf.log import logger
 
     choice = _from_environment() or _from_kernels(spec)
-    logging.getLogger("ebpf").info("runtime %s: %s", choice.runtime.name, choice.reason)
+    logger().info("runtime %s: %s", choice.runtime.name, choice.reason)
     return choice
 
 

@@ -138,8 +138,8 @@ def _obstacle() -> str | None:
         load_interpreter()
     except ImageError as error:
         if error.refused:
-            import logging
+            from ebpf.log import logger
 
-            logging.getLogger("ebpf").warning("%s: programs run on the reference engine, which is slow", error)
+            logger().warning("%s: programs run on the reference engine, which is slow", error)
         return str(error)
     return None

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from operator import length_hint
-from typing import NamedTuple
 
+from ebpf.plain import NamedTuple
 from ebpf.vm.execution import (
     MAX_FRAMES,
     MAX_LOOPS,

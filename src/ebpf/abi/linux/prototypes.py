@@ -8,10 +8,10 @@ exist without a kernel around the program; both dictionaries together decide wha
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from ebpf.abi.helpers import Helper
 from ebpf.abi.types import ProgramType
+from ebpf.plain import NamedTuple
 
 
 class Arg(StrEnum):

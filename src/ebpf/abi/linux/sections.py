@@ -6,11 +6,10 @@ Documentation/bpf/libbpf/program_types.rst.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ebpf.abi.types import AttachType as A
 from ebpf.abi.types import ProgramFlag
 from ebpf.abi.types import ProgramType as P
+from ebpf.plain import NamedTuple
 
 
 class SectionRule(NamedTuple):

@@ -13,7 +13,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux.errno import EINVAL
@@ -31,8 +30,6 @@ from ebpf.runtime.handle import Handle
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
-    from logging import Logger
-
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
     from ebpf.runtime.attrs import BtfLoad, EnableStats, GetId, ObjInfo
@@ -377,20 +374,18 @@ def _errno_name(errno: int) -> str:
 
 
 def _calls_are_logged() -> bool:
-    # Who wants a log has imported logging, which takes as long as loading a program and running it.
-    return "logging" in sys.modules and _log().isEnabledFor(_DEBUG)
+    if "logging" not in sys.modules:  # who wants a log has imported it
+        return False
+    from ebpf.log import logger
 
-
-@cache
-def _log() -> Logger:
-    import logging
-
-    return logging.getLogger("ebpf")
+    return logger().isEnabledFor(_DEBUG)
 
 
 def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
     name = getattr(cmd, "name", cmd)
-    _log().debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
+    from ebpf.log import logger
+
+    logger().debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
 
 
 def _after_fork_in_child() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EINVAL, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapType
 from ebpf.btf import Datasec, Int, Struct, Type, size_of, strip
 from ebpf.errors import BtfError
+from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.objects import BtfObject
 from ebpf.vm.fault import Rejected
 

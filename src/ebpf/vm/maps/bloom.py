@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from struct import Struct
 
 from ebpf.abi.linux.errno import EINVAL, ENOENT, EOPNOTSUPP
@@ -63,6 +62,8 @@ class BloomFilterMap(Map):
     def _positions(self, value: bytes) -> Iterator[int]:
         # One hash function is 32 bits of a digest that has room for 16: functions derived from two others agree too
         # often in a filter of 64 bits.
+        from hashlib import blake2b  # with most of OpenSSL
+
         words = _WORDS.unpack(blake2b(value, salt=self._salt).digest())
         return (word & self._mask for word in words[: self.hashes])
 

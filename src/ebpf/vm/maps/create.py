@@ -7,10 +7,10 @@ not exist here: the answer is EINVAL, as from a kernel that is built without the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP
 from ebpf.abi.types import MapFlag, MapType
+from ebpf.plain import NamedTuple
 from ebpf.vm.maps.array import ArrayMap
 from ebpf.vm.maps.base import FILE_FLAGS, PAGE_SIZE, Map, MapShape, round_up
 from ebpf.vm.maps.bloom import BloomFilterMap
