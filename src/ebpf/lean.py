@@ -6,14 +6,14 @@ The two take a millisecond of a cold start, for classes of which a program's fir
 from __future__ import annotations
 
 import atexit
-from _thread import RLock, get_ident, get_native_id
+from _thread import RLock, get_ident
 from _thread import _local as local
 from _thread import allocate_lock as Lock  # noqa: N812 - its name in `threading`
 from _weakref import ref
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "get_native_id", "local", "ref"]
+__all__ = ["Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "local", "ref"]
 
 _T = TypeVar("_T")
 
@@ -59,9 +59,11 @@ class WhenDropped(ref[Any]):
 
 
 _expected: dict[int, WhenDropped] = {}
-atexit.register(_expected.clear)
+_over: list[bool] = []
+atexit.register(_over.append, True)
 
 
-def _dropped(one: WhenDropped, expected: dict[int, WhenDropped] = _expected) -> None:
-    if expected.pop(id(one), None) is not None:  # its own name for it: when the interpreter exits, globals go first
+def _dropped(one: WhenDropped, expected: dict[int, WhenDropped] = _expected, over: list[bool] = _over) -> None:
+    # Its own names for them: when the interpreter exits, globals go first.
+    if expected.pop(id(one), None) is not None and not over:
         one._call()

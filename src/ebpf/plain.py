@@ -34,8 +34,9 @@ else:
             from inspect import Parameter, Signature
 
             kind, defaults = Parameter.POSITIONAL_OR_KEYWORD, cls._field_defaults
+            types = next(base.__annotations__ for base in cls.__mro__ if "_fields" in vars(base))
             return Signature(
-                Parameter(name, kind, default=defaults.get(name, Parameter.empty), annotation=cls.__annotations__[name])
+                Parameter(name, kind, default=defaults.get(name, Parameter.empty), annotation=types[name])
                 for name in cls._fields
             )
 
@@ -95,7 +96,9 @@ def _call(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
         return tuple.__new__(cls, (*values, *named.values()))
     make: Any = namedtuple  # mypy wants to see names
     made = make(cls.__name__, cls._fields, defaults=cls._field_defaults.values())
-    cls.__new__ = made.__new__
+    owner = next(base for base in cls.__mro__ if "_fields" in vars(base))
+    if "__new__" not in vars(owner):
+        owner.__new__ = made.__new__
     return made.__new__(cls, *values, **named)
 
 

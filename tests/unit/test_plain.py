@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import pickle
 import pprint
+import pydoc
 from typing import get_type_hints
 
 import pytest
@@ -230,3 +231,24 @@ def test_a_subclass_of_a_named_tuple_has_its_fields() -> None:
 
     assert Near(1, y=2).distance() == 3
     assert (type(Near(1)._replace(x=5)), Near._fields) == (Near, Point._fields)
+
+
+def test_a_subclass_of_a_named_tuple_keeps_its_constructor() -> None:
+    class Pair(NamedTuple):
+        x: int
+        y: int = 0
+
+    class Doubled(Pair):
+        def __new__(cls, x: int) -> Doubled:
+            return super().__new__(cls, x * 2)
+
+    assert [Doubled(1), Doubled(1), Doubled(1)] == [(2, 0)] * 3
+    assert Pair(4) == (4, 0)
+
+
+def test_help_knows_the_fields_of_a_subclass() -> None:
+    class Near(Point):
+        pass
+
+    assert str(inspect.signature(Near)) == "(x: 'int', y: 'int' = 0)"
+    assert "Alias for field number 1" in pydoc.render_doc(Near)

@@ -316,12 +316,10 @@ class Reader:
             self._release()
             return
         with self._state:
-            if self._closed:
-                return
+            last = not self._users and not self._closed
             self._closed = True
-            last = not self._users
-            if not last:
-                self._waiter.wake()
+            if self._users:
+                self._waiter.wake()  # again, where Ctrl-C came before that
         if last:
             self._release()
 

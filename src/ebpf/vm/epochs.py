@@ -82,11 +82,12 @@ class Epoch:
             return
         if word == _CROWD:
             with _lock:
-                _change_crowd(-1)
+                if _tickets.pop(id(self), None) is not None:  # or the child of a fork no longer counts on it
+                    _change_crowd(-1)
         else:
             WORDS[word] = 0
             _free.append(word)
-        del _tickets[id(self)]
+            del _tickets[id(self)]
 
     @property
     def address(self) -> int:
@@ -127,19 +128,15 @@ def _take_back() -> None:
     with _lock:
         while _dropped:
             ticket = _dropped[0]
-            if ticket.word == _CROWD:
+            word, ticket.word = ticket.word, 0  # once, even if an interrupt comes in between
+            if word == _CROWD:
                 _change_crowd(-1)
-            _end(ticket)
+            elif word:
+                WORDS[word] = 0
+                _free.append(word)
+            if _tickets.get(ticket.key) is ticket:
+                del _tickets[ticket.key]
             del _dropped[0]
-
-
-def _end(ticket: _Ticket) -> None:
-    """Give a ticket's word back, if it has one of its own, and forget it."""
-    if ticket.word != _CROWD:
-        WORDS[ticket.word] = 0
-        _free.append(ticket.word)
-    if _tickets.get(ticket.key) is ticket:
-        del _tickets[ticket.key]
 
 
 def _forget_other_threads() -> None:
@@ -149,8 +146,12 @@ def _forget_other_threads() -> None:
     _take_back()
     me = get_ident()
     for ticket in list(_tickets.values()):
-        if ticket.thread != me:
-            _end(ticket)
+        if ticket.thread == me:
+            continue
+        if ticket.word == _CROWD:
+            del _tickets[ticket.key]
+        else:
+            WORDS[ticket.word] = 0  # its own for ever: a lane that another thread made may still be used here
     _crowd = sum(ticket.word == _CROWD for ticket in _tickets.values())
     if not _crowd:
         WORDS[_CROWD] = 0

@@ -13,6 +13,7 @@ from ebpf.asm.instructions import Instructions
 from ebpf.errors import ProgramFault
 from ebpf.vm.context import PlainContext
 from ebpf.vm.engines import Engine, choose_engine
+from ebpf.vm.helpers.lock import release_all
 from ebpf.vm.kernel import Kernel
 from ebpf.vm.lane import Lane
 from ebpf.vm.machine import Run, checked
@@ -127,6 +128,21 @@ def test_one_at_a_time_whoever_they_are(engine: Engine) -> None:
     for thread in threads:
         thread.join(60)
     assert value_of(map_) == bytes(8) + (40_100).to_bytes(8, "little")
+
+
+def test_a_lock_that_is_freed_is_forgotten_before_the_next_one() -> None:
+    """Ctrl-C comes in between: who frees the rest later must not free what another run has taken since."""
+
+    class Interrupting:
+        def __setitem__(self, place: slice, data: bytes) -> None:
+            raise KeyboardInterrupt
+
+    program = load(TEXTS["time passes inside"], make())
+    run = Run(program, cast("Kernel", StillKernel()))
+    run.locks = {1: bytearray(b"\1\0\0\0"), 2: Interrupting()}
+    with pytest.raises(KeyboardInterrupt):
+        release_all(run)
+    assert list(run.locks) == [2]
 
 
 def test_an_interrupted_run_frees_its_lock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,7 +182,7 @@ def layout_of(type: ProgramType, attach_type: types.AttachType | None = None) ->
     if type in _SKB:
         hidden, writable = _SKB[type]
         return _layout("__sk_buff", _SK_BUFF, SK_BUFF_SIZE, SK_BUFF_INTERNAL_SIZE, hidden, writable)
-    if type is not ProgramType.XDP:
+    if type != ProgramType.XDP:
         return None
     for_devmap = attach_type is not None and attach_type is types.AttachType.XDP_DEVMAP
     hidden = frozenset(() if for_devmap else ("egress_ifindex",))

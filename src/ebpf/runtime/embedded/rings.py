@@ -153,8 +153,11 @@ class EmbeddedWaiter:
             left = _PATIENCE if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return False
-            if self._condition.wait(min(left, _PATIENCE)) or any(ring.ring.wakeup_is_due for ring in self._rings):
+            if self._condition.wait(min(left, _PATIENCE)) or self._should_look():
                 return True
+
+    def _should_look(self) -> bool:
+        return self._woken or self._closed or any(ring.closed or ring.ring.wakeup_is_due for ring in self._rings)
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi import types
 from ebpf.abi.linux.errno import ENOMEM
-from ebpf.lean import Lock, RLock, WeakSet, get_native_id, local
+from ebpf.lean import Lock, RLock, WeakSet, local
 from ebpf.runtime.embedded.cpus import Cpus
 from ebpf.runtime.embedded.gate import Gate
 from ebpf.runtime.embedded.handles import HandleTable
@@ -32,6 +32,12 @@ TRACE_LINES = 100_000
 open_rings: WeakSet[EmbeddedRing] = WeakSet()
 open_waiters: WeakSet[EmbeddedWaiter] = WeakSet()
 """Every ring and waiter of this process, for the child of a fork, where none has a producer."""
+
+
+def _thread_id() -> int:
+    from threading import get_native_id  # not every system has it
+
+    return get_native_id()
 
 
 class Lossless(local):
@@ -215,7 +221,7 @@ class State:
 
     def pid_tgid(self) -> int:
         """Process id in the upper, thread id in the lower 32 bits."""
-        return os.getpid() << 32 | get_native_id() & 0xFFFFFFFF
+        return os.getpid() << 32 | _thread_id() & 0xFFFFFFFF
 
     def uid_gid(self) -> int:
         """Group id in the upper, user id in the lower 32 bits; 0 where the system has none."""
@@ -226,7 +232,7 @@ class State:
     def comm(self) -> bytes:
         """Name of the current thread as the system knows it, else of the program."""
         try:
-            with open(f"/proc/self/task/{get_native_id()}/comm", "rb") as file:
+            with open(f"/proc/self/task/{_thread_id()}/comm", "rb") as file:
                 return file.read().rstrip(b"\n")[:15]
         except OSError:
             return os.fsencode(os.path.basename(sys.executable or "python"))[:15]

@@ -62,9 +62,9 @@ def _unlock(run: Run, address: int) -> None:
 def release_all(run: Run) -> int:
     """Free the locks that a run left held; return how many there were."""
     held = len(run.locks)
-    for word in run.locks.values():
-        word[:] = _FREE
-    run.locks.clear()
+    for address in list(run.locks):
+        run.locks[address][:] = _FREE
+        del run.locks[address]  # no interrupt comes between the two: who frees again would free another run's
     return held
 
 

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import NotSupportedError, ProgramFault
+from ebpf.vm import epochs
 from ebpf.vm.epochs import WORDS, Epoch
 from ebpf.vm.maps import HashMap, Map, MapShape, create_map, storage
 from ebpf.vm.maps.storage import VARIABLE
@@ -207,6 +211,7 @@ def test_a_thread_waits_for_older_runs(running: Epoch) -> None:
 CROWD_AND_FORK = """
 import os, threading
 from ebpf.vm import epochs
+from ebpf.vm import epochs
 from ebpf.vm.epochs import WORDS, Epoch
 
 mine = [Epoch() for _ in range(len(WORDS))]  # more than have words of their own
@@ -243,6 +248,70 @@ def test_the_child_of_a_fork_knows_its_own_of_many_runs() -> None:
     done = subprocess.run([sys.executable, "-c", CROWD_AND_FORK], capture_output=True, text=True, timeout=60)
 
     assert done.stdout.splitlines() == ["True True 0", "True True 3", "0 0 {0}"], done.stderr
+
+
+LANES_AND_FORK = """
+import os, sys
+from ebpf.abi.types import MapType
+from ebpf.objects.packets import gather
+from ebpf.vm.epochs import Epoch
+from ebpf.vm.maps import MapShape, create_map
+from tests.unit.embedded_programs import kernel, load
+
+key = lambda number: number.to_bytes(4, "little")
+with kernel(cpus=2) as runtime:
+    facts = load(runtime, "call bpf_ktime_get_ns; r0 = 7; exit")
+    runner = runtime.runner(facts, engine="interpreter")
+    runner.run_many(gather([bytes(64)] * 8), threads=2)  # on threads whose lanes the child uses
+    child = os.fork()
+    if not child:
+        map_ = create_map(MapShape(MapType.HASH, 4, 8, 2, 0, name="m"), cpus=1, seed=7)
+        map_.write(key(1), b"deleted!")
+        running = Epoch()
+        view = map_.lookup(key(1))
+        map_.delete(key(1))
+        runner.run_many(gather([bytes(64)] * 8))
+        for number in range(2, 50):
+            map_.write(key(number), b"another!")
+            map_.delete(key(number))
+        print(view.tobytes().decode(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    facts.handle.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_lanes_of_other_threads_end_no_run_in_the_child_of_a_fork() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LANES_AND_FORK], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "deleted!\n", done.stderr
+
+
+def test_ctrl_c_while_dropped_epochs_end_gives_no_word_back_twice() -> None:
+    place = 0
+
+    def look(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal left
+        if event in ("call", "c_return") and frame.f_globals["__name__"] == epochs.__name__:
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+
+    left = 0
+    while left <= 0:
+        place += 1
+        left = place
+        dropped = [Epoch() for _ in range(3)]
+        del dropped
+        sys.setprofile(look)
+        with suppress(KeyboardInterrupt):
+            epochs.older_runs()
+        sys.setprofile(None)
+        epochs.older_runs()
+        assert len(set(epochs._free)) == len(epochs._free)
+    assert place > 5
 
 
 def test_an_epoch_that_is_dropped_holds_nothing_back_for_good() -> None:
