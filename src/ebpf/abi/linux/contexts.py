@@ -184,7 +184,7 @@ def layout_of(type: ProgramType, attach_type: types.AttachType | None = None) ->
         return _layout("__sk_buff", _SK_BUFF, SK_BUFF_SIZE, SK_BUFF_INTERNAL_SIZE, hidden, writable)
     if type != ProgramType.XDP:
         return None
-    for_devmap = attach_type is not None and attach_type is types.AttachType.XDP_DEVMAP
+    for_devmap = attach_type is not None and attach_type == types.AttachType.XDP_DEVMAP
     hidden = frozenset(() if for_devmap else ("egress_ifindex",))
     return _layout("xdp_md", _XDP_MD, XDP_MD_SIZE, XDP_INTERNAL_SIZE, hidden, frozenset())
 
