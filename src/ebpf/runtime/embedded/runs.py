@@ -11,7 +11,7 @@ from ebpf.abi.types import Cmd, ProgramType
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.facts import JoinedPackets, ManyRuns, Redirect, RunResult
-from ebpf.runtime.runs import BpfRunner
+from ebpf.runtime.runs import GROWTH, RUN_ON_CPU, BpfRunner
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
@@ -141,21 +141,21 @@ class EmbeddedRunner(BpfRunner):
         cpu: int | None = None,
         flags: int = 0,
     ) -> RunResult:
-        attr = self._attr(data, ctx, repeat, cpu, flags)
+        form = self._form
+        on_cpu = cpu is not None and self._program.type is ProgramType.RAW_TRACEPOINT
         request = TestRequest(
             data=bytes(data),
             ctx=None if ctx is None else bytes(ctx),
-            repeat=attr.repeat,
-            flags=attr.flags,
-            cpu=attr.cpu,
+            repeat=repeat if form.repeat or repeat > 1 else 0,
+            flags=flags | RUN_ON_CPU if on_cpu else flags,
+            cpu=cpu or 0,
             batch_size=0,
-            wants_data=self._form.data,
-            wants_ctx=self._form.ctx_out and ctx is not None,
+            wants_data=form.data,
+            wants_ctx=form.ctx_out and ctx is not None,
             wants_duration=False,
         )
         with self._loaded() as program:
-            result = self._kernel.runs.run(program, request, self._engine)
-            return _public(attr, result, room=self._form.ctx_out)
+            return _public(request, self._kernel.runs.run(program, request, self._engine))
 
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
@@ -174,18 +174,18 @@ class EmbeddedRunner(BpfRunner):
             return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)
 
 
-def _public(attr: ProgTestRun, result: TestRun, *, room: bool) -> RunResult:
-    """Cut the result as the buffers of BpfRunner would."""
-    if (attr.data_out is not None and len(result.data) > attr.data_size_out) or (
-        room and attr.ctx_out is not None and len(result.ctx) > attr.ctx_size_out
+def _public(request: TestRequest, result: TestRun) -> RunResult:
+    """Return what came of a run, as far as the buffers of BpfRunner would hold it."""
+    if (request.wants_data and len(result.data) > len(request.data) + GROWTH) or (
+        request.wants_ctx and request.ctx is not None and len(result.ctx) > len(request.ctx)
     ):
         raise Rejected(ENOSPC, "the packet or the context has grown beyond the room for it")
     redirect = result.redirect
     return RunResult(
         retval=result.retval,
-        data=result.data if attr.data_out is not None else b"",
-        ctx=result.ctx if attr.ctx_in is not None else b"",
-        duration_ns=result.duration_ns if attr.data_out is not None else 0,
+        data=result.data if request.wants_data else b"",
+        ctx=result.ctx if request.ctx is not None else b"",
+        duration_ns=result.duration_ns if request.wants_data else 0,
         redirect=None if redirect is None else Redirect(redirect.helper, redirect.target, redirect.key, redirect.flags),
     )
 
