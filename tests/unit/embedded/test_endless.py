@@ -128,20 +128,27 @@ out:
 """
 
 
+@contextmanager
+def with_values(text: str, engine: str, size: int, *, budget: int) -> Iterator[tuple[Runner, Callable[[], None]]]:
+    """A program with an array {m} of two values, in a kernel of its own, and what closes that."""
+    with kernel(limits=Limits(budget=budget)) as runtime:
+        map_ = created(runtime, MapType.ARRAY, 4, size, 2)
+        facts = load(runtime, text, m=map_)
+        try:
+            yield runtime.runner(facts, engine=engine), runtime.close
+        except NotSupportedError as error:
+            pytest.skip(str(error))
+        finally:
+            facts.handle.close()
+            map_.handle.close()
+
+
 @pytest.mark.parametrize("size", [1 << 12, 1 << 18])
 @pytest.mark.parametrize("engine", ["interpreter", "jit"])
 def test_close_while_large_values_are_copied(engine: str, size: int) -> None:
     def measure() -> float:
-        with kernel(limits=Limits(budget=1 << 50)) as runtime:
-            map_ = created(runtime, MapType.ARRAY, 4, size, 2)
-            facts = load(runtime, LARGE, m=map_)
-            try:
-                return closed_after(runtime.runner(facts, engine=engine).run, runtime.close)
-            except NotSupportedError as error:
-                pytest.skip(str(error))
-            finally:
-                facts.handle.close()
-                map_.handle.close()
+        with with_values(LARGE, engine, size, budget=1 << 50) as (runner, close):
+            return closed_after(runner.run, close)
 
     assert soon(measure)
 
@@ -174,18 +181,9 @@ def test_the_host_sees_a_call_now_and_then(engine: str, size: int, least: int, m
         seen.append(number)
         return call_helper(run, number, args)
 
-    with kernel() as runtime:
-        map_ = created(runtime, MapType.ARRAY, 4, size, 2)
-        facts = load(runtime, MANY_UPDATES, m=map_)
-        try:
-            runner = runtime.runner(facts, engine=engine)
-            monkeypatch.setattr(dispatch, "call_helper", count)
-            runner.run(bytes(64))
-        except NotSupportedError as error:
-            pytest.skip(str(error))
-        finally:
-            facts.handle.close()
-            map_.handle.close()
+    with with_values(MANY_UPDATES, engine, size, budget=1 << 26) as (runner, _):
+        monkeypatch.setattr(dispatch, "call_helper", count)
+        runner.run(bytes(64))
     assert least <= len(seen) <= 2 * least
 
 
