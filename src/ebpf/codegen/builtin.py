@@ -37,6 +37,7 @@ def _addresses() -> array[int]:
     return array("Q", [*functions, *variables])
 
 
+assert len(PYTHON) == len(_FUNCTIONS) + len(_VARIABLES)
 PYTHON[:] = _addresses()
 
 

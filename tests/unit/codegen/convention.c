@@ -25,17 +25,21 @@ THUNK_VOID(Py_IncRef, (void *a), (a))
 THUNK_VOID(Py_DecRef, (void *a), (a))
 THUNK(int, PyErr_ExceptionMatches, (void *a), (a))
 THUNK_VOID(PyErr_Clear, (void), ())
+THUNK_VOID(PyErr_Fetch, (void **a, void **b, void **c), (a, b, c))
+THUNK_VOID(PyErr_Restore, (void *a, void *b, void *c), (a, b, c))
 extern void *PyExc_TypeError, *PyExc_BufferError;
 
 /* In the order of struct python. */
-void *table[13];
+enum { PLACES = 15 };
+void *table[PLACES];
 
 void fill(void) {
   void *all[] = {windows_PyBytes_AsString, windows_PyObject_GetBuffer, windows_PyBuffer_Release,
                  windows_PyLong_FromUnsignedLongLong, windows_PyTuple_New, windows_PyTuple_SetItem,
                  windows_PyObject_Call, windows_Py_IncRef, windows_Py_DecRef, windows_PyErr_ExceptionMatches,
-                 windows_PyErr_Clear, &PyExc_TypeError, &PyExc_BufferError};
-  for (int i = 0; i < 13; i++) table[i] = all[i];
+                 windows_PyErr_Clear, windows_PyErr_Fetch, windows_PyErr_Restore, &PyExc_TypeError,
+                 &PyExc_BufferError};
+  for (int i = 0; i < PLACES; i++) table[i] = all[i];
 }
 
 /* What a builtin of this process has as its code. */

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ebpf.codegen.header import SIZE, Header
-from ebpf.codegen.image import Image, map_code
+from ebpf.codegen.image import PYTHON, Image, map_code
 from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.vm import batch, function, interpreter, lane, native
@@ -61,7 +61,7 @@ def foreign(thunks: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     content = IMAGES["interp-x86_64-win64.bin"]
     header, code = Header.unpack(content), bytearray(content[SIZE:])
     at = header.entries["ebpf_python"]
-    table = ctypes.addressof((ctypes.c_void_p * 13).in_dll(thunks, "table"))
+    table = ctypes.addressof((ctypes.c_void_p * len(PYTHON)).in_dll(thunks, "table"))
     code[at : at + 8] = table.to_bytes(8, "little")
     image = ForeignImage(header, map_code(bytes(code)), thunks)
     ctypes.c_void_p.in_dll(thunks, "function").value = image.addresses["ebpf_function"]
