@@ -122,7 +122,7 @@ class State:
 
 
 class _Analysis:
-    __slots__ = ("accesses", "flow", "leaders", "results", "sizes", "slots", "visits")
+    __slots__ = ("accesses", "extents", "flow", "leaders", "results", "slots", "visits")
 
     def __init__(self, slots: list[Slot], flow: Flow, leaders: frozenset[int]) -> None:
         self.slots = slots
@@ -131,7 +131,7 @@ class _Analysis:
         self.results: dict[object, State | None] = {}
         self.leaders = leaders
         ends = (*flow.functions[1:], len(slots))
-        self.sizes = {start: end - start for start, end in zip(flow.functions, ends, strict=True)}
+        self.extents = dict(zip(flow.functions, zip(flow.functions, ends, strict=True), strict=True))
         self.visits = 0
 
     def function(self, entry: int, frame: int, arguments: list[Value], cells: Cells) -> State | None:
@@ -149,11 +149,13 @@ class _Analysis:
 
     def _blocks(self, entry: int, frame: int, start: State) -> State | None:
         states = {entry: start}
-        waiting = bytearray(self.sizes[entry])  # a 1 for each block that is to be looked at, the first one first
-        waiting[0], at = 1, entry
+        first, end = self.extents[entry] if self.flow.apart else (0, len(self.slots))
+        waiting = bytearray(end - first)  # a 1 for each block that is to be looked at, the first one first
+        at = entry
+        waiting[at - first] = 1
         result: State | None = None
-        while (place := waiting.find(1, at - entry)) >= 0:
-            waiting[place], at = 0, entry + place
+        while (place := waiting.find(1, at - first)) >= 0:
+            waiting[place], at = 0, first + place
             self.visits += 1
             if self.visits > _MAX_STATES:
                 raise Rejected(E2BIG, "BPF program is too complex: the context pointer can't be followed")
@@ -168,7 +170,7 @@ class _Analysis:
                 merged = state if known is None else known.joined(state)
                 if known is None or merged != known:
                     states[after] = state.copy() if known is None else merged
-                    waiting[after - entry] = 1
+                    waiting[after - first] = 1
                     at = min(at, after)
         return result
 

@@ -34,7 +34,10 @@ there is none in it, and native code has its own."""
 
 
 class _Ticket(ref["Epoch"]):
-    """Notes that an epoch was dropped before it was left, as after an interrupt. `thread` is whose run it is of."""
+    """What an epoch has to give back, also where it is dropped before it was left, as after an interrupt.
+
+    `word` is 0 once that is done; `thread` is whose run it is of.
+    """
 
     __slots__ = ("key", "thread", "word")
     key: int
@@ -52,21 +55,17 @@ class Epoch:
     No finaliser of Python's does that, where an interrupt would be lost.
     """
 
-    __slots__ = ("__weakref__", "_word")
+    __slots__ = ("__weakref__", "_ticket")
 
     def __init__(self) -> None:
         if _dropped:
             _take_back()
         key, thread = id(self), get_ident()
-        try:
-            self._word = word = _free.pop()
-        except IndexError:
-            self._word = word = _CROWD
-        ticket = _tickets[key] = _Ticket(self, _dropped.append)
-        ticket.key, ticket.word, ticket.thread = key, word, thread
-        if word == _CROWD:
-            with _lock:
-                _change_crowd(1)
+        word = _free.pop() if _free else 0
+        ticket = self._ticket = _tickets[key] = _Ticket(self, _dropped.append)
+        ticket.key, ticket.thread, ticket.word = key, thread, word
+        if not word:
+            _join_crowd(ticket)
             return
         _owners[word] = thread
         if word >= WORDS[_USED]:
@@ -77,28 +76,20 @@ class Epoch:
 
     def leave(self) -> None:
         """Let what was deleted since then be used again. Further calls do nothing."""
-        word, self._word = self._word, 0
-        if not word:
-            return
-        if word == _CROWD:
+        if self._ticket.word:
             with _lock:
-                if _tickets.pop(id(self), None) is not None:  # or the child of a fork no longer counts on it
-                    _change_crowd(-1)
-        else:
-            WORDS[word] = 0
-            _free.append(word)
-            del _tickets[id(self)]
+                _end(self._ticket)
 
     @property
     def address(self) -> int:
         """Where native code notes, in turn, when each run of a lane begins."""
-        words, word = (_SCRATCH, 0) if self._word == _CROWD else (WORDS, self._word)
+        words, word = (WORDS, self._ticket.word) if self._ticket.word > _CROWD else (_SCRATCH, 0)
         return words.buffer_info()[0] + 8 * word
 
     def pause(self) -> None:
         """No run is on: nothing waits for this epoch until native code begins one."""
-        if self._word != _CROWD:
-            WORDS[self._word] = 0
+        if self._ticket.word > _CROWD:
+            WORDS[self._ticket.word] = 0
 
 
 def older_runs() -> bool:
@@ -114,28 +105,35 @@ def older_runs() -> bool:
     return oldest is not None and oldest[2] != get_ident()
 
 
-def _change_crowd(change: int) -> None:
+def _join_crowd(ticket: _Ticket) -> None:
     global _crowd
-    if not _crowd:
-        WORDS[_CROWD] = WORDS[_NOW]
-    _crowd += change
-    if not _crowd:
-        WORDS[_CROWD] = 0
+    with _lock:
+        if not _crowd:
+            WORDS[_CROWD] = WORDS[_NOW]
+        _crowd += 1
+        ticket.word = _CROWD  # nothing can come between the two
+
+
+def _end(ticket: _Ticket) -> None:
+    """Give back, once, what a ticket stands for, wherever an interrupt comes. The caller has taken `_lock`."""
+    global _crowd
+    word, ticket.word = ticket.word, 0
+    if word == _CROWD:
+        _crowd -= 1  # nothing can come before that
+        if not _crowd:
+            WORDS[_CROWD] = 0
+    elif word:
+        WORDS[word] = 0  # nor before that: a word that is lost is one of many, a time that stays would hold all back
+        _free.append(word)
+    if _tickets.get(ticket.key) is ticket:
+        del _tickets[ticket.key]
 
 
 def _take_back() -> None:
     """End the epochs that were dropped."""
     with _lock:
         while _dropped:
-            ticket = _dropped[0]
-            word, ticket.word = ticket.word, 0  # once, even if an interrupt comes in between
-            if word == _CROWD:
-                _change_crowd(-1)
-            elif word:
-                WORDS[word] = 0
-                _free.append(word)
-            if _tickets.get(ticket.key) is ticket:
-                del _tickets[ticket.key]
+            _end(_dropped[0])
             del _dropped[0]
 
 
@@ -149,9 +147,10 @@ def _forget_other_threads() -> None:
         if ticket.thread == me:
             continue
         if ticket.word == _CROWD:
+            ticket.word = 0
             del _tickets[ticket.key]
         else:
-            WORDS[ticket.word] = 0  # its own for ever: a lane that another thread made may still be used here
+            WORDS[ticket.word] = 0  # it stays its own: a lane that another thread made may still be used here
     _crowd = sum(ticket.word == _CROWD for ticket in _tickets.values())
     if not _crowd:
         WORDS[_CROWD] = 0

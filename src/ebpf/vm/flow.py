@@ -31,10 +31,14 @@ _TURNS = ENDS | {CALL, LDIMM64}
 
 
 class Flow(NamedTuple):
-    """The shape of a program: first slots of its functions in order, and which slots are second halves of ldimm64."""
+    """The shape of a program: first slots of its functions in order, and which slots are second halves of ldimm64.
+
+    `apart` tells that no jump leads from one function into another.
+    """
 
     functions: tuple[int, ...]
     halves: frozenset[int]
+    apart: bool
 
 
 def check_flow(slots: Sequence[Slot], *, strict: bool) -> Flow:
@@ -49,8 +53,7 @@ def check_flow(slots: Sequence[Slot], *, strict: bool) -> Flow:
     instructions = list(_instructions(slots))
     halves = frozenset(at + 1 for at in instructions if slots[at].opcode == LDIMM64)
     functions = _functions(slots, instructions, halves)
-    if strict:
-        _check_bounds(slots, functions, halves)
+    apart = strict and _check_bounds(slots, functions, halves)
     reached = _walk(slots, halves)
     if strict:
         for at in instructions:
@@ -58,7 +61,7 @@ def check_flow(slots: Sequence[Slot], *, strict: bool) -> Flow:
                 raise Rejected(EINVAL, f"unreachable insn {at}")
         _check_depth(slots, functions, halves)
     # A call that nothing leads to may name code that runs into its end.
-    return Flow(tuple(start for start in functions if start in reached), halves)
+    return Flow(tuple(start for start in functions if start in reached), halves, apart)
 
 
 def _instructions(slots: Sequence[Slot]) -> Iterator[int]:
@@ -106,7 +109,8 @@ def _functions(slots: Sequence[Slot], instructions: list[int], halves: frozenset
     return tuple(sorted(starts))
 
 
-def _check_bounds(slots: Sequence[Slot], functions: tuple[int, ...], halves: frozenset[int]) -> None:
+def _check_bounds(slots: Sequence[Slot], functions: tuple[int, ...], halves: frozenset[int]) -> bool:
+    """Refuse functions that do not stand apart; return that they do."""
     for start, end in zip(functions, (*functions[1:], len(slots)), strict=True):
         for at in range(start, end):
             target = None if at in halves else jump_target(slots[at], at)
@@ -114,6 +118,7 @@ def _check_bounds(slots: Sequence[Slot], functions: tuple[int, ...], halves: fro
                 raise Rejected(EINVAL, f"jump out of range from insn {at} to {target}")
         if end - 1 in halves or slots[end - 1].opcode not in (EXIT, GOTO, GOTOL):
             raise Rejected(EINVAL, f"last insn is not an exit or jmp: insn {end - 1}")
+    return True
 
 
 def _walk(slots: Sequence[Slot], halves: frozenset[int]) -> set[int]:
