@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -17,6 +18,12 @@ from tests.privilege import missing_bpf_privilege
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = ("reference", "interpreter", "jit")
+
+
+def pytest_collection_finish() -> None:
+    """Keep what pytest has collected out of garbage collections: those of the tests look at their own then."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
