@@ -60,7 +60,7 @@ from ebpf.vm.program import Program
 if TYPE_CHECKING:
     from ebpf.vm import reference
 
-SLICE = 1 << 21
+SLICE = 1 << 22
 """Instructions between two looks at signals: a few milliseconds."""
 FIRST_SLICE = 1 << 15
 """Instructions before the GIL is released. A program that calls a helper every few microseconds keeps it: getting it
