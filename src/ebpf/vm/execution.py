@@ -101,8 +101,10 @@ def _check_open(run: Run) -> None:
         raise Fault("closed", "the kernel was closed while the program ran")
 
 
-def check_open_between_runs(program: Program, kernel: Kernel) -> None:
+def check_open_between_runs(program: Program, kernel: Kernel | None) -> None:
     """Raise ProgramFault when the kernel has been closed, before one more of many runs."""
+    if kernel is None or not kernel.closed:  # bare instructions have none
+        return
     execution = Execution(Run(program, kernel), None)
     try:
         execution.check_open()

@@ -164,8 +164,8 @@ class Lane:
         held, released = lane_calls("ebpf_repeat")
         words = self.words
         words[TIMES], call = times, held
+        memory = self._attach(context)
         while True:
-            memory = self._attach(context)
             self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)
             if stop == EXIT:
@@ -176,12 +176,15 @@ class Lane:
             if stop == BETWEEN_RUNS:
                 self.pause()
                 call = released
+                if places_of(self.program) is not self.places:
+                    memory = self._attach(context)
                 continue
             call = held
             result = self.finish(memory, context, stop)
             words[TIMES] -= 1
             if not words[TIMES]:
                 return result
+            memory = self._attach(context)
 
     def _attach(self, context: Context) -> AddressSpace:
         """Put a context into native code's table of regions."""
