@@ -91,9 +91,11 @@ def _elements(count: int) -> list[Any]:
 
 def _call(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Make a named tuple; who calls for more than one in this way gets the constructor that `namedtuple` compiles."""
-    if tuple(named) == cls._fields[len(values) :] and not cls._called:
+    fields, given = cls._fields[len(values) :], cls._field_defaults | named
+    complete = len(values) <= len(cls._fields) and named.keys() <= set(fields) <= given.keys()
+    if complete and not cls._called:
         cls._called = True
-        return tuple.__new__(cls, (*values, *named.values()))
+        return tuple.__new__(cls, (*values, *(given[field] for field in fields)))
     make: Any = namedtuple  # mypy wants to see names
     made = make(cls.__name__, cls._fields, defaults=cls._field_defaults.values())
     owner = next(base for base in cls.__mro__ if "_fields" in vars(base))

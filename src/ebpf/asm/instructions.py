@@ -142,6 +142,8 @@ class Instructions(list[Insn]):
         return result
 
     def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Iterable[Insn]:
+        if all(insn.reference is None and insn.symbol is None for insn in self):
+            return self
         linked = self.linked()
         if resolve is None:
             return linked
