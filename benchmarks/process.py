@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.errors import Missing
-from benchmarks.toolchain import BUILD, HERE
+from benchmarks.toolchain import HERE
 
 
 class Facts(NamedTuple):
@@ -25,9 +25,8 @@ class Facts(NamedTuple):
 def child(kind: str, path: Path, engine: str, *, repeat: int = 1, cache: Path | None = None) -> Facts:
     """Run child.py; `cache` is where its compiled code is kept. Raises Missing where the engine is not there."""
     command = [sys.executable, "-m", "benchmarks.child", kind, str(path), engine, str(repeat)]
-    environment = os.environ | {"PYTHONPYCACHEPREFIX": str(BUILD / "pycache")}
     # As in an installation, where pip has compiled the modules: nobody's cold start compiles Python.
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     if cache is not None:
         environment["EBPF_CACHE_DIR"] = str(cache)
         environment.pop("EBPF_CACHE", None)

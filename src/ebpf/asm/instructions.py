@@ -42,13 +42,13 @@ class Instructions(list[Insn]):
         slots = _slot(byte_order).iter_unpack(view)
         big = byte_order == "big"
         insns = cls()
-        append = insns.append
+        append, new = insns.append, tuple.__new__
         for opcode, registers, off, imm in slots:
             high, low = registers >> 4, registers & 15
             dst, src = (high, low) if big else (low, high)
             if opcode == LDIMM64:
                 imm = imm & _U32 | _second_half(next(slots, None), len(insns)) << 32
-            append(Insn(opcode, dst, src, off, imm, None, None, None, None))
+            append(new(Insn, (opcode, dst, src, off, imm, None, None, None, None)))
         return insns
 
     @classmethod

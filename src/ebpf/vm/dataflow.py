@@ -230,8 +230,11 @@ class _Analysis:
     def _step(self, slot: Slot, at: int, state: State) -> None:
         kind = slot.opcode & 7
         registers = state.registers
-        if kind in (BPF_ALU, BPF_ALU64):
-            registers[slot.dst] = _arithmetic(slot, registers)
+        if kind == BPF_ALU64:
+            if registers[slot.dst] is not OTHER or (slot.opcode & BPF_X and registers[slot.src] is not OTHER):
+                registers[slot.dst] = _arithmetic(slot, registers)
+        elif kind == BPF_ALU:
+            registers[slot.dst] = OTHER  # half a pointer is none
         elif kind == BPF_LD:
             self._load_constant(slot, at, registers)
         elif kind == BPF_LDX or (slot.opcode & 0xE0 == BPF_ATOMIC and kind == BPF_STX and slot.imm == BPF_LOAD_ACQ):
@@ -284,8 +287,6 @@ def _put(cells: Cells, frame: int, offset: int, size: int, value: Value) -> None
 
 
 def _arithmetic(slot: Slot, registers: list[Value]) -> Value:
-    if slot.opcode & 7 == BPF_ALU:
-        return OTHER  # half a pointer is none
     value, operation = registers[slot.dst], slot.opcode & 0xF0
     by_register = slot.opcode & BPF_X
     if operation == BPF_MOV:

@@ -36,7 +36,8 @@ class Slot(NamedTuple):
 
 def decode_slots(code: bytes) -> list[Slot]:
     """Split little-endian code into slots; `off` and `imm` are signed. The length must be a multiple of 8."""
-    return [Slot(opcode, regs & 15, regs >> 4, off, imm) for opcode, regs, off, imm in _SLOT.iter_unpack(code)]
+    new = tuple.__new__
+    return [new(Slot, (opcode, regs & 15, regs >> 4, off, imm)) for opcode, regs, off, imm in _SLOT.iter_unpack(code)]
 
 
 def encode_slots(slots: list[Slot] | tuple[Slot, ...]) -> bytes:
