@@ -19,7 +19,7 @@ from ebpf.abi.linux.info import (
 from ebpf.btf import Array, Btf, Int, Struct, Type, Union, size_of, strip
 from ebpf.runtime import linux
 from ebpf.runtime.attrs import RECORDS, Attr
-from ebpf.runtime.attrs.members import UNION_SIZE
+from ebpf.runtime.attrs.packing import UNION_SIZE
 
 Place = tuple[int, int]
 

@@ -6,29 +6,23 @@ and a constructor; packing and unpacking walk the table. Nothing here calls an o
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 from ebpf.abi import types
 from ebpf.abi.linux.errno import EFAULT
 from ebpf.abi.tagged import NUMBER_MASK, TAG_SHIFT, Platform, TaggedEnum
 from ebpf.errors import NotSupportedError
-from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.abi.types import Cmd
-    from ebpf.runtime.memory import Address
+    from ebpf.runtime.attrs.packing import Packed
 
     Tagged = Literal["AttachType", "MapType", "ProgramType"]
     """Names of enumerations of `ebpf.abi.types`, each of which is made when somebody needs it."""
-
-UNION_SIZE = 256
-"""How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
 
 
 class Member:
@@ -132,14 +126,6 @@ def alias(of: str) -> Any:
     return Alias(of)
 
 
-class Packed(NamedTuple):
-    """A record as the kernel takes it: `size` bytes of `buffer`; `keepalive` holds the addresses in it."""
-
-    buffer: bytearray
-    size: int
-    keepalive: list[object]
-
-
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class RecordType(type):
     """Metaclass of the records; `commands` take them, `within` is the name of the struct inside the union.
@@ -210,20 +196,21 @@ class Attr(metaclass=RecordType):
 
     def _set(self) -> list[tuple[str, Any]]:
         values = ((name, getattr(self, name)) for name in self.MEMBERS)
-        return [(name, value) for name, value in values if not _unset(value)]
+        return [(name, value) for name, value in values if not unset(value)]
 
     def number(self, name: str, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> int:
         """Return a member's number without its platform tag; NotSupportedError where it is another platform's."""
         member = self.MEMBERS[name]
-        return _untag(getattr(self, name), member, platform=platform, runtime=runtime)
+        return untag(getattr(self, name), member, platform=platform, runtime=runtime)
 
     def check_numbers(self) -> None:
         """Refuse a number that does not fit its member (ValueError), as packing does."""
         for name, member in self.MEMBERS.items():
             if member.kind == "int" and not member.least <= getattr(self, name) <= member.most:
-                raise self._misfit(member)
+                raise self.misfit(member)
 
-    def _misfit(self, member: Member) -> ValueError:
+    def misfit(self, member: Member) -> ValueError:
+        """Return the error of a number that does not fit its member."""
         value = getattr(self, member.name)
         return ValueError(f"{type(self).__name__}.{member.name} = {value!r} does not fit {member.size} bytes")
 
@@ -253,80 +240,24 @@ class Attr(metaclass=RecordType):
         members behind it accepts zeroes there. Raises NotSupportedError for another platform's constant, ValueError
         for a number that does not fit, TypeError where the kernel would write to read-only memory.
         """
-        self.check_lengths(cmd)
-        packed = Packed(bytearray(UNION_SIZE), 0, [])
-        size = max((member.end for member in _outputs(type(self), cmd)), default=4)
-        for name, member in self.MEMBERS.items():
-            value = getattr(self, name)
-            if _unset(value):
-                continue
-            if member.kind == "nested":
-                self._pack_nested(member, value, packed.keepalive)
-                continue
-            self._pack_member(cmd, member, value, packed, platform, runtime)
-            size = max(size, member.end)
-        return packed._replace(size=size)
+        from ebpf.runtime.attrs import packing
 
-    def _pack_member(
-        self, cmd: Cmd, member: Member, value: Any, packed: Packed, platform: Platform, runtime: str
-    ) -> None:
-        if any(packed.buffer[member.offset : member.end]):
-            raise ValueError(f"{type(self).__name__}.{member.name} overlaps a member of the union that is set too")
-        if member.tagged is not None:
-            value = _untag(value, member, platform=platform, runtime=runtime)
-        elif member.kind == "name":
-            value = bytes(value)[:15]
-        elif member.kind != "int":
-            address = _address(member, value, writable=member.is_written(cmd))
-            packed.keepalive.append(address.keepalive)
-            value = address.number
-        try:
-            struct.pack_into(f"={member.code}", packed.buffer, member.offset, value)
-        except struct.error:
-            raise self._misfit(member) from None
-
-    def _pack_nested(self, member: Member, buffers: Mapping[int, Buffer], keepalive: list[object]) -> None:
-        from ebpf.runtime.memory import pin
-
-        outer = memoryview(getattr(self, str(member.length[0]))).cast("B")
-        for offset, buffer in buffers.items():
-            address = pin(buffer, writable=True)
-            keepalive.append(address.keepalive)
-            struct.pack_into("=Q", outer, offset, address.number)
+        return packing.pack(self, cmd, platform, runtime)
 
     def unpack(self, cmd: Cmd, buffer: Buffer) -> None:
         """Write what the kernel left in a packed record back into the members that it writes."""
-        for member in _outputs(type(self), cmd):
-            setattr(self, member.name, struct.unpack_from(f"={member.code}", buffer, member.offset)[0])
+        from ebpf.runtime.attrs import packing
+
+        packing.unpack(self, cmd, buffer)
 
 
-@cache
-def _outputs(record: type[Attr], cmd: Cmd) -> tuple[Member, ...]:
-    """Return the numbers in a record that the kernel writes."""
-    return tuple(member for member in record.MEMBERS.values() if member.kind == "int" and member.is_written(cmd))
-
-
-def _unset(value: Any) -> bool:
+def unset(value: Any) -> bool:
+    """Whether a member says nothing."""
     # By type, because == and truth of an array of numbers are arrays.
     return value is None or (isinstance(value, int | bytes) and not value)
 
 
-def _address(member: Member, value: Any, *, writable: bool) -> Address:
-    from ebpf.runtime.memory import pin, pin_strings  # with ctypes; the embedded kernel packs nothing
-
-    if member.kind == "strings":
-        return pin_strings([_terminated(text) for text in value])
-    if member.kind == "string":
-        return pin(_terminated(value), writable=False)
-    return pin(value, writable=writable)
-
-
-def _terminated(text: Buffer) -> bytes:
-    data = bytes(text)
-    return data if data.endswith(b"\0") else data + b"\0"
-
-
-def _untag(value: int, member: Member, *, platform: Platform, runtime: str) -> int:
+def untag(value: int, member: Member, *, platform: Platform, runtime: str) -> int:
     """Strip the platform tag of a constant; raise NotSupportedError when it belongs to another platform's kernel."""
     if member.tagged is None or value >> TAG_SHIFT == platform:
         return value & NUMBER_MASK if member.tagged else value
