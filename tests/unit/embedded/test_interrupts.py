@@ -17,6 +17,7 @@ from ebpf.abi.types import MapType
 from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.base import Runner
+from ebpf.runtime.embedded import rings
 from ebpf.vm.batch import PacketBatch, PacketLane
 from ebpf.vm.engines import Engine
 from ebpf.vm.interpreter import FIRST_SLICE
@@ -210,3 +211,26 @@ def test_a_reader_wakes_that_should_have_been_woken(engine: Engine) -> None:
         reader.close()
         facts.handle.close()
     assert results == [True, True]
+
+
+def test_who_notifies_while_patience_ends_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rings, "_PATIENCE", 0.0005)
+    with kernel() as runtime:
+        facts = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        with facts.handle.borrow() as fd:
+            ring = runtime.state.handles.map_file(fd)[1].map
+        assert isinstance(ring, RingBufferMap)
+        reader = runtime.open_ring(facts)
+        waiter = runtime.waiter([reader], facts)
+        for round_ in range(500):
+            heard: list[bool] = []
+            thread = threading.Thread(target=lambda heard=heard: heard.append(waiter.wait(2)))
+            thread.start()
+            time.sleep(0.0005 * (round_ % 7) / 3)
+            ring.output(b"a record")
+            thread.join()
+            assert heard == [True]
+            ring.set_consumer(ring.producer())
+        waiter.close()
+        reader.close()
+        facts.handle.close()

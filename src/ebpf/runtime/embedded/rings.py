@@ -128,6 +128,7 @@ class EmbeddedWaiter:
         self._rings = [ring for ring in rings if isinstance(ring, EmbeddedRing)]
         self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
         self._condition = threading.Condition(self._lock)
+        self._notified = False
         self._woken = False
         self._closed = False
         self._notify = self._on_data
@@ -142,6 +143,7 @@ class EmbeddedWaiter:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
+                self._notified = False
                 if not self._wait_until(deadline):
                     return False
             self._woken = False
@@ -153,11 +155,15 @@ class EmbeddedWaiter:
             left = _PATIENCE if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return False
-            if self._condition.wait(min(left, _PATIENCE)) or self._should_look():
+            self._condition.wait(min(left, _PATIENCE))
+            if self._should_look():
                 return True
 
     def _should_look(self) -> bool:
-        return self._woken or self._closed or any(ring.closed or ring.ring.wakeup_is_due for ring in self._rings)
+        # What `wait` returns does not tell: who notifies while the time runs out has notified nobody.
+        if self._notified or self._woken or self._closed:
+            return True
+        return any(ring.closed or ring.ring.wakeup_is_due for ring in self._rings)
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""
@@ -186,6 +192,7 @@ class EmbeddedWaiter:
 
     def _on_data(self) -> None:
         with self._lock:
+            self._notified = True
             self._condition.notify_all()
 
     def _ready(self) -> bool:
