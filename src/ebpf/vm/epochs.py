@@ -25,7 +25,6 @@ CLOCK = WORDS.buffer_info()[0]
 """Address of the time."""
 
 _free = list(range(_MOST_RUNS - 1, _CROWD, -1))
-_owners: dict[int, int] = {}
 _crowd = 0
 _lock = Lock()
 _barrier = Lock()
@@ -62,12 +61,12 @@ class Epoch:
             _take_back()
         key, thread = id(self), get_ident()
         word = _free.pop() if _free else 0
-        ticket = self._ticket = _tickets[key] = _Ticket(self, _dropped.append)
+        ticket = self._ticket = _Ticket(self, _dropped.append)
         ticket.key, ticket.thread, ticket.word = key, thread, word
+        _tickets[key] = ticket  # whole: other threads look at it
         if not word:
             _join_crowd(ticket)
             return
-        _owners[word] = thread
         if word >= WORDS[_USED]:
             WORDS[_USED] = word + 1
         WORDS[word] = WORDS[_NOW]
@@ -100,7 +99,8 @@ def older_runs() -> bool:
     if _dropped:
         _take_back()
         return True
-    running = [(WORDS[word], word, owner) for word, owner in list(_owners.items())]
+    tickets = [(ticket.word, ticket.thread) for ticket in list(_tickets.values())]
+    running = [(WORDS[word], word, thread) for word, thread in tickets if word > _CROWD]
     oldest = min((run for run in running if run[0]), default=None)
     return oldest is not None and oldest[2] != get_ident()
 

@@ -63,16 +63,20 @@ CASES = [
 
 
 @contextmanager
-def loaded(name: str, engine: str, *, trusted: bool, budget: int) -> Iterator[tuple[Runner, Callable[[], None]]]:
-    """A program in a kernel of its own, and what closes that."""
+def loaded(
+    text: str, engine: str, *, trusted: bool = False, budget: int, size: int = 8
+) -> Iterator[tuple[Runner, Callable[[], None]]]:
+    """A program in a kernel of its own, and what closes that; {m} is an array of two values of so many bytes."""
     with kernel(limits=Limits(budget=budget)) as runtime:
-        facts = load(runtime, PROGRAMS[name])
+        map_ = created(runtime, MapType.ARRAY, 4, size, 2)
+        facts = load(runtime, text, m=map_)
         try:
             yield runtime.runner(facts, engine=engine, trusted=trusted), runtime.close
         except NotSupportedError as error:
             pytest.skip(str(error))
         finally:
             facts.handle.close()
+            map_.handle.close()
 
 
 def soon(measure: Callable[[], float]) -> bool:
@@ -83,7 +87,7 @@ def soon(measure: Callable[[], float]) -> bool:
 @pytest.mark.parametrize(("name", "way"), CASES)
 @pytest.mark.parametrize(("engine", "trusted"), ENGINES)
 def test_budget(engine: str, trusted: bool, way: str, name: str) -> None:
-    with loaded(name, engine, trusted=trusted, budget=100_000) as (runner, _):
+    with loaded(PROGRAMS[name], engine, trusted=trusted, budget=100_000) as (runner, _):
         with pytest.raises(ProgramFault) as caught:
             WAYS[way](runner)
         assert caught.value.kind == "budget"
@@ -106,7 +110,7 @@ def closed_after(run: Callable[[bytes], object], close: Callable[[], None]) -> f
 @pytest.mark.parametrize(("engine", "trusted"), ENGINES)
 def test_close(engine: str, trusted: bool, way: str, name: str) -> None:
     def measure() -> float:
-        with loaded(name, engine, trusted=trusted, budget=1 << 50) as (runner, close):
+        with loaded(PROGRAMS[name], engine, trusted=trusted, budget=1 << 50) as (runner, close):
             return closed_after(lambda _packet: WAYS[way](runner), close)
 
     assert soon(measure)
@@ -128,26 +132,11 @@ out:
 """
 
 
-@contextmanager
-def with_values(text: str, engine: str, size: int, *, budget: int) -> Iterator[tuple[Runner, Callable[[], None]]]:
-    """A program with an array {m} of two values, in a kernel of its own, and what closes that."""
-    with kernel(limits=Limits(budget=budget)) as runtime:
-        map_ = created(runtime, MapType.ARRAY, 4, size, 2)
-        facts = load(runtime, text, m=map_)
-        try:
-            yield runtime.runner(facts, engine=engine), runtime.close
-        except NotSupportedError as error:
-            pytest.skip(str(error))
-        finally:
-            facts.handle.close()
-            map_.handle.close()
-
-
 @pytest.mark.parametrize("size", [1 << 12, 1 << 18])
 @pytest.mark.parametrize("engine", ["interpreter", "jit"])
 def test_close_while_large_values_are_copied(engine: str, size: int) -> None:
     def measure() -> float:
-        with with_values(LARGE, engine, size, budget=1 << 50) as (runner, close):
+        with loaded(LARGE, engine, size=size, budget=1 << 50) as (runner, close):
             return closed_after(runner.run, close)
 
     assert soon(measure)
@@ -181,7 +170,7 @@ def test_the_host_sees_a_call_now_and_then(engine: str, size: int, least: int, m
         seen.append(number)
         return call_helper(run, number, args)
 
-    with with_values(MANY_UPDATES, engine, size, budget=1 << 26) as (runner, _):
+    with loaded(MANY_UPDATES, engine, size=size, budget=1 << 26) as (runner, _):
         monkeypatch.setattr(dispatch, "call_helper", count)
         runner.run(bytes(64))
     assert least <= len(seen) <= 2 * least
@@ -202,11 +191,11 @@ def interrupted(run: Callable[[], object]) -> float:
 
 CHILD = """
 import signal, sys
-from tests.unit.embedded.test_endless import CASES, WAYS, interrupted, loaded, soon
+from tests.unit.embedded.test_endless import CASES, PROGRAMS, WAYS, interrupted, loaded, soon
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for name, way in CASES:
-    with loaded(name, sys.argv[1], trusted=sys.argv[2] == "True", budget=1 << 50) as (runner, _):
+    with loaded(PROGRAMS[name], sys.argv[1], trusted=sys.argv[2] == "True", budget=1 << 50) as (runner, _):
         assert soon(lambda: interrupted(lambda: WAYS[way](runner))), name
 print("interrupted")
 """
@@ -215,7 +204,7 @@ print("interrupted")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to send Ctrl-C to one process")
 @pytest.mark.parametrize(("engine", "trusted"), ENGINES)
 def test_ctrl_c(engine: str, trusted: bool) -> None:
-    with loaded("loop", engine, trusted=trusted, budget=1):
+    with loaded(PROGRAMS["loop"], engine, trusted=trusted, budget=1):
         pass  # or skip
     command = [sys.executable, "-c", CHILD, engine, str(trusted)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
