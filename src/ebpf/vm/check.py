@@ -14,16 +14,18 @@ from ebpf.asm.instructions import Instructions
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64
 from ebpf.errors import AsmError
 from ebpf.plain import NamedTuple
-from ebpf.vm.encoding import check_fields
+from ebpf.vm.encoding import LEGACY, check_fields, suspects
 from ebpf.vm.fault import Rejected
-from ebpf.vm.flow import Flow, check_flow
-from ebpf.vm.program import LoadRequest, Log, Slot, decode_slots, encode_slots
+from ebpf.vm.flow import Flow, check_flow, second_halves
+from ebpf.vm.program import LoadRequest, Log, Slot, decode_slots, encode_slots, positions, table_of
 
 GPL_LICENSES = frozenset({"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"})
 """include/linux/license.h."""
 
 _LEGACY_TYPES = (ProgramType.SOCKET_FILTER, ProgramType.SCHED_CLS, ProgramType.SCHED_ACT)
 _CAST_TO_ARENA = 0xBF
+_LIMITED = table_of({CALL, _CAST_TO_ARENA, *LEGACY})
+"""Opcodes that are not for every program, as a table."""
 
 
 class Checked(NamedTuple):
@@ -51,37 +53,34 @@ def check(request: LoadRequest, log: Log) -> Checked:
         raise refused(log, EINVAL, f"instructions take 8 bytes each, the program has {len(request.insns)} bytes")
     slots = decode_slots(request.insns)
     gpl_compatible = request.license in GPL_LICENSES
-    flow = check_code(slots, log, strict=True)
-    for at, slot in enumerate(slots):
-        if at not in flow.halves:
-            reason = _not_allowed(request.type, slot, gpl_compatible)
-            if reason is not None:
-                raise refused(log, EINVAL, reason, slots, at)
+    flow = check_code(request.insns, slots, log, strict=True)
+    for at in positions(request.insns[::8].translate(_LIMITED)):
+        reason = None if at in flow.halves else _not_allowed(request.type, slots[at], gpl_compatible)
+        if reason is not None:
+            raise refused(log, EINVAL, reason, slots, at)
     return Checked(slots, flow, gpl_compatible)
 
 
-def check_code(slots: Sequence[Slot], log: Log, *, strict: bool) -> Flow:
-    """Check what does not depend on the type of the program; `strict` as in check_fields and check_flow.
+def check_code(code: bytes, slots: Sequence[Slot], log: Log, *, strict: bool) -> Flow:
+    """Check what does not depend on the type of the program; `slots` are those of `code`.
+
+    `strict` as in check_fields and check_flow.
 
     Raises:
         Rejected: EINVAL, EACCES or E2BIG.
     """
-    at, half = 0, False
-    for at, slot in enumerate(slots):
-        if half:
-            half = False
-            if slot[:4] != (0, 0, 0, 0):
+    halves = second_halves(code[::8])
+    for at in sorted(suspects(code) | halves):
+        if at in halves:
+            if at == len(slots) or slots[at][:4] != (0, 0, 0, 0):
                 raise refused(log, EINVAL, "invalid bpf_ld_imm64 insn", slots, at - 1)
             continue
-        half = slot.opcode == LDIMM64
         try:
-            check_fields(slot, strict=strict)
+            check_fields(slots[at], strict=strict)
         except Rejected as error:
             raise refused(log, error.errno, error.message, slots, at) from None
-    if half:
-        raise refused(log, EINVAL, "invalid bpf_ld_imm64 insn", slots, at)
     try:
-        return check_flow(slots, strict=strict)
+        return check_flow(slots, code[::8], halves, strict=strict)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
 
@@ -114,6 +113,6 @@ def _not_allowed(type_: ProgramType, slot: Slot, gpl_compatible: bool) -> str | 
         return helper_refusal(type_, slot.imm, gpl_compatible)
     if slot.opcode == _CAST_TO_ARENA and slot.off == 1:
         return "addr_space_cast insn can only be used in a program that has an associated arena"
-    if slot.opcode & 7 == 0 and slot.opcode != LDIMM64 and type_ not in _LEGACY_TYPES:
+    if slot.opcode in LEGACY and type_ not in _LEGACY_TYPES:
         return "BPF_LD_[ABS|IND] instructions not allowed for this program type"
     return None

@@ -94,7 +94,7 @@ def program_of(code: bytes) -> Program:
     slots = decode_slots(code)
     log: list[str] = []
     try:
-        flow = check_code(slots, log.append, strict=False)
+        flow = check_code(code, slots, log.append, strict=False)
     except Rejected:
         raise AsmError(": ".join(log)) from None
     for at, slot in enumerate(slots):

@@ -37,9 +37,10 @@ from ebpf.asm.opcodes import (
 from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
-from ebpf.vm.flow import ENDS, Flow, called_function, jump_target, successors
-from ebpf.vm.program import Slot
+from ebpf.vm.flow import ENDS, Flow, called_function, leads_to
+from ebpf.vm.program import Slot, table_of
 
+_ENDS = table_of(ENDS)
 _MAX_STATES = 1 << 17
 """Blocks looked at before a program is too complex (Linux stops at a million instructions)."""
 
@@ -97,7 +98,10 @@ def _join_cells(a: Cells, b: Cells) -> Cells:
 
 
 class State:
-    """Registers of the current function and the stack cells of all live frames. Joined states may share them."""
+    """Registers of the current function and the stack cells of all live frames. Joined states may share them.
+
+    Those at the beginning of a block are not changed any more; a block begins with a copy.
+    """
 
     __slots__ = ("cells", "registers")
 
@@ -105,31 +109,29 @@ class State:
         self.registers = registers
         self.cells = cells
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, State) and self.registers == other.registers and self.cells == other.cells
-
-    __hash__ = None  # type: ignore[assignment]  # it changes
-
     def copy(self) -> State:
         return State(self.registers.copy(), self.cells.copy())
 
     def joined(self, other: State) -> State:
-        """Return what holds on both paths."""
+        """Return what holds on both paths: this very state where that is the same."""
         registers, cells = self.registers, self.cells
         if registers != other.registers:
             registers = [join(a, b) for a, b in zip(registers, other.registers, strict=True)]
-        return State(registers, cells if cells == other.cells else _join_cells(cells, other.cells))
+        if cells != other.cells:
+            cells = _join_cells(cells, other.cells)
+        return self if registers == self.registers and cells == self.cells else State(registers, cells)
 
 
 class _Analysis:
-    __slots__ = ("accesses", "extents", "flow", "leaders", "results", "slots", "visits")
+    __slots__ = ("accesses", "ends", "extents", "flow", "results", "rows", "slots", "visits")
 
-    def __init__(self, slots: list[Slot], flow: Flow, leaders: frozenset[int]) -> None:
+    def __init__(self, slots: list[Slot], flow: Flow) -> None:
         self.slots = slots
+        self.rows = list(map(tuple, slots))  # which Python takes apart faster than their kin
         self.flow = flow
         self.accesses: dict[int, Origin] = {}
         self.results: dict[object, State | None] = {}
-        self.leaders = leaders
+        self.ends = _block_ends(self.rows, flow)
         ends = (*flow.functions[1:], len(slots))
         self.extents = dict(zip(flow.functions, zip(flow.functions, ends, strict=True), strict=True))
         self.visits = 0
@@ -165,28 +167,33 @@ class _Analysis:
                 continue
             if self.slots[last].opcode == EXIT:
                 result = state if result is None else result.joined(state)
-            for after in successors(self.slots, last):
+            for after in leads_to(self.rows[last][0], last, self.flow.jumps.get(last)):
                 known = states.get(after)
                 merged = state if known is None else known.joined(state)
-                if known is None or merged != known:
-                    states[after] = state.copy() if known is None else merged
+                if merged is not known:
+                    states[after] = merged
                     waiting[after - first] = 1
                     at = min(at, after)
         return result
 
     def _block(self, at: int, frame: int, state: State) -> int | None:
         """Go to the end of a block and return its last slot; None where a call in it never returns."""
-        while True:
-            slot = self.slots[at]
-            if slot.opcode == CALL:
-                if not self._call(slot, at, frame, state):
+        registers, rows = state.registers, self.rows
+        last = self.ends.find(1, at)
+        for at in range(at, last + 1):  # noqa: B020 - from there on
+            opcode, dst, src, _, _ = rows[at]
+            kind = opcode & 7
+            if kind == BPF_ALU64:
+                if registers[dst] is not OTHER or (opcode & BPF_X and registers[src] is not OTHER):
+                    registers[dst] = _arithmetic(self.slots[at], registers)
+            elif kind == BPF_ALU:
+                registers[dst] = OTHER  # half a pointer is none
+            elif opcode == CALL:
+                if not self._call(self.slots[at], at, frame, state):
                     return None
-            else:
-                self._step(slot, at, state)
-            after = at + 2 if slot.opcode == LDIMM64 else at + 1
-            if slot.opcode in ENDS or after in self.leaders:
-                return at
-            at = after
+            elif kind <= BPF_STX and opcode:  # not the second half of a constant
+                self._step(self.slots[at], at, state)
+        return last
 
     def _call(self, slot: Slot, at: int, frame: int, state: State) -> bool:
         registers = state.registers
@@ -228,18 +235,13 @@ class _Analysis:
                 return
 
     def _step(self, slot: Slot, at: int, state: State) -> None:
+        """Follow a constant, a load or a store."""
         kind = slot.opcode & 7
-        registers = state.registers
-        if kind == BPF_ALU64:
-            if registers[slot.dst] is not OTHER or (slot.opcode & BPF_X and registers[slot.src] is not OTHER):
-                registers[slot.dst] = _arithmetic(slot, registers)
-        elif kind == BPF_ALU:
-            registers[slot.dst] = OTHER  # half a pointer is none
-        elif kind == BPF_LD:
-            self._load_constant(slot, at, registers)
+        if kind == BPF_LD:
+            self._load_constant(slot, at, state.registers)
         elif kind == BPF_LDX or (slot.opcode & 0xE0 == BPF_ATOMIC and kind == BPF_STX and slot.imm == BPF_LOAD_ACQ):
             self._load(slot, at, state)
-        elif kind <= BPF_STX:
+        else:
             self._store(slot, at, state)
 
     def _load_constant(self, slot: Slot, at: int, registers: list[Value]) -> None:
@@ -275,6 +277,14 @@ class _Analysis:
         known = self.accesses.setdefault(at, origin)
         if known is not origin:
             self.accesses[at] = MIXED
+
+
+def _block_ends(rows: list[tuple[int, ...]], flow: Flow) -> bytearray:
+    """Return a 1 for each slot with which a block ends: before what is jumped to, and where straight code ends."""
+    ends = bytearray(bytes(row[0] for row in rows).translate(_ENDS))
+    for target in {*flow.jumps.values()} - {0}:
+        ends[target - 1] = 1  # of a constant its second half
+    return ends
 
 
 def _put(cells: Cells, frame: int, offset: int, size: int, value: Value) -> None:
@@ -318,8 +328,6 @@ def context_accesses(slots: list[Slot], flow: Flow) -> dict[int, Origin]:
     Raises:
         Rejected: E2BIG when calls nest too deep or the program is too complex.
     """
-    targets = {jump_target(slot, at) for at, slot in enumerate(slots) if at not in flow.halves}
-    leaders = frozenset(target for target in targets if target is not None)
-    analysis = _Analysis(slots, flow, leaders)
+    analysis = _Analysis(slots, flow)
     analysis.function(0, 0, [CONTEXT, OTHER, OTHER, OTHER, OTHER], {})
     return analysis.accesses

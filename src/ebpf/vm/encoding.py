@@ -5,6 +5,8 @@ Reasons are worded as Linux words them, because people search for them.
 
 from __future__ import annotations
 
+from struct import unpack
+
 from ebpf.abi.linux.errno import EACCES, EINVAL
 from ebpf.asm.opcodes import (
     BPF_ADD,
@@ -47,7 +49,7 @@ from ebpf.asm.opcodes import (
     REGISTERS,
 )
 from ebpf.vm.fault import Rejected
-from ebpf.vm.program import Slot
+from ebpf.vm.program import Slot, positions
 
 FRAME_POINTER = REGISTERS - 1
 
@@ -57,7 +59,7 @@ _ARITHMETIC = {op | source | width for op in _OPERATIONS for source in (0, BPF_X
 _BRANCHES = {op | source | width for op in _CONDITIONS for source in (0, BPF_X) for width in (BPF_JMP, BPF_JMP32)}
 _UNARY = {BPF_ALU | BPF_NEG, BPF_ALU64 | BPF_NEG}
 _SWAPS = {BPF_ALU | BPF_END, BPF_ALU | BPF_END | BPF_X, BPF_ALU64 | BPF_END}
-_LEGACY = {0x20, 0x28, 0x30, 0x40, 0x48, 0x50}
+LEGACY = {0x20, 0x28, 0x30, 0x40, 0x48, 0x50}
 _LOADS = {0x61, 0x69, 0x71, 0x79, 0x81, 0x89, 0x91}
 _STORES = {0x62, 0x6A, 0x72, 0x7A, 0x63, 0x6B, 0x73, 0x7B}
 _ATOMICS = {0xC3, 0xCB, 0xD3, 0xDB}
@@ -66,22 +68,40 @@ _ATOMIC_OPERATIONS = frozenset(
     | {BPF_XCHG, BPF_CMPXCHG, BPF_LOAD_ACQ, BPF_STORE_REL}
 )
 _ODD = {LDIMM64, GOTO, GOTOL, CALL, EXIT, MAY_GOTO}
-KNOWN = frozenset(_ARITHMETIC | _BRANCHES | _UNARY | _SWAPS | _LEGACY | _LOADS | _STORES | _ATOMICS | _ODD)
+KNOWN = frozenset(_ARITHMETIC | _BRANCHES | _UNARY | _SWAPS | LEGACY | _LOADS | _STORES | _ATOMICS | _ODD)
 """All opcodes but callx, which only the conformance command takes."""
 
 
-_SRC, _OFF, _IMM = 2, 3, 4
-_CHECKED = {
+_REGISTERS, _SRC, _OFF, _IMM = 0xFF << 8, 0xF << 12, 0xFFFF << 16, 0xFFFFFFFF << 32
+"""Where the fields are in a slot that was read as a little-endian number."""
+_LOOKED_AT = {
     op | BPF_K | width for op in (BPF_DIV, BPF_MOD, BPF_LSH, BPF_RSH, BPF_ARSH) for width in (BPF_ALU, BPF_ALU64)
 }
-"""Operations whose immediate is looked at, too."""
-_USUAL = {
-    **{op: (_IMM if op & BPF_X else _SRC, _OFF, FRAME_POINTER) for op in _ARITHMETIC - _CHECKED},
-    **{op: (_IMM if op & BPF_X else _SRC,) * 2 + (REGISTERS,) for op in _BRANCHES},
-    **dict.fromkeys(_LOADS, (_IMM, _IMM, FRAME_POINTER)),
-    **{op: (_IMM if op & 7 == BPF_STX else _SRC,) * 2 + (REGISTERS,) for op in _STORES},
-}
-"""Opcode → two fields of a slot; where they are 0, and the destination below this, most instructions are fine."""
+"""Operations whose immediate is not always fine."""
+_ZERO = [(1 << 64) - 1] * 256
+"""Opcode → fields of a slot; where they are 0, and the registers usual ones, the instruction is fine."""
+for _op in _ARITHMETIC - _LOOKED_AT:
+    _ZERO[_op] = _OFF | (_IMM if _op & BPF_X else _SRC)
+for _op in _BRANCHES:
+    _ZERO[_op] = _IMM if _op & BPF_X else _SRC
+for _op in _STORES:
+    _ZERO[_op] = _IMM if _op & 7 == BPF_STX else _SRC
+for _op in _LOADS:
+    _ZERO[_op] = _IMM
+for _op in (GOTO, EXIT):
+    _ZERO[_op] = _REGISTERS | _IMM
+_UNUSUAL = (bytes(FRAME_POINTER) + b"\1" * (16 - FRAME_POINTER)) * REGISTERS + b"\1" * 16 * (16 - REGISTERS)
+"""The registers of a slot → 1 where one of them may be wrong: r10 is written to only by mistake."""
+
+
+def suspects(code: bytes) -> set[int]:
+    """Return the slots that have to be looked at, `check_fields` and second halves; few are among them."""
+    words = unpack(f"<{len(code) // 8}Q", code)
+    zero = _ZERO
+    found = {at for at, word in enumerate(words) if word & zero[word & 255]}
+    found.update(positions(code[1::8].translate(_UNUSUAL)))
+    found.update(positions(code[::8], 0))  # a slot of nothing but zeros
+    return found
 
 
 def check_fields(slot: Slot, *, strict: bool) -> None:
@@ -93,9 +113,6 @@ def check_fields(slot: Slot, *, strict: bool) -> None:
     Raises:
         Rejected: EINVAL, or EACCES for a write to r10.
     """
-    usual = _USUAL.get(slot.opcode)
-    if usual and not slot[usual[0]] and not slot[usual[1]] and slot.dst < usual[2] and slot.src < REGISTERS:
-        return
     reason = _complaint(slot, strict)
     if reason is not None:
         raise Rejected(EINVAL, reason)

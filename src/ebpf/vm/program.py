@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ebpf.plain import NamedTuple
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from ebpf.abi.types import AttachType, ProgramType
     from ebpf.vm.maps import Map
 
-__all__ = ["LoadRequest", "Log", "Program", "Rejected", "Slot", "decode_slots", "encode_slots", "load_program"]
+__all__ = [
+    "LoadRequest", "Log", "Program", "Rejected", "Slot", "decode_slots", "encode_slots", "load_program", "positions",
+    "table_of",
+]  # fmt: skip
 
 NATIVE = "native"
 """Name of the engine that runs code of images, and its key in `Program.compiled`."""
@@ -42,7 +45,24 @@ def decode_slots(code: bytes) -> list[Slot]:
 
 def encode_slots(slots: list[Slot] | tuple[Slot, ...]) -> bytes:
     """Join slots into little-endian code."""
-    return b"".join(_SLOT.pack(s.opcode, s.src << 4 | s.dst, s.off, s.imm) for s in slots)
+    pack = _SLOT.pack
+    return b"".join([pack(opcode, src << 4 | dst, off, imm) for opcode, dst, src, off, imm in map(tuple, slots)])
+
+
+def table_of(values: Iterable[int]) -> bytes:
+    """Return a table for `bytes.translate` that has a 1 for these bytes, 0 for the others."""
+    table = bytearray(256)
+    for value in values:
+        table[value] = 1
+    return bytes(table)
+
+
+def positions(data: bytes, value: int = 1, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Return where in `data` the byte is, in order. Of a few among many it is much faster than to look at each."""
+    at = data.find(value, start, end)
+    while at >= 0:
+        yield at
+        at = data.find(value, at + 1, end)
 
 
 class LoadRequest(NamedTuple):

@@ -204,7 +204,7 @@ class Kernel(StillKernel):
 def make_program(code: Code, maps: tuple[Map, ...]) -> Program:
     """Make a program of lowered code, checked as the conformance command does."""
     slots = decode_slots(code.slots)
-    flow = check_code(slots, lambda line: None, strict=False)
+    flow = check_code(code.slots, slots, lambda line: None, strict=False)
     return Program(
         type=ProgramType.SYSCALL,
         attach_type=None,

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.abi.types import ProgramType
+from ebpf.vm.encoding import check_fields, suspects
 from ebpf.vm.fault import Rejected
-from ebpf.vm.program import LoadRequest, load_program
+from ebpf.vm.program import LoadRequest, Slot, decode_slots, load_program
 from tests.isa import malformed
 from tests.isa.case import EXIT, slot
 from tests.isa.malformed import END, ZERO, Malformed
@@ -45,6 +46,24 @@ def test_length() -> None:
 @pytest.mark.parametrize("license", ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL"])
 def test_license_that_allows_gpl_helpers(license: str) -> None:
     assert errno_of(slot(0x85, imm=6) + EXIT, [], license=license) == 0
+
+
+@pytest.mark.parametrize(("off", "imm"), [(0, 0), (0, 1), (1, 0), (-1, -1)])
+@pytest.mark.parametrize("strict", [True, False])
+def test_no_wrong_instruction_escapes_a_closer_look(off: int, imm: int, strict: bool) -> None:
+    code = b"".join(slot(opcode, dst, src, off, imm) for opcode in range(256) for dst in range(16) for src in range(16))
+
+    def is_wrong(one: Slot) -> bool:
+        try:
+            check_fields(one, strict=strict)
+        except Rejected:
+            return True
+        return False
+
+    wrong = {at for at, one in enumerate(decode_slots(code)) if is_wrong(one)}
+
+    assert len(wrong) > 50_000
+    assert wrong <= suspects(code)
 
 
 @given(st.binary(min_size=8, max_size=160))

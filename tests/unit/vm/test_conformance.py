@@ -87,6 +87,7 @@ def test_bytearray_is_the_memory_itself() -> None:
         (slot(0xB7, 11) + EXIT, "R11 is invalid"),
         (slot(0xB7, 10) + EXIT, "frame pointer is read only"),
         (slot(0xB7), "jump out of range from insn 0 to 1"),
+        (slot(0x18) + slot(0), "jump out of range from insn 0 to 2"),
         (slot(0x05, off=1) + EXIT, "jump out of range from insn 0 to 2"),
         (slot(0x18) + EXIT, "invalid bpf_ld_imm64 insn"),
         (slot(0x18, 0, 1) + slot(0) + EXIT, "needs maps or packets"),
