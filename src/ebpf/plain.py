@@ -6,9 +6,11 @@ Importing `dataclasses` imports inspect, ast and tokenize, and each class made b
 
 from __future__ import annotations
 
+import collections
 from collections import namedtuple
 from collections.abc import Callable, Iterable
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 if TYPE_CHECKING:
@@ -78,14 +80,12 @@ else:
 
 
 _ELEMENTS: list[Any] = []
-"""What gets each element of a tuple, as `collections.namedtuple` makes it for its own."""
+"""What gets each element of a tuple: as `collections.namedtuple` has it where that shows it, else a property."""
 
 
 def _elements(count: int) -> list[Any]:
-    if len(_ELEMENTS) < count:
-        names = [f"element{number}" for number in range(max(count, 16))]
-        made = vars(namedtuple("Elements", names))
-        _ELEMENTS[:] = [made[name] for name in names]
+    make = getattr(collections, "_tuplegetter", None) or (lambda number, doc: property(itemgetter(number), doc=doc))
+    _ELEMENTS.extend(make(number, f"Alias for field number {number}") for number in range(len(_ELEMENTS), count))
     return _ELEMENTS
 
 

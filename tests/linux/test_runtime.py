@@ -187,7 +187,7 @@ def test_a_limit_is_raised_only_where_the_kernel_charges_it(monkeypatch: pytest.
     attr = MapCreate(map_type=MapType.ARRAY, key_size=4, value_size=4, max_entries=1)
 
     def new(cmd: Cmd, attr: object) -> int:
-        return os.open(os.devnull, os.O_RDONLY) if cmd is Cmd.PROG_LOAD else -1
+        return os.open(os.devnull, os.O_RDONLY) if cmd == Cmd.PROG_LOAD else -1
 
     _refusing(monkeypatch, new)
     with pytest.raises(SystemCallError, match="EPERM") as caught:
@@ -196,7 +196,7 @@ def test_a_limit_is_raised_only_where_the_kernel_charges_it(monkeypatch: pytest.
     assert "limit" not in str(caught.value)
 
     def old(cmd: Cmd, attr: object) -> int:
-        if cmd is Cmd.PROG_LOAD:
+        if cmd == Cmd.PROG_LOAD:
             return -22
         return os.open(os.devnull, os.O_RDONLY) if raised else -1
 

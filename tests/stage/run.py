@@ -12,6 +12,7 @@ from ebpf.runtime import Runtime
 from ebpf.runtime.attrs import ProgTestRun
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.objects import ProgramObject
+from ebpf.runtime.embedded.runs import run_program
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
@@ -119,7 +120,7 @@ def _play(stage: Stage, runtime: EmbeddedRuntime, script: Script, engine: Engine
     watch = _Watch(engine)
     try:
         for _ in range(script.repeat):
-            _note(seen, watch, runtime.runs.run(program, request_of(script), watch.engine))
+            _note(seen, watch, run_program(runtime.state, program, request_of(script), watch.engine))
     except ProgramFault as fault:
         seen.r0, seen.fault, seen.insn = None, fault.kind, fault.insn
         seen.program = watch.run.program.name if watch.run is not None else ""
@@ -134,7 +135,7 @@ def _play(stage: Stage, runtime: EmbeddedRuntime, script: Script, engine: Engine
 def _play_lane(seen: Outcome, script: Script, program: ProgramObject, runtime: EmbeddedRuntime, engine: Engine) -> None:
     """Let the engine have all runs at once: nobody looks over its shoulder, and r0 has 32 bits."""
     try:
-        result = runtime.runs.run(program, request_of(script), engine)
+        result = run_program(runtime.state, program, request_of(script), engine)
         seen.r0, seen.packet = result.retval, result.data.hex()
     except ProgramFault as fault:
         seen.fault, seen.insn = fault.kind, fault.insn

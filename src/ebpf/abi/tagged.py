@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+if TYPE_CHECKING:
+    from ebpf.abi.platform import Platform
+
+LINUX, WINDOWS = 0, 1
+"""The tags; `Platform` names them."""
 TAG_SHIFT = 28
 NUMBER_MASK = (1 << TAG_SHIFT) - 1
 
 
-class Platform(IntEnum):
-    """The kernel whose numbering a constant follows."""
-
-    LINUX = 0
-    WINDOWS = 1
-
-
-def tag(platform: Platform, number: int) -> int:
+def tag(platform: int, number: int) -> int:
     """Combine a platform and its own number into a tagged constant."""
     if not 0 <= number <= NUMBER_MASK:
         raise ValueError(f"number {number} does not fit 28 bits")
@@ -33,6 +31,8 @@ class TaggedEnum(IntEnum):
     @property
     def platform(self) -> Platform:
         """The platform whose kernel understands this constant."""
+        from ebpf.abi.platform import Platform
+
         return Platform(self.value >> TAG_SHIFT)
 
     @property
@@ -48,7 +48,7 @@ class TaggedEnum(IntEnum):
         return LABELS.get((type(self).__name__, self.name)) or camel_case(self.name)
 
     @classmethod
-    def for_platform(cls, platform: Platform, number: int) -> Self:
+    def for_platform(cls, platform: int, number: int) -> Self:
         """Return the constant `number` of `platform`, known or not."""
         return cls(tag(platform, number))
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import opcodes as op
-from ebpf.asm.insn import Insn, Reference, ReferenceKind
-from ebpf.asm.instructions import Instructions, link
+from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Instructions
 from ebpf.asm.lexer import Token
+from ebpf.asm.linking import link
+from ebpf.asm.metadata import Reference, ReferenceKind
 from ebpf.asm.operands import INT16, Reader
 from ebpf.asm.statement import read_statement
 from ebpf.errors import AsmError

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.fields import NO_LABELS, Labels, format_fields
-from ebpf.asm.insn import Insn, Reference, ReferenceKind
+from ebpf.asm.insn import Insn
+from ebpf.asm.metadata import Reference, ReferenceKind
 
 _OFFSETS = {kind: range(1 << 32 if kind == ReferenceKind.KCONFIG else 1) for kind, _ in syntax.REFERENCES.values()}
 """Offsets that a reference may have in text."""

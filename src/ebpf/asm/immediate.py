@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
-from ebpf.asm.insn import Insn, Reference, ReferenceKind
+from ebpf.asm.insn import Insn
 from ebpf.asm.lexer import Token
+from ebpf.asm.metadata import Reference, ReferenceKind
 from ebpf.asm.operands import INT32, UINT32, Reader
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
-from ebpf.asm.insn import Insn, ReferenceKind
-from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, LDIMM64
+from ebpf.asm.insn import Insn
+from ebpf.asm.opcodes import LDIMM64
 from ebpf.errors import AsmError
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ ByteOrder = Literal["little", "big"]
 
 _SLOT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
 _U32 = 0xFFFFFFFF
-_LOCAL = (ReferenceKind.FUNCTION, ReferenceKind.FUNCTION_POINTER)
+_FIELDS = itemgetter(0, 1, 2, 3, 4)
+_NAMES = itemgetter(Insn._fields.index("symbol"), Insn._fields.index("reference"))
+"""What encoding needs of an instruction: the kernel's fields, and whether a name has to be looked up."""
 
 
 class Instructions(list[Insn]):
@@ -68,19 +71,19 @@ class Instructions(list[Insn]):
         pack = _slot(byte_order).pack
         big = byte_order == "big"
         parts: list[bytes] = []
-        for index, insn in enumerate(self._resolved(resolve)):
-            registers = insn.dst << 4 | insn.src if big else insn.src << 4 | insn.dst
-            imm = insn.imm
+        insns = self._resolved(resolve)
+        for index, (opcode, dst, src, off, imm) in enumerate(map(_FIELDS, insns)):
+            registers = dst << 4 | src if big else src << 4 | dst
             try:
-                if insn.opcode == LDIMM64:
-                    parts.append(pack(LDIMM64, registers, insn.off, _signed(imm & _U32)))
+                if opcode == LDIMM64:
+                    parts.append(pack(LDIMM64, registers, off, _signed(imm & _U32)))
                     parts.append(pack(0, 0, 0, _signed(imm >> 32)))
                 else:
-                    parts.append(pack(insn.opcode, registers, insn.off, imm))
+                    parts.append(pack(opcode, registers, off, imm))
             except struct.error:
-                raise _field_error(index, insn) from None
-            if insn.dst > 15 or insn.src > 15 or (imm < 0 and insn.opcode == LDIMM64):
-                raise _field_error(index, insn)
+                raise _field_error(index, insns[index]) from None
+            if dst > 15 or src > 15 or (imm < 0 and opcode == LDIMM64):
+                raise _field_error(index, insns[index])
         return b"".join(parts)
 
     def copy(self) -> Instructions:
@@ -130,48 +133,16 @@ class Instructions(list[Insn]):
 
         `encode` does the same. Raises AsmError if a symbol is defined twice.
         """
-        if not any(insn.reference for insn in self):
-            return self.copy()
-        symbols = self.symbols()
-        offsets = self.raw_offsets()
-        result = self.copy()
-        for index, insn in enumerate(self):
-            reference = insn.reference
-            if reference is not None and reference.kind in _LOCAL and reference.name in symbols:
-                result[index] = link(insn, offsets[symbols[reference.name]] - offsets[index] - 1)
-        return result
+        from ebpf.asm.linking import linked
 
-    def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Iterable[Insn]:
-        if all(insn.reference is None and insn.symbol is None for insn in self):
+        return linked(self)
+
+    def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Instructions:
+        if not any(map(any, map(_NAMES, self))):
             return self
-        linked = self.linked()
-        if resolve is None:
-            return linked
-        symbols = self.symbols()
-        return [
-            insn if _is_settled(insn, symbols) else _resolve(resolve, insn, index) for index, insn in enumerate(linked)
-        ]
+        from ebpf.asm.linking import resolved
 
-
-def _is_settled(insn: Insn, symbols: Container[str]) -> bool:
-    reference = insn.reference
-    return reference is None or (reference.kind in _LOCAL and reference.name in symbols)
-
-
-def link(insn: Insn, distance: int) -> Insn:
-    """Point a call or a function pointer at the function `distance` slots behind the next slot."""
-    if insn.opcode == LDIMM64:
-        return insn._replace(src=BPF_PSEUDO_FUNC, imm=distance & _U32)
-    if insn.opcode == CALL:
-        return insn._replace(src=BPF_PSEUDO_CALL, imm=distance)
-    raise AsmError(f"only a call or ldimm64 can refer to a function, found opcode {insn.opcode:#04x}")
-
-
-def _resolve(resolve: Callable[[Insn], Insn], insn: Insn, index: int) -> Insn:
-    result = resolve(insn)
-    if result.slots != insn.slots:
-        raise AsmError(f"instruction {index} takes {insn.slots} slots, its replacement {result.slots}")
-    return result
+        return resolved(self, resolve)
 
 
 def _slot(byte_order: ByteOrder) -> struct.Struct:

@@ -31,7 +31,7 @@ import re
 from typing import Final
 
 from ebpf.asm import opcodes as op
-from ebpf.asm.insn import ReferenceKind
+from ebpf.asm.metadata import ReferenceKind
 
 SIZES: Final = {"u8": op.BPF_B, "u16": op.BPF_H, "u32": op.BPF_W, "u64": op.BPF_DW}
 SIGNED_SIZES: Final = {"s8": op.BPF_B, "s16": op.BPF_H, "s32": op.BPF_W}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import Instructions, assemble, disassemble
 from ebpf.asm.instructions import ByteOrder
 from ebpf.cli.output import echo_json

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import Instructions, disassemble
 from ebpf.cli.output import echo_json, facts, table
 from ebpf.cli.selectors import each, json_option, opened, selector_argument, system_option

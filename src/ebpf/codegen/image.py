@@ -10,6 +10,7 @@ import os
 import sys
 from array import array
 from collections.abc import Callable
+from functools import cache
 from typing import TypeAlias
 
 from ebpf.codegen.executable import Executable, system_library
@@ -23,32 +24,32 @@ PYTHON = array("Q", bytes(8 * 15))
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
 
-Call: TypeAlias = Callable[[ctypes.c_void_p], int]
-"""An entry that takes a structure, as `pointer` gives it, and returns a number."""
+Call: TypeAlias = Callable[..., int]
+"""An entry that takes words, as `pointer` gives them, and returns a number."""
 
 
 class Image:
     """A mapped image, for the rest of the process. Threads may share it.
 
-    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `decode(slots, operations,
-    count)` takes addresses. `run(machine)` and `run_released(machine)` take what `pointer` makes of an address; the
-    latter releases the GIL.
+    `addresses` are those of the entries by name, `table` the same in the order of ENTRIES. `run(machine)` and
+    `run_released(machine)` take what `pointer` makes of an address; the latter releases the GIL.
     """
 
     def __init__(self, header: Header, address: int) -> None:
-        word = ctypes.c_uint64
         self.target = header.target
         self.addresses = {name: address + offset for name, offset in header.entries.items()}
         self.table = array("Q", (self.addresses[name] for name in ENTRIES))
-        decode = ctypes.CFUNCTYPE(word, word, word, word)
-        self.decode: Callable[[int, int, int], int] = decode(self.addresses["ebpf_decode"])
+        self._decode, _ = self.calls("ebpf_decode")
         self.run, self.run_released = self.calls("ebpf_run")
 
+    def decode(self, slots: int, operations: int, count: int) -> None:
+        """Make `count` operations of as many slots; both are addresses."""
+        self._decode(pointer(slots), pointer(operations), pointer(count))
+
     def calls(self, name: str) -> tuple[Call, Call]:
-        """Return an entry that takes one structure as two functions: one keeps the GIL, one releases it."""
-        # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
-        address = self.addresses[name]
-        return ctypes.PYFUNCTYPE(ctypes.c_uint64)(address), ctypes.CFUNCTYPE(ctypes.c_uint64)(address)
+        """Return an entry as two functions: one keeps the GIL, one releases it."""
+        keeps, releases = _prototypes()
+        return keeps(self.addresses[name]), releases(self.addresses[name])
 
     def bind(self, name: str, arguments: str) -> Callable[..., int]:
         """Return a function that keeps the GIL and returns a signed number.
@@ -60,8 +61,14 @@ class Image:
         return prototype(self.addresses[name])
 
 
+@cache
+def _prototypes() -> tuple[Callable[[int], Call], Callable[[int], Call]]:
+    # Without declared arguments nothing of Python is called for the conversion: it can't fail, and it is faster.
+    return ctypes.PYFUNCTYPE(ctypes.c_uint64), ctypes.CFUNCTYPE(ctypes.c_uint64)
+
+
 def pointer(address: int) -> ctypes.c_void_p:
-    """Return an address as `Image.run` takes it."""
+    """Return an address, or another word, as `Image.run` takes it."""
     return ctypes.c_void_p(address)
 
 

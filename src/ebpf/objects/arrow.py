@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ebpf.objects.spans import spans
-from ebpf.runtime.facts import JoinedPackets
+from ebpf.runtime.joined import JoinedPackets
 
 
 class _Schema(ctypes.Structure):

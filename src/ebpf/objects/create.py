@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EACCES, EINVAL, ENOTSUPP, EPERM
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.abi.types import Cmd, MapFlag, MapType
 from ebpf.errors import LoadError, MissingPrivilegeError, NotSupportedError, SystemCallError
 from ebpf.log import logger

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -12,14 +11,13 @@ from ebpf.runtime import select
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ebpf.abi.types import Cmd
     from ebpf.objects import pins
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.info import LinkInfo, MapInfo, ProgramInfo
 
 
-class Held(ABC):
+class Held:
     """An object of a kernel that this one holds open by a handle; close it or use it as a context manager.
 
     Threads may share it. == and hash() are identity. What opens an existing one gives an object of the class for its
@@ -27,9 +25,9 @@ class Held(ABC):
     """
 
     _KIND: ClassVar[pins.Kind]
-    _NEXT: ClassVar[Cmd]
+    _NEXT: ClassVar[int]
     """The command that walks the ids of this kind."""
-    _BY_ID: ClassVar[Cmd]
+    _BY_ID: ClassVar[int]
     """The command that opens one by its id."""
 
     def __init__(self, runtime: Runtime, handle: Handle) -> None:
@@ -80,13 +78,13 @@ class Held(ABC):
         raise TypeError(f"{opened!r} is no {cls.__name__}")
 
     @staticmethod
-    @abstractmethod
     def _wrap(runtime: Runtime, handle: Handle) -> Held:
         """Make an object for an open handle; on an error the handle is closed."""
+        raise NotImplementedError
 
-    @abstractmethod
     def info(self) -> MapInfo | ProgramInfo | LinkInfo:
         """Ask the kernel about the object."""
+        raise NotImplementedError
 
     @property
     def id(self) -> int:

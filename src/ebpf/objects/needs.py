@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi import types
 from ebpf.abi.types import ProgramType
-from ebpf.asm import Insn, ReferenceKind
 from ebpf.errors import NotSupportedError, RelocationError
 
 if TYPE_CHECKING:
     from ebpf.spec import CollectionSpec, ProgramSpec
 
-_MAPS = (ReferenceKind.MAP, ReferenceKind.MAP_VALUE)
-_EXTERNS = {
-    ReferenceKind.KCONFIG: "kernel configuration value",
-    ReferenceKind.KSYM: "kernel symbol",
-    ReferenceKind.KFUNC: "kernel function",
-}
 _OF_A_TARGET = (ProgramType.TRACING, ProgramType.LSM, ProgramType.EXT, ProgramType.STRUCT_OPS)
 """Types that the kernel refuses without the BTF id of what they attach to, with EPERM or EINVAL and no word of it."""
 _REMEDY = "this version does not resolve it; set autoload=False on the program to load the others"
@@ -31,14 +24,12 @@ def is_loaded(program: ProgramSpec) -> bool:
 
 def needed_maps(spec: CollectionSpec) -> list[str]:
     """Return the maps to create: all but a .kconfig section that no loaded program uses."""
-    used = {
-        insn.reference.name
-        for program in spec.programs.values()
-        if is_loaded(program)
-        for insn in program.insns
-        if insn.reference is not None and insn.reference.kind in _MAPS
-    }
-    return [name for name in spec.maps if name != ".kconfig" or name in used]
+    if ".kconfig" not in spec.maps:
+        return list(spec.maps)
+    from ebpf.objects.unresolved import uses_map
+
+    used = any(uses_map(program, ".kconfig") for program in spec.programs.values() if is_loaded(program))
+    return [name for name in spec.maps if used or name != ".kconfig"]
 
 
 def refuse_unsupported(spec: CollectionSpec) -> None:
@@ -57,7 +48,9 @@ def _refuse_program(program: ProgramSpec, spec: CollectionSpec) -> None:
     for number, insn in enumerate(program.insns):
         if insn.core is None and insn.reference is None:
             continue
-        need = _need(insn, spec)
+        from ebpf.objects.unresolved import need_of
+
+        need = need_of(insn, spec)
         if need is not None:
             error = RelocationError(f"load program {program.name}: instruction {number} needs {need}; {_REMEDY}")
             error.program = program.name
@@ -67,24 +60,3 @@ def _refuse_program(program: ProgramSpec, spec: CollectionSpec) -> None:
             f"program {program.name} of type {program.type.label}, whose target is looked up in the kernel's BTF,",
             alternative="set its autoload to False to load the others",
         )
-
-
-def _need(insn: Insn, spec: CollectionSpec) -> str | None:
-    if insn.core is not None:
-        type_ = spec.types.by_id(insn.core.type_id) if spec.types is not None else None
-        name = getattr(type_, "name", "") or f"type {insn.core.type_id}"
-        return f"a CO-RE relocation against {name!r}"
-    reference = insn.reference
-    if reference is None:
-        return None
-    if reference.kind in _EXTERNS:
-        return f"the {_EXTERNS[reference.kind]} {reference.name!r}"
-    if reference.kind in _MAPS and reference.name == ".kconfig":
-        return f"the kernel configuration ({_kconfig_at(reference.offset, spec)})"
-    return None
-
-
-def _kconfig_at(offset: int, spec: CollectionSpec) -> str:
-    names = [name for name, extern in spec.externs.items() if extern.kind == "kconfig"]
-    found = [one.name for one in spec.variables.values() if one.section == ".kconfig" and one.offset == offset]
-    return ", ".join(found or names) or ".kconfig"

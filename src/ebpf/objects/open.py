@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ebpf.runtime.handle import Handle
 
 
-def open_by_id(runtime: Runtime, cmd: Cmd, number: int) -> Handle:
+def open_by_id(runtime: Runtime, cmd: int, number: int) -> Handle:
     """Open an object by its id; the handle is the caller's."""
     return runtime.own(runtime.bpf(cmd, attrs.GetId(start_id=number)))
 
 
-def iter_ids(runtime: Runtime, cmd: Cmd) -> Iterator[int]:
+def iter_ids(runtime: Runtime, cmd: int) -> Iterator[int]:
     """Walk the ids of one kind of object in rising order; new ones may be met or not."""
     number = 0
     while True:
@@ -38,7 +38,7 @@ def iter_ids(runtime: Runtime, cmd: Cmd) -> Iterator[int]:
         yield number
 
 
-def iter_handles(runtime: Runtime, next_cmd: Cmd, open_cmd: Cmd) -> Iterator[Handle]:
+def iter_handles(runtime: Runtime, next_cmd: int, open_cmd: int) -> Iterator[Handle]:
     """Open each object of one kind; those that go away meanwhile are passed over."""
     for number in iter_ids(runtime, next_cmd):
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ebpf.objects.batch import Batch
 from ebpf.objects.spans import spans, words
-from ebpf.runtime.facts import JoinedPackets
+from ebpf.runtime.joined import JoinedPackets
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ebpf.asm import Insn, Instructions, ReferenceKind
-from ebpf.asm.opcodes import BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
-from ebpf.errors import NotSupportedError, RelocationError, SystemCallError
+from ebpf.errors import SystemCallError
 from ebpf.objects.program import Program
 from ebpf.runtime import attrs
 from ebpf.runtime.load import load_program as load
 from ebpf.runtime.load import log_of, object_name
 
 if TYPE_CHECKING:
+    from ebpf.asm import Insn
     from ebpf.btf import Btf
     from ebpf.objects.map import Map
     from ebpf.objects.sources import Sources
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ebpf.spec import ProgramSpec
 
 _TOKEN_FD = 1 << 16
-_FUNC_INFO_SIZE = 8
-_LINE_INFO_SIZE = 16
 
 
 def load_program(
@@ -56,12 +53,20 @@ def load_program(
         expected_attach_type=0 if spec.attach_type is None else spec.attach_type,
         prog_token_fd=token or 0,
     )
+
+    def resolve(insn: Insn) -> Insn:
+        from ebpf.objects.mapfds import resolve
+
+        return resolve(insn, spec, maps, held)
+
     with ExitStack() as held:
-        insns = spec.insns.encode(sys.byteorder, lambda insn: _resolve(insn, spec, maps, held))
+        insns = spec.insns.encode(sys.byteorder, resolve)
         attr.insns, attr.insn_cnt = insns, len(insns) // 8
         if btf is not None and types is not None:
             attr.prog_btf_fd = held.enter_context(btf.borrow())
-            _add_infos(attr, spec, types)
+            from ebpf.objects.infos import add_infos
+
+            add_infos(attr, spec, types)
         try:
             fd = load(runtime, attr, log_level=log_level)
         except SystemCallError as error:
@@ -77,54 +82,3 @@ def load_program(
         verifier_log=log_of(attr) if log_level else "",
         sources=sources,
     )
-
-
-def _resolve(insn: Insn, spec: ProgramSpec, maps: Mapping[str, Map], held: ExitStack) -> Insn:
-    """Put a map's number into an instruction; the map stays open until the load is over."""
-    reference = insn.reference
-    assert reference is not None
-    if reference.kind not in (ReferenceKind.MAP, ReferenceKind.MAP_VALUE):
-        raise NotSupportedError(f"program {spec.name}: a reference to {reference.kind} {reference.name!r}")
-    if reference.name not in maps:
-        error = RelocationError(
-            f"load program {spec.name}: there is no map {reference.name!r}", candidates=tuple(sorted(maps))
-        )
-        error.program = spec.name
-        raise error
-    fd = held.enter_context(maps[reference.name].handle.borrow())
-    if reference.kind is ReferenceKind.MAP:
-        return insn._replace(src=BPF_PSEUDO_MAP_FD, imm=fd)
-    return insn._replace(src=BPF_PSEUDO_MAP_VALUE, imm=fd | reference.offset << 32)
-
-
-def _add_infos(attr: attrs.ProgLoad, spec: ProgramSpec, types: Btf) -> None:
-    """Add function and line records; the kernel takes lines only if every function has one at its first instruction."""
-    if not spec.func_info:
-        attr.prog_btf_fd = 0
-        return
-    from ebpf.btf import encode_func_info, encode_line_info
-    from ebpf.objects.refusal import slots
-
-    starts = slots(spec.insns)
-    functions = [(starts[info.insn], info.type.id) for info in spec.func_info]
-    attr.func_info = encode_func_info(functions, types)
-    attr.func_info_rec_size, attr.func_info_cnt = _FUNC_INFO_SIZE, len(functions)
-    lines = _lines(spec.insns, starts, types)
-    if {slot for slot, _ in functions} <= {line[0] for line in lines}:
-        attr.line_info = encode_line_info(lines, types)
-        attr.line_info_rec_size, attr.line_info_cnt = _LINE_INFO_SIZE, len(lines)
-
-
-def _lines(insns: Instructions, starts: list[int], types: Btf) -> list[tuple[int, int, int, int, int]]:
-    """Return (slot, file offset, line offset, line, column) where the source line changes."""
-    rows = []
-    previous = None
-    for slot, insn in zip(starts, insns, strict=True):
-        source = insn.source
-        if source is None or (source is previous and insn.symbol is None):
-            continue
-        previous = source
-        file, text = types.string_offset(source.file), types.string_offset(source.text)
-        if file is not None and text is not None:
-            rows.append((slot, file, text, source.line, source.column))
-    return rows

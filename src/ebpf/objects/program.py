@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import Cmd
+from ebpf.abi.linux import BPF_PROG_BIND_MAP, BPF_PROG_GET_FD_BY_ID, BPF_PROG_GET_NEXT_ID
 from ebpf.objects.held import Held
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs
@@ -32,8 +32,8 @@ class Program(Held):
     """
 
     _KIND = "program"
-    _NEXT = Cmd.PROG_GET_NEXT_ID
-    _BY_ID = Cmd.PROG_GET_FD_BY_ID
+    _NEXT = BPF_PROG_GET_NEXT_ID
+    _BY_ID = BPF_PROG_GET_FD_BY_ID
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class Program(Held):
     def bind_map(self, map_: Map) -> None:
         """Keep a map alive as long as the program, though it doesn't use it (Linux 5.10)."""
         with self._handle.borrow() as program, map_.handle.borrow() as fd:
-            self.runtime.bpf(Cmd.PROG_BIND_MAP, attrs.ProgBindMap(prog_fd=program, map_fd=fd))
+            self.runtime.bpf(BPF_PROG_BIND_MAP, attrs.ProgBindMap(prog_fd=program, map_fd=fd))
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r} {self.type.label}{' closed' if self.closed else ''}>"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.abi.types import Cmd
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
     from ebpf.runtime.attrs import Attr
-    from ebpf.runtime.facts import JoinedPackets, Limits, ManyRuns, MapFacts, ProgramFacts, RunResult
+    from ebpf.runtime.facts import Limits, MapFacts, ProgramFacts, RunResult
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.hooks import Hook
+    from ebpf.runtime.joined import JoinedPackets, ManyRuns
 
 
 class MapIO(Protocol):
@@ -194,7 +194,7 @@ class Runtime(Protocol):
     def limits(self) -> Limits | None:
         """What the embedded kernel gives out; None where the operating system decides."""
 
-    def bpf(self, cmd: Cmd, attr: Attr) -> int:
+    def bpf(self, cmd: int, attr: Attr) -> int:
         """Make the call; return >= 0 or raise SystemCallError. Output members of `attr` are filled even then."""
 
     def own(self, fd: int) -> Handle:

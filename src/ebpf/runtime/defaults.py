@@ -184,7 +184,7 @@ class BpfMapIO:
             count=count,
         )
 
-    def _batch(self, cmd: Cmd, attr: MapBatch) -> None:
+    def _batch(self, cmd: int, attr: MapBatch) -> None:
         with self._map.handle.borrow() as fd:
             attr.map_fd = fd
             self._runtime.bpf(cmd, attr)
@@ -255,7 +255,7 @@ class BpfMapIO:
                 raise
         return done
 
-    def _fetch(self, cmd: Cmd, key: Buffer, flags: int) -> bytes:
+    def _fetch(self, cmd: int, key: Buffer, flags: int) -> bytes:
         key, out = self._key(key), bytearray(self._value_size)
         with self._map.handle.borrow() as fd:
             self._runtime.bpf(cmd, MapElem(map_fd=fd, key=key, value=out, flags=flags))

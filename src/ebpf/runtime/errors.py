@@ -5,6 +5,7 @@ from __future__ import annotations
 from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM
 from ebpf.abi.linux.errtexts import NAMES, TEXTS
 from ebpf.abi.types import Cmd
+from ebpf.abi.types.commands import command_name
 from ebpf.errors import KeyExistsError, KeyNotFoundError, MapFullError, MissingPrivilegeError, SystemCallError
 from ebpf.plain import NamedTuple
 
@@ -32,7 +33,7 @@ class Privilege(NamedTuple):
 
 
 def system_call_error(
-    cmd: Cmd | str,
+    cmd: int | str,
     errno: int,
     *,
     platform: str = "linux",
@@ -48,7 +49,7 @@ def system_call_error(
     privilege except of element commands, where it says that the map is frozen or was opened for one direction only;
     EACCES of PROG_LOAD is the verifier's. `privilege` gives the facts.
     """
-    name = cmd.name if isinstance(cmd, Cmd) else cmd
+    name = command_name(cmd)
     number = errno if linux_errno is None else linux_errno
     errno_name = NAMES.get(number, f"errno {number}")
     kind = _class_of(cmd, number)
@@ -65,14 +66,14 @@ def system_call_error(
     return error
 
 
-def is_privilege_errno(cmd: Cmd | str, errno: int) -> bool:
+def is_privilege_errno(cmd: int | str, errno: int) -> bool:
     """Say whether this errno of this call means that a privilege is missing."""
     if cmd in _KEYED:
         return False
     return errno == EPERM or (errno == EACCES and cmd != Cmd.PROG_LOAD)
 
 
-def _class_of(cmd: Cmd | str, errno: int) -> type[SystemCallError]:
+def _class_of(cmd: int | str, errno: int) -> type[SystemCallError]:
     if cmd in _KEYED and errno == ENOENT:
         return KeyNotFoundError
     if cmd in _UPDATES and errno == EEXIST:

@@ -1,20 +1,25 @@
-"""The descriptions that pass through the waist: what runs, what it runs over, and what came of it.
+"""The descriptions that pass through the waist: what runs, what a run takes, and what came of it.
 
 They are immutable, so that threads may share them.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from ebpf.abi.types import ProgramType
 from ebpf.plain import NamedTuple
 
 if TYPE_CHECKING:
-    from ebpf.abi.types import AttachType, MapType, ProgramType
+    from ebpf.abi.types import AttachType, MapType
     from ebpf.runtime.handle import Handle
+
+
+GROWTH = 1 << 16
+"""Room for what a program may add to its packet. Too little would be ENOSPC after the program has run."""
+
+RUN_ON_CPU = 1
+"""BPF_F_TEST_RUN_ON_CPU: run on the CPU of the member `cpu` (raw tracepoints)."""
 
 
 class Limits(NamedTuple):
@@ -71,41 +76,23 @@ class RunResult(NamedTuple):
     redirect: Redirect | None = None
 
 
-class JoinedPackets:
-    """Packets in one buffer: number i is `lengths[i]` bytes of `data` from `offsets[i]` on. Both arrays are of u64.
+class Form(NamedTuple):
+    """What a type's test run takes: a packet, a context of its own in and out, repeats."""
 
-    Without offsets each packet begins where the one before it ends, the first at 0. Not to be changed.
-    """
-
-    __slots__ = ("_offsets", "data", "lengths")
-
-    def __init__(self, data: memoryview, lengths: array[int], offsets: array[int] | None = None) -> None:
-        self.data = data
-        self.lengths = lengths
-        self._offsets = offsets
-
-    @property
-    def adjacent(self) -> bool:
-        """Whether it is known that packets follow each other without gaps."""
-        return self._offsets is None
-
-    @property
-    def offsets(self) -> array[int]:
-        """Where the packets begin."""
-        if self._offsets is None:
-            return array("Q", accumulate(self.lengths, initial=0))[:-1]
-        return self._offsets
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[memoryview]:
-        for offset, length in zip(self.offsets, self.lengths, strict=True):
-            yield self.data[offset : offset + length]
+    data: bool
+    ctx_out: bool
+    repeat: bool
 
 
-class ManyRuns(NamedTuple):
-    """Outcome of one run for each of many packets: return values (32 bits, unsigned) and what is left of each."""
+_PACKET, _CONTEXT_IN = Form(True, True, True), Form(False, False, False)
+_FORMS = {
+    ProgramType.RAW_TRACEPOINT: _CONTEXT_IN,
+    ProgramType.SYSCALL: _CONTEXT_IN,
+    ProgramType.SK_LOOKUP: Form(False, True, True),
+    ProgramType.TRACING: _CONTEXT_IN,
+}
 
-    retvals: array[int]
-    packets: JoinedPackets
+
+def form_of(kind: ProgramType) -> Form:
+    """Return what a test run of this type takes."""
+    return _FORMS.get(kind, _PACKET)

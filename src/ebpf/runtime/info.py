@@ -23,7 +23,7 @@ from ebpf.abi.linux.info import (
     InfoField,
     Layout,
 )
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.abi.types import Cmd, LinkType, MapFlag, MapType, ProgramType
 from ebpf.runtime.attrs import ObjInfo
 from ebpf.runtime.attrs.members import text_of

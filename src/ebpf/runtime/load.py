@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpf.abi.linux import BPF_PROG_LOAD
 from ebpf.abi.linux.errno import ENOSPC
-from ebpf.abi.types import Cmd
 from ebpf.errors import MissingPrivilegeError, SystemCallError
 from ebpf.runtime.attrs.members import text_of
 
@@ -33,7 +33,7 @@ def load_program(runtime: Runtime, attr: ProgLoad, *, log_level: int = 0) -> int
     if log_level == 0:
         attr.log_level, attr.log_size, attr.log_buf = 0, 0, None
         try:
-            return runtime.bpf(Cmd.PROG_LOAD, attr)
+            return runtime.bpf(BPF_PROG_LOAD, attr)
         except MissingPrivilegeError as error:
             # The verifier was never asked.
             error.log = ""  # type: ignore[attr-defined]  # a fact of this call alone
@@ -53,7 +53,7 @@ def _load_with_log(runtime: Runtime, attr: ProgLoad, level: int) -> int:
     for _ in range(_ATTEMPTS):
         attr.log_level, attr.log_size, attr.log_buf, attr.log_true_size = level, size, bytearray(size), 0
         try:
-            return runtime.bpf(Cmd.PROG_LOAD, attr)
+            return runtime.bpf(BPF_PROG_LOAD, attr)
         except SystemCallError as error:
             # ENOSPC with an unfilled buffer is not about the log.
             if error.errno != ENOSPC or size >= LOG_LIMIT or not log_of(attr):

@@ -8,43 +8,15 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd, ProgramType
 from ebpf.errors import EbpfError, NotSupportedError
-from ebpf.plain import NamedTuple
 from ebpf.runtime.attrs import ProgTestRun
-from ebpf.runtime.facts import JoinedPackets, ManyRuns, RunResult
+from ebpf.runtime.facts import GROWTH, RUN_ON_CPU, RunResult, form_of
+from ebpf.runtime.joined import JoinedPackets, ManyRuns, packet_note
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.facts import ProgramFacts
-
-GROWTH = 1 << 16
-"""Room for what a program may add to its packet. Too little would be ENOSPC after the program has run."""
-
-RUN_ON_CPU = 1
-"""BPF_F_TEST_RUN_ON_CPU: run on the CPU of the member `cpu` (raw tracepoints)."""
-
-
-def packet_note(index: int) -> str:
-    """Return what is noted on the error of one of many packets."""
-    return f"packet {index} of the batch"
-
-
-class Form(NamedTuple):
-    """What a type's test run takes: a packet, a context of its own in and out, repeats."""
-
-    data: bool
-    ctx_out: bool
-    repeat: bool
-
-
-_PACKET, _CONTEXT_IN = Form(True, True, True), Form(False, False, False)
-_FORMS = {
-    ProgramType.RAW_TRACEPOINT: _CONTEXT_IN,
-    ProgramType.SYSCALL: _CONTEXT_IN,
-    ProgramType.SK_LOOKUP: Form(False, True, True),
-    ProgramType.TRACING: _CONTEXT_IN,
-}
 
 
 class BpfRunner:
@@ -53,7 +25,7 @@ class BpfRunner:
     def __init__(self, runtime: Runtime, program: ProgramFacts) -> None:
         self._runtime = runtime
         self._program = program
-        self._form = _FORMS.get(program.type, _PACKET)
+        self._form = form_of(program.type)
 
     def run(
         self,
@@ -89,20 +61,7 @@ class BpfRunner:
 
         The error of a packet has a note that says which one it was.
         """
-        if threads != 1:
-            raise NotSupportedError(f"running on {threads} threads", runtime=self._runtime.name, alternative="use one")
-        retvals, lengths = array("I"), array("Q")
-        left: list[bytes] = []
-        for index, packet in enumerate(packets):
-            try:
-                result = self.run(packet)
-            except EbpfError as error:
-                error.add_note(packet_note(index))
-                raise
-            retvals.append(result.retval)
-            lengths.append(len(result.data))
-            left.append(result.data)
-        return ManyRuns(retvals, JoinedPackets(memoryview(b"".join(left)), lengths))
+        return run_each(self.run, packets, threads=threads, runtime=self._runtime.name)
 
     def function(self) -> Callable[[Buffer], int]:
         """Not there: the kernel runs over copies."""
@@ -128,3 +87,21 @@ class BpfRunner:
             if self._program.type is ProgramType.RAW_TRACEPOINT:
                 attr.flags |= RUN_ON_CPU
         return attr
+
+
+def run_each(run: Callable[[memoryview], RunResult], packets: JoinedPackets, *, threads: int, runtime: str) -> ManyRuns:
+    """Run over one packet after the other, as `BpfRunner.run_many` does; `runtime` is its name."""
+    if threads != 1:
+        raise NotSupportedError(f"running on {threads} threads", runtime=runtime, alternative="use one")
+    retvals, lengths = array("I"), array("Q")
+    left: list[bytes] = []
+    for index, packet in enumerate(packets):
+        try:
+            result = run(packet)
+        except EbpfError as error:
+            error.add_note(packet_note(index))
+            raise
+        retvals.append(result.retval)
+        lengths.append(len(result.data))
+        left.append(result.data)
+    return ManyRuns(retvals, JoinedPackets(memoryview(b"".join(left)), lengths))

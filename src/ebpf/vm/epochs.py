@@ -16,7 +16,7 @@ _MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2
 """Runs beyond the limit share word `_CROWD`: it says when the first of them began, until all have ended."""
 
-WORDS = array("Q", bytes(8 * _MOST_RUNS))
+WORDS = array("Q", [0]) * _MOST_RUNS
 WORDS[_NOW], WORDS[_USED] = 1, _CROWD + 1
 
 _SCRATCH = array("Q", [0])
@@ -24,7 +24,9 @@ _SCRATCH = array("Q", [0])
 CLOCK = WORDS.buffer_info()[0]
 """Address of the time."""
 
-_free = list(range(_MOST_RUNS - 1, _CROWD, -1))
+_free: list[int] = []
+_fresh = iter(range(_CROWD + 1, _MOST_RUNS))
+"""Words that were given back, and those that nobody has had; taking one of either can't be interrupted."""
 _crowd = 0
 _lock = Lock()
 _barrier = Lock()
@@ -60,7 +62,10 @@ class Epoch:
         if _dropped:
             _take_back()
         key, thread = id(self), get_ident()
-        word = _free.pop() if _free else 0
+        try:
+            word = _free.pop()
+        except IndexError:
+            word = next(_fresh, 0)
         ticket = self._ticket = _Ticket(self, _dropped.append)
         ticket.key, ticket.thread, ticket.word = key, thread, word
         _tickets[key] = ticket  # whole: other threads look at it

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 
 HEADER = Path("/usr/include/linux/bpf.h")
 

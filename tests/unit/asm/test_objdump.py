@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import Insn, Instructions, assemble, disassemble
 from ebpf.asm.instructions import ByteOrder
 from ebpf.asm.opcodes import BPF_ALU, BPF_ALU64, BPF_END, BPF_MEMSX, CALLX, GOTOL, MAY_GOTO

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpf.abi.tagged import Platform
+from ebpf.abi.platform import Platform
 from ebpf.asm import Insn, Instructions, Reference, ReferenceKind, SourceLine, assemble, disassemble
 from ebpf.asm.opcodes import CALL, EXIT, LDIMM64
 from tests.unit.asm.cases import CASES, SPELLINGS

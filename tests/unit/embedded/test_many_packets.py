@@ -13,7 +13,8 @@ from ebpf.abi.types import ProgramType
 from ebpf.errors import EbpfError, ProgramFault, SystemCallError
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
-from ebpf.runtime.facts import JoinedPackets, Limits, ProgramFacts
+from ebpf.runtime.facts import Limits, ProgramFacts
+from ebpf.runtime.joined import JoinedPackets
 from tests.testrun import addresses
 from tests.testrun.case import Case, loaded, output
 from tests.testrun.packets import KINDS, UDP4, pattern

@@ -175,7 +175,7 @@ def test_another_platform_s_constant_is_refused_by_name() -> None:
 
 
 def test_the_number_of_a_tagged_member_has_no_tag() -> None:
-    from ebpf.abi.tagged import Platform
+    from ebpf.abi.platform import Platform
 
     attr = MapCreate(map_type=MapType.WINDOWS_LRU_HASH)
     assert attr.number("map_type", platform=Platform.WINDOWS, runtime="windows") == 8

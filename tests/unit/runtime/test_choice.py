@@ -56,14 +56,17 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Play a machine: its system, and what its kernel refuses."""
     import sys
 
-    module = sys.modules["ebpf.runtime.current"]
+    import ebpf.runtime.current  # `ebpf.runtime.current` is a function
+
+    modules = ebpf.runtime, sys.modules["ebpf.runtime.current"]
 
     def play(system: str = "linux", **refused: int) -> Kernel:
         kernel = Kernel(
             refused={None if name == "maps" else ProgramType[name]: errno for name, errno in refused.items()}
         )
         monkeypatch.setattr("sys.platform", system)
-        monkeypatch.setattr(module, "_linux", lambda reason: kernel)
+        for module in modules:
+            monkeypatch.setattr(module, "linux_kernel", lambda reason: kernel)
         return kernel
 
     return play

@@ -28,7 +28,7 @@ class Answering:
         self.calls = 0
 
     def bpf(self, cmd: Cmd, attr: Attr) -> int:
-        assert cmd is Cmd.OBJ_GET_INFO_BY_FD
+        assert cmd == Cmd.OBJ_GET_INFO_BY_FD
         assert isinstance(attr, ObjInfo)
         self.calls += 1
         return answer_info(attr, self.layout, self.values, self.arrays)

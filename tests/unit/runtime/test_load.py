@@ -22,7 +22,7 @@ class Verifier:
         self.sizes: list[int] = []
 
     def bpf(self, cmd: Cmd, attr: ProgLoad) -> int:
-        assert cmd is Cmd.PROG_LOAD
+        assert cmd == Cmd.PROG_LOAD
         self.sizes.append(attr.log_size)
         if attr.log_buf is not None:
             self._write(attr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.tagged import Platform, TaggedEnum, tag
+from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
 
 
 class AttachType(TaggedEnum):
@@ -67,12 +67,12 @@ class AttachType(TaggedEnum):
     TRACE_KPROBE_SESSION = 56
     TRACE_UPROBE_SESSION = 57
     TRACE_FSESSION = 58
-    WINDOWS_XDP = tag(Platform.WINDOWS, 1)
-    WINDOWS_BIND = tag(Platform.WINDOWS, 2)
-    WINDOWS_CGROUP_INET4_CONNECT = tag(Platform.WINDOWS, 3)
-    WINDOWS_CGROUP_INET6_CONNECT = tag(Platform.WINDOWS, 4)
-    WINDOWS_CGROUP_INET4_RECV_ACCEPT = tag(Platform.WINDOWS, 5)
-    WINDOWS_CGROUP_INET6_RECV_ACCEPT = tag(Platform.WINDOWS, 6)
-    WINDOWS_CGROUP_SOCK_OPS = tag(Platform.WINDOWS, 7)
-    WINDOWS_SAMPLE = tag(Platform.WINDOWS, 8)
-    WINDOWS_XDP_TEST = tag(Platform.WINDOWS, 9)
+    WINDOWS_XDP = tag(WINDOWS, 1)
+    WINDOWS_BIND = tag(WINDOWS, 2)
+    WINDOWS_CGROUP_INET4_CONNECT = tag(WINDOWS, 3)
+    WINDOWS_CGROUP_INET6_CONNECT = tag(WINDOWS, 4)
+    WINDOWS_CGROUP_INET4_RECV_ACCEPT = tag(WINDOWS, 5)
+    WINDOWS_CGROUP_INET6_RECV_ACCEPT = tag(WINDOWS, 6)
+    WINDOWS_CGROUP_SOCK_OPS = tag(WINDOWS, 7)
+    WINDOWS_SAMPLE = tag(WINDOWS, 8)
+    WINDOWS_XDP_TEST = tag(WINDOWS, 9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from ebpf.abi.tagged import Platform, TaggedEnum, tag
+from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
 
 
 class MapType(TaggedEnum):
@@ -45,19 +45,19 @@ class MapType(TaggedEnum):
     CGRP_STORAGE = 32
     ARENA = 33
     INSN_ARRAY = 34
-    WINDOWS_HASH = tag(Platform.WINDOWS, 1)
-    WINDOWS_ARRAY = tag(Platform.WINDOWS, 2)
-    WINDOWS_PROG_ARRAY = tag(Platform.WINDOWS, 3)
-    WINDOWS_PERCPU_HASH = tag(Platform.WINDOWS, 4)
-    WINDOWS_PERCPU_ARRAY = tag(Platform.WINDOWS, 5)
-    WINDOWS_HASH_OF_MAPS = tag(Platform.WINDOWS, 6)
-    WINDOWS_ARRAY_OF_MAPS = tag(Platform.WINDOWS, 7)
-    WINDOWS_LRU_HASH = tag(Platform.WINDOWS, 8)
-    WINDOWS_LPM_TRIE = tag(Platform.WINDOWS, 9)
-    WINDOWS_QUEUE = tag(Platform.WINDOWS, 10)
-    WINDOWS_LRU_PERCPU_HASH = tag(Platform.WINDOWS, 11)
-    WINDOWS_STACK = tag(Platform.WINDOWS, 12)
-    WINDOWS_RINGBUF = tag(Platform.WINDOWS, 13)
+    WINDOWS_HASH = tag(WINDOWS, 1)
+    WINDOWS_ARRAY = tag(WINDOWS, 2)
+    WINDOWS_PROG_ARRAY = tag(WINDOWS, 3)
+    WINDOWS_PERCPU_HASH = tag(WINDOWS, 4)
+    WINDOWS_PERCPU_ARRAY = tag(WINDOWS, 5)
+    WINDOWS_HASH_OF_MAPS = tag(WINDOWS, 6)
+    WINDOWS_ARRAY_OF_MAPS = tag(WINDOWS, 7)
+    WINDOWS_LRU_HASH = tag(WINDOWS, 8)
+    WINDOWS_LPM_TRIE = tag(WINDOWS, 9)
+    WINDOWS_QUEUE = tag(WINDOWS, 10)
+    WINDOWS_LRU_PERCPU_HASH = tag(WINDOWS, 11)
+    WINDOWS_STACK = tag(WINDOWS, 12)
+    WINDOWS_RINGBUF = tag(WINDOWS, 13)
 
 
 class MapFlag(IntFlag):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from ebpf.abi.tagged import Platform, TaggedEnum, tag
+from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
 
 
 class ProgramType(TaggedEnum):
@@ -43,12 +43,12 @@ class ProgramType(TaggedEnum):
     SK_LOOKUP = 30
     SYSCALL = 31
     NETFILTER = 32
-    WINDOWS_XDP = tag(Platform.WINDOWS, 1)
-    WINDOWS_BIND = tag(Platform.WINDOWS, 2)
-    WINDOWS_CGROUP_SOCK_ADDR = tag(Platform.WINDOWS, 3)
-    WINDOWS_SOCK_OPS = tag(Platform.WINDOWS, 4)
-    WINDOWS_XDP_TEST = tag(Platform.WINDOWS, 998)
-    WINDOWS_SAMPLE = tag(Platform.WINDOWS, 999)
+    WINDOWS_XDP = tag(WINDOWS, 1)
+    WINDOWS_BIND = tag(WINDOWS, 2)
+    WINDOWS_CGROUP_SOCK_ADDR = tag(WINDOWS, 3)
+    WINDOWS_SOCK_OPS = tag(WINDOWS, 4)
+    WINDOWS_XDP_TEST = tag(WINDOWS, 998)
+    WINDOWS_SAMPLE = tag(WINDOWS, 999)
 
 
 class ProgramFlag(IntFlag):

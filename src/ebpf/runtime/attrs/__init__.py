@@ -22,10 +22,11 @@ if TYPE_CHECKING:
         RawTracepointOpen,
         TaskFdQuery,
     )
+    from ebpf.runtime.attrs.loaded import ProgAssocStructOps, ProgBindMap, ProgStreamRead, ProgTestRun
     from ebpf.runtime.attrs.maps import MapBatch, MapCreate, MapElem
     from ebpf.runtime.attrs.members import Attr, text_of
     from ebpf.runtime.attrs.objects import BtfLoad, EnableStats, GetId, ObjInfo, ObjPin, TokenCreate
-    from ebpf.runtime.attrs.programs import ProgAssocStructOps, ProgBindMap, ProgLoad, ProgStreamRead, ProgTestRun
+    from ebpf.runtime.attrs.programs import ProgLoad
     from ebpf.runtime.attrs.table import RECORDS
 
 __all__ = [
@@ -40,9 +41,10 @@ __getattr__ = lazy_names(__name__, {
         "IterCreate", "LinkCreate", "LinkDetach", "LinkUpdate", "ProgAttach", "ProgQuery", "RawTracepointOpen",
         "TaskFdQuery",
     ),
+    "loaded": ("ProgAssocStructOps", "ProgBindMap", "ProgStreamRead", "ProgTestRun"),
     "maps": ("MapBatch", "MapCreate", "MapElem"),
     "members": ("Attr", "text_of"),
     "objects": ("BtfLoad", "EnableStats", "GetId", "ObjInfo", "ObjPin", "TokenCreate"),
-    "programs": ("ProgAssocStructOps", "ProgBindMap", "ProgLoad", "ProgStreamRead", "ProgTestRun"),
+    "programs": ("ProgLoad",),
     "table": ("RECORDS",),
 })  # fmt: skip

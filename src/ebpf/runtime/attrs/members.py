@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, dataclass_transform
 
 from ebpf.abi import types
 from ebpf.abi.linux.errno import EFAULT
-from ebpf.abi.tagged import NUMBER_MASK, TAG_SHIFT, Platform, TaggedEnum
+from ebpf.abi.tagged import LINUX, NUMBER_MASK, TAG_SHIFT, TaggedEnum
 from ebpf.errors import NotSupportedError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.abi.types import Cmd
     from ebpf.runtime.attrs.packing import Packed
 
     Tagged = Literal["AttachType", "MapType", "ProgramType"]
@@ -54,7 +53,7 @@ class Member:
         code: str,
         *,
         kind: str = "int",
-        written: bool | tuple[Cmd, ...] = False,
+        written: bool | tuple[int, ...] = False,
         tagged: Tagged | None = None,
         length: tuple[str | int, ...] = (),
     ) -> None:
@@ -67,7 +66,7 @@ class Member:
         self.most = (1 << 8 * size - signed) - 1
         self.default: Any = {"int": 0, "name": b""}.get(kind)
 
-    def is_written(self, cmd: Cmd) -> bool:
+    def is_written(self, cmd: int) -> bool:
         return self.written if isinstance(self.written, bool) else cmd in self.written
 
 
@@ -100,7 +99,7 @@ def name16(offset: int) -> Any:
     return Member(offset, 16, "16s", kind="name")
 
 
-def pointer(offset: int, *, length: str | tuple[str | int, ...] = (), written: bool | tuple[Cmd, ...] = False) -> Any:
+def pointer(offset: int, *, length: str | tuple[str | int, ...] = (), written: bool | tuple[int, ...] = False) -> Any:
     """Declare a pointer to memory: a Buffer or None."""
     parts = (length,) if isinstance(length, str) else length
     return Member(offset, 8, "Q", kind="pointer", written=written, length=parts)
@@ -139,7 +138,7 @@ class RecordType(type):
         bases: tuple[type, ...],
         namespace: dict[str, Any],
         *,
-        commands: tuple[Cmd, ...] = (),
+        commands: tuple[int, ...] = (),
         within: str = "",
     ) -> RecordType:
         members = {key: value for key, value in namespace.items() if isinstance(value, Member)}
@@ -180,7 +179,7 @@ class Attr(metaclass=RecordType):
 
     MEMBERS: ClassVar[dict[str, Member]]
     WITHIN: ClassVar[str]
-    COMMANDS: ClassVar[frozenset[Cmd]]
+    COMMANDS: ClassVar[frozenset[int]]
 
     def __init__(self, **values: Any) -> None:
         for name, member in self.MEMBERS.items():
@@ -198,7 +197,7 @@ class Attr(metaclass=RecordType):
         values = ((name, getattr(self, name)) for name in self.MEMBERS)
         return [(name, value) for name, value in values if not unset(value)]
 
-    def number(self, name: str, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> int:
+    def number(self, name: str, *, platform: int = LINUX, runtime: str = "linux") -> int:
         """Return a member's number without its platform tag; NotSupportedError where it is another platform's."""
         member = self.MEMBERS[name]
         return untag(getattr(self, name), member, platform=platform, runtime=runtime)
@@ -214,13 +213,13 @@ class Attr(metaclass=RecordType):
         value = getattr(self, member.name)
         return ValueError(f"{type(self).__name__}.{member.name} = {value!r} does not fit {member.size} bytes")
 
-    def check_lengths(self, cmd: Cmd) -> None:
+    def check_lengths(self, cmd: int) -> None:
         """Refuse a buffer shorter than its length member says: EFAULT, as a kernel answers to an unmapped address."""
         for name, member in self.MEMBERS.items():
             if member.length and member.kind == "pointer":
                 self._check_length(cmd, name, member)
 
-    def _check_length(self, cmd: Cmd, name: str, member: Member) -> None:
+    def _check_length(self, cmd: int, name: str, member: Member) -> None:
         buffer = getattr(self, name)
         if buffer is None:
             return
@@ -233,7 +232,7 @@ class Attr(metaclass=RecordType):
 
             raise system_call_error(cmd, EFAULT, message=f"{name} holds {have} bytes, {needed} are asked for")
 
-    def pack(self, cmd: Cmd, *, platform: Platform = Platform.LINUX, runtime: str = "linux") -> Packed:
+    def pack(self, cmd: int, *, platform: int = LINUX, runtime: str = "linux") -> Packed:
         """Return the record as bytes in this machine's byte order.
 
         The size ends with the last member that is set or that the kernel writes: a kernel that does not know the
@@ -244,7 +243,7 @@ class Attr(metaclass=RecordType):
 
         return packing.pack(self, cmd, platform, runtime)
 
-    def unpack(self, cmd: Cmd, buffer: Buffer) -> None:
+    def unpack(self, cmd: int, buffer: Buffer) -> None:
         """Write what the kernel left in a packed record back into the members that it writes."""
         from ebpf.runtime.attrs import packing
 
@@ -257,16 +256,18 @@ def unset(value: Any) -> bool:
     return value is None or (isinstance(value, int | bytes) and not value)
 
 
-def untag(value: int, member: Member, *, platform: Platform, runtime: str) -> int:
+def untag(value: int, member: Member, *, platform: int, runtime: str) -> int:
     """Strip the platform tag of a constant; raise NotSupportedError when it belongs to another platform's kernel."""
     if member.tagged is None or value >> TAG_SHIFT == platform:
         return value & NUMBER_MASK if member.tagged else value
     enumeration: type[TaggedEnum] = getattr(types, member.tagged)
     constant = enumeration(value)
+    from ebpf.abi.platform import Platform
+
     raise NotSupportedError(
         f"{member.tagged}.{constant.name} of {constant.platform.name.title()}",
         runtime=runtime,
-        alternative=f"it takes constants of {platform.name.title()}",
+        alternative=f"it takes constants of {Platform(platform).name.title()}",
     )
 
 

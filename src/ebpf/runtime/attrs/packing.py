@@ -14,8 +14,6 @@ from ebpf.runtime.memory import Address, pin, pin_strings
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.abi.tagged import Platform
-    from ebpf.abi.types import Cmd
 
 UNION_SIZE = 256
 """How many bytes are packed: the kernel writes some outputs without looking at the size it was given."""
@@ -29,7 +27,7 @@ class Packed(NamedTuple):
     keepalive: list[object]
 
 
-def pack(record: Attr, cmd: Cmd, platform: Platform, runtime: str) -> Packed:
+def pack(record: Attr, cmd: int, platform: int, runtime: str) -> Packed:
     """Do what `Attr.pack` says."""
     record.check_lengths(cmd)
     packed = Packed(bytearray(UNION_SIZE), 0, [])
@@ -53,7 +51,7 @@ def pack(record: Attr, cmd: Cmd, platform: Platform, runtime: str) -> Packed:
     return packed._replace(size=size)
 
 
-def _plain(cmd: Cmd, member: Member, value: Any, packed: Packed) -> Any:
+def _plain(cmd: int, member: Member, value: Any, packed: Packed) -> Any:
     """Return what `struct` takes for a member's value; what its address is of stays alive with `packed`."""
     if member.kind == "int":
         return value
@@ -72,14 +70,14 @@ def _pack_nested(record: Attr, member: Member, buffers: Mapping[int, Buffer], ke
         struct.pack_into("=Q", outer, offset, address.number)
 
 
-def unpack(record: Attr, cmd: Cmd, buffer: Buffer) -> None:
+def unpack(record: Attr, cmd: int, buffer: Buffer) -> None:
     """Do what `Attr.unpack` says."""
     for member in _outputs(type(record), cmd):
         setattr(record, member.name, struct.unpack_from(f"={member.code}", buffer, member.offset)[0])
 
 
 @cache
-def _outputs(record: type[Attr], cmd: Cmd) -> tuple[Member, ...]:
+def _outputs(record: type[Attr], cmd: int) -> tuple[Member, ...]:
     """Return the numbers in a record that the kernel writes."""
     return tuple(member for member in record.MEMBERS.values() if member.kind == "int" and member.is_written(cmd))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EFAULT, EINVAL, ENOENT, ENOTSUPP
 from ebpf.abi.types import Cmd, MapType, UpdateFlag
+from ebpf.abi.types.commands import command_name
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.handles import OpenFile
 from ebpf.runtime.embedded.maps import MapCommands, check
@@ -29,7 +30,7 @@ _HASHES = frozenset(
     {MapType.HASH, MapType.PERCPU_HASH, MapType.LRU_HASH, MapType.LRU_PERCPU_HASH, MapType.HASH_OF_MAPS}
 )
 _BY_KEY = frozenset({MapType.ARRAY, MapType.PERCPU_ARRAY, MapType.ARRAY_OF_MAPS, MapType.LPM_TRIE})
-SUPPORTED: dict[Cmd, frozenset[MapType]] = {
+SUPPORTED: dict[int, frozenset[MapType]] = {
     Cmd.MAP_LOOKUP_BATCH: _HASHES | _BY_KEY,
     Cmd.MAP_UPDATE_BATCH: _HASHES | _BY_KEY,
     Cmd.MAP_DELETE_BATCH: _HASHES | {MapType.LPM_TRIE},
@@ -96,7 +97,7 @@ class BatchCommands:
             _part(keys, attr.count, map_.key_size, "keys")
         return 0
 
-    def _open(self, cmd: Cmd, attr: MapBatch, *, reads: bool, writes: bool) -> MapObject:
+    def _open(self, cmd: int, attr: MapBatch, *, reads: bool, writes: bool) -> MapObject:
         file: OpenFile
         file, obj = self._state.handles.map_file(attr.map_fd)
         if reads:
@@ -104,7 +105,7 @@ class BatchCommands:
         if writes:
             self._maps.need_write(file, obj)
         if obj.map.type not in SUPPORTED[cmd]:
-            raise Rejected(ENOTSUPP, f"a {obj.map.type.label} map has no {cmd.name}")
+            raise Rejected(ENOTSUPP, f"a {obj.map.type.label} map has no {command_name(cmd)}")
         return obj
 
     def _check_flags(self, map_: Map, flags: int) -> None:

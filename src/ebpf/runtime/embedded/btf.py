@@ -9,7 +9,7 @@ from ebpf.abi.linux.errno import E2BIG, EINVAL
 from ebpf.btf import Array, Btf, Datasec, Enum, Enum64, FuncProto, Struct, Type, Union
 from ebpf.errors import BtfError
 from ebpf.runtime.embedded.buffers import take
-from ebpf.runtime.embedded.log import Log
+from ebpf.runtime.embedded.log import LoadLog
 from ebpf.runtime.embedded.objects import BtfObject
 from ebpf.vm.fault import Rejected
 
@@ -27,7 +27,7 @@ def load(state: State, attr: BtfLoad) -> int:
         raise Rejected(EINVAL, f"btf_flags {attr.btf_flags:#x}: there are no tokens in the embedded kernel")
     if attr.btf_size > MAX_SIZE:
         raise Rejected(E2BIG, f"type information of {attr.btf_size} bytes exceeds {MAX_SIZE}")
-    log = Log(attr.btf_log_level, attr.btf_log_size, attr.btf_log_buf)
+    log = LoadLog(attr.btf_log_level, attr.btf_log_size, attr.btf_log_buf)
     raw = take(attr.btf, attr.btf_size, "btf")
     try:
         btf = _parse(raw)

@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ebpf.abi.linux import BPF_PROG_LOAD
 from ebpf.abi.linux.errno import EINVAL
-from ebpf.abi.types import Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
 from ebpf.runtime import attrs
 from ebpf.runtime.attrs.members import Attr
-from ebpf.runtime.embedded.objects import KernelObject, Statistics
+from ebpf.runtime.embedded.objects import KernelObject
 from ebpf.runtime.embedded.programs import ProgramCommands
-from ebpf.runtime.embedded.runs import EmbeddedRunner, RunCommands
+from ebpf.runtime.embedded.runs import EmbeddedRunner
 from ebpf.runtime.embedded.state import State, open_rings, open_waiters
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
@@ -32,22 +32,14 @@ from ebpf.vm.fault import Rejected
 if TYPE_CHECKING:
     from ebpf.btf import Btf
     from ebpf.codegen.native import NativeImage
-    from ebpf.runtime.attrs import BtfLoad, EnableStats, GetId, ObjInfo
     from ebpf.runtime.base import MapIO, MappedMemory, NativeCode, Pins, RingMemory, Runner, Waiter
-    from ebpf.runtime.embedded.attachments import AttachCommands
-    from ebpf.runtime.embedded.batch import BatchCommands
-    from ebpf.runtime.embedded.links import LinkCommands
-    from ebpf.runtime.embedded.maps import MapCommands
-    from ebpf.runtime.embedded.pins import PinCommands
+    from ebpf.runtime.embedded.commands import Commands
     from ebpf.runtime.facts import MapFacts, ProgramFacts, RunResult
     from ebpf.runtime.hooks import Hook
 
-_RUN_TIME = 0
-"""BPF_STATS_RUN_TIME."""
 _DEBUG = 10
 """logging.DEBUG."""
 
-_Command = Callable[[Any], int]
 _kernels: WeakSet[EmbeddedRuntime] = WeakSet()
 
 
@@ -87,10 +79,11 @@ class EmbeddedRuntime:
             raise ValueError(f"cpus is 1 to 256, got {cpus}")
         self.reason = "asked for"
         self.state = State(cpus=cpus, seed=seed, clock=clock, limits=limits or Limits())
-        self.runs = RunCommands(self.state)
-        self._links: LinkCommands | None = None
-        self._pins = None if pin_dir is None else self._make_pins(pin_dir)
-        self._commands = self._table()
+        self._pin_dir = pin_dir
+        self._commands: Commands | None = None
+        self._load = ProgramCommands(self.state).load
+        if pin_dir is not None:
+            self.commands.pins()  # a directory that can't be used is refused here
         _kernels.add(self)
 
     @property
@@ -111,107 +104,20 @@ class EmbeddedRuntime:
 
     @property
     def pins(self) -> Pins:
-        return self._pin_commands()
+        return self.commands.pins()
 
-    def _table(self) -> dict[Cmd, _Command]:
-        programs = ProgramCommands(self.state)
-        table: dict[Cmd, _Command] = {
-            Cmd.MAP_CREATE: lambda attr: self.map_commands().create(attr),
-            Cmd.MAP_LOOKUP_ELEM: lambda attr: self.map_commands().lookup(attr),
-            Cmd.MAP_UPDATE_ELEM: lambda attr: self.map_commands().update(attr),
-            Cmd.MAP_DELETE_ELEM: lambda attr: self.map_commands().delete(attr),
-            Cmd.MAP_GET_NEXT_KEY: lambda attr: self.map_commands().next_key(attr),
-            Cmd.MAP_LOOKUP_AND_DELETE_ELEM: lambda attr: self.map_commands().take(attr),
-            Cmd.MAP_FREEZE: lambda attr: self.map_commands().freeze(attr),
-            Cmd.MAP_LOOKUP_BATCH: lambda attr: self._batch().lookup(attr),
-            Cmd.MAP_LOOKUP_AND_DELETE_BATCH: lambda attr: self._batch().take(attr),
-            Cmd.MAP_UPDATE_BATCH: lambda attr: self._batch().update(attr),
-            Cmd.MAP_DELETE_BATCH: lambda attr: self._batch().delete(attr),
-            Cmd.PROG_LOAD: programs.load,
-            Cmd.PROG_BIND_MAP: programs.bind_map,
-            Cmd.PROG_TEST_RUN: self.runs.test,
-            Cmd.PROG_ATTACH: lambda attr: self._attachments().attach(attr),
-            Cmd.PROG_DETACH: lambda attr: self._attachments().detach(attr),
-            Cmd.PROG_QUERY: lambda attr: self._attachments().query(attr),
-            Cmd.OBJ_PIN: lambda attr: self._pin_commands().pin(attr),
-            Cmd.OBJ_GET: lambda attr: self._pin_commands().get(attr),
-            Cmd.OBJ_GET_INFO_BY_FD: self._info,
-            Cmd.RAW_TRACEPOINT_OPEN: lambda attr: self._link_commands().open_raw_tracepoint(attr),
-            Cmd.BTF_LOAD: self._load_btf,
-            Cmd.LINK_CREATE: lambda attr: self._link_commands().create(attr),
-            Cmd.LINK_UPDATE: lambda attr: self._link_commands().update(attr),
-            Cmd.LINK_DETACH: lambda attr: self._link_commands().detach(attr),
-            Cmd.ENABLE_STATS: self._enable_stats,
-        }
-        for kind in ("PROG", "MAP", "BTF", "LINK"):
-            table[Cmd[f"{kind}_GET_NEXT_ID"]] = self._next_id(kind)
-            table[Cmd[f"{kind}_GET_FD_BY_ID"]] = self._open_id(kind)
-        return table
+    @property
+    def commands(self) -> Commands:
+        """What answers the commands that a program can do without: imported when one of them is called."""
+        if self._commands is None:
+            from ebpf.runtime.embedded.commands import Commands
 
-    # The modules of what not every program calls are imported by the first call.
+            with self.state.registry.lock:
+                if self._commands is None:
+                    self._commands = Commands(self.state, self._pin_dir)
+        return self._commands
 
-    def map_commands(self) -> MapCommands:
-        """Return what works on maps and their elements."""
-        from ebpf.runtime.embedded.maps import MapCommands
-
-        return MapCommands(self.state)
-
-    def _link_commands(self) -> LinkCommands:
-        from ebpf.runtime.embedded.links import LinkCommands
-
-        with self.state.registry.lock:
-            if self._links is None:
-                self._links = LinkCommands(self.state)
-            return self._links
-
-    def _attachments(self) -> AttachCommands:
-        from ebpf.runtime.embedded.attachments import AttachCommands
-
-        return AttachCommands(self.state, self._link_commands())
-
-    def _pin_commands(self) -> PinCommands:
-        with self.state.registry.lock:
-            if self._pins is None:
-                self._pins = self._make_pins(None)
-            return self._pins
-
-    def _make_pins(self, directory: str | os.PathLike[str] | None) -> PinCommands:
-        from ebpf.runtime.embedded.pins import PinCommands
-
-        return PinCommands(self.state, pin_dir=directory)
-
-    def _batch(self) -> BatchCommands:
-        from ebpf.runtime.embedded.batch import BatchCommands
-
-        return BatchCommands(self.state, self.map_commands())
-
-    def _info(self, attr: ObjInfo) -> int:
-        from ebpf.runtime.embedded import info
-
-        return info.answer(self.state, attr)
-
-    def _load_btf(self, attr: BtfLoad) -> int:
-        from ebpf.runtime.embedded import btf
-
-        return btf.load(self.state, attr)
-
-    def _next_id(self, kind: str) -> _Command:
-        def answer(attr: GetId) -> int:
-            from ebpf.runtime.embedded import ids
-
-            return ids.next_id(self.state, ids.KINDS[kind], attr)
-
-        return answer
-
-    def _open_id(self, kind: str) -> _Command:
-        def answer(attr: GetId) -> int:
-            from ebpf.runtime.embedded import ids
-
-            return ids.open_id(self.state, ids.KINDS[kind], attr)
-
-        return answer
-
-    def bpf(self, cmd: Cmd, attr: Attr) -> int:
+    def bpf(self, cmd: int, attr: Attr) -> int:
         """Answer the call; return >= 0 or raise SystemCallError with Linux's errno.
 
         ProgramFault comes out of PROG_TEST_RUN when the program does something forbidden.
@@ -234,28 +140,19 @@ class EmbeddedRuntime:
             _log_call(cmd, attr, str(result), started)
         return result
 
-    def _answer(self, cmd: Cmd, attr: Attr) -> int:
+    def _answer(self, cmd: int, attr: Attr) -> int:
         if self.state.closed:
             raise ClosedError("the embedded kernel was closed")
-        command = self._commands.get(cmd)
+        command: Callable[[Any], int] | None = self._load if cmd == BPF_PROG_LOAD else self.commands.table.get(cmd)
         if command is None:
-            raise Rejected(EINVAL, f"the embedded kernel has no command {getattr(cmd, 'name', cmd)}")
+            raise Rejected(EINVAL, f"the embedded kernel has no command {_name(cmd)}")
         if not isinstance(attr, Attr) or cmd not in attr.COMMANDS:
-            raise TypeError(f"{cmd.name} takes a {attrs.RECORDS[cmd].__name__}, got {type(attr).__name__}")
+            from ebpf.abi.types import Cmd
+
+            raise TypeError(f"{_name(cmd)} takes a {attrs.RECORDS[Cmd(cmd)].__name__}, got {type(attr).__name__}")
         attr.check_numbers()
         attr.check_lengths(cmd)
         return command(attr)
-
-    def _enable_stats(self, attr: EnableStats) -> int:
-        if attr.type != _RUN_TIME:
-            raise Rejected(EINVAL, f"there are no statistics of type {attr.type}")
-        obj = self.state.registry.add(Statistics(lambda: self._count_statistics(-1)))
-        self._count_statistics(1)
-        return self.state.open_new(obj)
-
-    def _count_statistics(self, change: int) -> None:
-        with self.state.registry.lock:
-            self.state.statistics += change
 
     def own(self, fd: int) -> Handle:
         """Take ownership of a number that bpf() returned."""
@@ -351,8 +248,8 @@ class EmbeddedRuntime:
         if self.state.closed:
             return
         self.state.closed = True
-        if self._pins is not None:
-            self._pins.release_all()
+        if self._commands is not None:
+            self._commands.release_pins()
         self.state.handles.close_all()
         for ring in open_rings:
             ring.wake_producers()
@@ -361,10 +258,16 @@ class EmbeddedRuntime:
         return f"<runtime embedded: {self.reason}>"
 
 
-def _system_call_error(call: Cmd | str, errno: int, *, message: str) -> SystemCallError:
+def _system_call_error(call: int | str, errno: int, *, message: str) -> SystemCallError:
     from ebpf.runtime.errors import system_call_error
 
     return system_call_error(call, errno, message=message)
+
+
+def _name(cmd: int) -> str:
+    from ebpf.abi.types.commands import command_name
+
+    return command_name(cmd)
 
 
 def _errno_name(errno: int) -> str:
@@ -381,11 +284,10 @@ def _calls_are_logged() -> bool:
     return logger().isEnabledFor(_DEBUG)
 
 
-def _log_call(cmd: Cmd, attr: Attr, outcome: str, started: int) -> None:
-    name = getattr(cmd, "name", cmd)
+def _log_call(cmd: int, attr: Attr, outcome: str, started: int) -> None:
     from ebpf.log import logger
 
-    logger().debug("bpf(%s, %r) = %s, %d ns", name, attr, outcome, time.perf_counter_ns() - started)
+    logger().debug("bpf(%s, %r) = %s, %d ns", _name(cmd), attr, outcome, time.perf_counter_ns() - started)
 
 
 def _after_fork_in_child() -> None:

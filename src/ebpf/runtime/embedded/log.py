@@ -16,7 +16,7 @@ _KNOWN_LEVELS = 1 | 2 | 4 | _FIXED
 _MAX_SIZE = 0xFFFFFFFF >> 2
 
 
-class Log:
+class LoadLog:
     """Text for the caller's buffer: its end, or its beginning with BPF_LOG_FIXED, when it does not fit."""
 
     def __init__(self, level: int, size: int, buffer: Buffer | None) -> None:

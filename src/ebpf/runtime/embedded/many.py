@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ebpf.abi.types import Cmd
 from ebpf.errors import EbpfError, NotSupportedError, ProgramFault
 from ebpf.runtime.errors import system_call_error
-from ebpf.runtime.facts import JoinedPackets, ManyRuns
-from ebpf.runtime.runs import packet_note
+from ebpf.runtime.joined import JoinedPackets, ManyRuns, packet_note
 from ebpf.vm.batch import OneByOne, PacketBatch, PacketLane
 from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected

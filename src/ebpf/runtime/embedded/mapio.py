@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ebpf.abi.linux.errno import EINVAL, ENOENT
 from ebpf.abi.types import Cmd, UpdateFlag
 from ebpf.runtime.defaults import BpfMapIO
+from ebpf.runtime.embedded.maps import MapCommands
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.nativehash import NativeHash
@@ -28,7 +29,7 @@ class EmbeddedMapIO(BpfMapIO):
     def __init__(self, runtime: EmbeddedRuntime, map_: MapFacts) -> None:
         super().__init__(runtime, map_)
         self._kernel = runtime
-        self._maps = runtime.map_commands()
+        self._maps = MapCommands(runtime.state)
 
     def lookup(self, key: Buffer, *, flags: int = 0) -> bytes:
         key = self._key(key)
@@ -112,5 +113,5 @@ class EmbeddedMapIO(BpfMapIO):
             raise Rejected(EINVAL, f"flags {flags:#x} mean nothing to a look-up")
 
 
-def _public(cmd: Cmd, error: Rejected) -> SystemCallError:
+def _public(cmd: int, error: Rejected) -> SystemCallError:
     return system_call_error(cmd, error.errno, message=error.message)

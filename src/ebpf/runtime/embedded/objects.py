@@ -172,16 +172,3 @@ class ProgramObject(KernelObject):
         held, self.holds = self.holds, []
         for obj in held:
             self._release(obj)
-
-
-class Statistics(KernelObject):
-    """What ENABLE_STATS returns: run times are counted while one of these lives."""
-
-    kind = "statistics"
-
-    def __init__(self, ended: Callable[[], None]) -> None:
-        super().__init__()
-        self._ended = ended
-
-    def destroy(self) -> None:
-        self._ended()

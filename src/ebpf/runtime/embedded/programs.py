@@ -14,15 +14,14 @@ from ebpf.abi.types import ProgramFlag, ProgramType
 from ebpf.errors import BtfError
 from ebpf.runtime.attrs.members import text_of
 from ebpf.runtime.embedded.buffers import object_name, take
-from ebpf.runtime.embedded.log import Log
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
 from ebpf.vm.lower import MAX_MAPS
-from ebpf.vm.program import LoadRequest, Program, load_program
+from ebpf.vm.program import LoadRequest, Log, Program, load_program
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
-    from ebpf.runtime.attrs import ProgBindMap, ProgLoad
+    from ebpf.runtime.attrs import ProgLoad
     from ebpf.runtime.embedded.state import State
     from ebpf.vm.maps import Map
 
@@ -51,32 +50,30 @@ class ProgramCommands:
     def load(self, attr: ProgLoad) -> int:
         """PROG_LOAD."""
         kind = self._check(attr)
-        log = Log(attr.log_level, attr.log_size, attr.log_buf)
+        if attr.log_level or attr.log_size or attr.log_buf is not None:
+            obj = self._load_with_log(attr, kind)
+        else:
+            attr.log_true_size = 0
+            obj = self._load(attr, kind, _no_log)
+        self._state.registry.add(obj)
+        return self._state.open_new(obj)
+
+    def _load_with_log(self, attr: ProgLoad, kind: ProgramType) -> ProgramObject:
+        from ebpf.runtime.embedded.log import LoadLog
+
+        log = LoadLog(attr.log_level, attr.log_size, attr.log_buf)
         try:
-            obj = self._load(attr, kind, log)
+            obj = self._load(attr, kind, log.add)
             refusal = None
         except Rejected as error:
             obj, refusal = None, error
         log.add(f"processed {attr.insn_cnt} insns (limit {self._state.limits.insns})")
         attr.log_true_size, full = log.finish()
+        if full is not None and obj is not None:
+            obj.destroy()
         if full is not None or obj is None:
-            if obj is not None:
-                obj.destroy()
             raise full or refusal  # type: ignore[misc]  # one of them is set
-        self._state.registry.add(obj)
-        return self._state.open_new(obj)
-
-    def bind_map(self, attr: ProgBindMap) -> int:
-        """PROG_BIND_MAP: the program keeps the map alive."""
-        if attr.flags:
-            raise Rejected(EINVAL, "the command takes no flags")
-        program = self._state.handles.program(attr.prog_fd)
-        _, obj = self._state.handles.map_file(attr.map_fd)
-        with program.lock:
-            if obj not in program.holds:
-                self._state.registry.retain(obj)
-                program.holds.append(obj)
-        return 0
+        return obj
 
     def _check(self, attr: ProgLoad) -> ProgramType:
         kind = ProgramType(attr.number("prog_type", runtime="embedded"))
@@ -116,7 +113,7 @@ class ProgramCommands:
             source_line=_source_lines(btf.btf, line_info) if btf is not None else _no_source,
             limit=self._state.limits.insns,
         )
-        program = load_program(request, log.add)
+        program = load_program(request, log)
         self._check_arrays(program)
         obj = ProgramObject(program, holds=self._held(program, counted, btf), release=self._state.registry.release)
         obj.btf, obj.func_info, obj.line_info = btf, func_info, line_info
@@ -177,6 +174,10 @@ class ProgramCommands:
         for obj in held:
             registry.retain(obj)
         return held
+
+
+def _no_log(line: str) -> None:
+    """Drop a line of the log."""
 
 
 def _entry(attr: ProgLoad, index: int) -> int | None:

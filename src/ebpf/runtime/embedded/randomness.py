@@ -31,6 +31,7 @@ class RandomNumbers:
         self._generator: Random | None = None
         self._lock = Lock()
         self._words = array("Q")
+        self._image: Image | None = None
         self._take: Callable[[int], int] | None = None
 
     def renew_lock(self) -> None:
@@ -40,8 +41,10 @@ class RandomNumbers:
     def next(self) -> int:
         """Return the next number."""
         with self._lock:
-            if self._take is None:
+            if self._image is None:
                 return self._draw(1)
+            if self._take is None:
+                self._take = self._image.bind("ebpf_take_random", "p")
             while (number := self._take(self._words.buffer_info()[0])) == _NONE:
                 self._draw_ahead()
             return number
@@ -49,9 +52,9 @@ class RandomNumbers:
     def share(self, image: Image) -> int:
         """Return the address where native code finds the numbers that are next."""
         with self._lock:
-            if self._take is None:
+            if self._image is None:
                 self._words = array("Q", bytes(8 * RANDOM_WORDS))
-                self._take = image.bind("ebpf_take_random", "p")
+                self._image = image
             return self._words.buffer_info()[0]
 
     def _draw(self, count: int) -> int:

@@ -1,4 +1,4 @@
-"""PROG_TEST_RUN and every other run of a program: virtual CPU, statistics, results (net/bpf/test_run.c)."""
+"""Every run of a program: virtual CPU, statistics, results."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT, ENOSPC
-from ebpf.abi.types import Cmd, ProgramType
-from ebpf.runtime.embedded.buffers import given, put, take
+from ebpf.abi.linux import BPF_PROG_TEST_RUN
+from ebpf.abi.linux.errno import ENOSPC
+from ebpf.abi.types import ProgramType
 from ebpf.runtime.embedded.objects import ProgramObject
-from ebpf.runtime.facts import JoinedPackets, ManyRuns, Redirect, RunResult
-from ebpf.runtime.runs import GROWTH, RUN_ON_CPU, BpfRunner
+from ebpf.runtime.facts import GROWTH, RUN_ON_CPU, Redirect, RunResult, form_of
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
 from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
@@ -19,95 +18,49 @@ from ebpf.vm.testrun import ON_CPU, TestRequest, TestRun, test_run
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ebpf.runtime.attrs import ProgTestRun
     from ebpf.runtime.embedded.kernel import EmbeddedRuntime
     from ebpf.runtime.embedded.state import State
     from ebpf.runtime.facts import ProgramFacts
+    from ebpf.runtime.joined import JoinedPackets, ManyRuns
     from ebpf.vm.batch import PacketLane
 
-_CONTEXT_IN_PLACE = ProgramType.SYSCALL
-"""The type whose context is given back in the buffer that it came in."""
-_NO_OUTPUT = frozenset({ProgramType.RAW_TRACEPOINT, ProgramType.SYSCALL})
 
+def run_program(state: State, program: ProgramObject, request: TestRequest, engine: Engine | None = None) -> TestRun:
+    """Run a program on a virtual CPU of its own; `engine` None is the default one. Raises Rejected and ProgramFault."""
+    # A CPU that does not exist is refused by the run itself, with the errno of its program type.
+    wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
 
-class RunCommands:
-    """Running programs. Threads may share it; each run has a virtual CPU of its own."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def test(self, attr: ProgTestRun) -> int:
-        """PROG_TEST_RUN. A buffer that is too small is filled, and the answer is ENOSPC with everything else set."""
-        program = self._state.handles.program(attr.prog_fd)
-        request = TestRequest(
-            data=take(attr.data_in, attr.data_size_in, "data_in"),
-            ctx=take(attr.ctx_in, attr.ctx_size_in, "ctx_in") if given(attr.ctx_in) else None,
-            repeat=attr.repeat,
-            flags=attr.flags,
-            cpu=attr.cpu,
-            batch_size=attr.batch_size,
-            wants_data=given(attr.data_out) or attr.data_size_out > 0,
-            wants_ctx=given(attr.ctx_out) or attr.ctx_size_out > 0,
-            wants_duration=attr.duration > 0,
+    def on(cpu: int) -> TestRun:
+        return test_run(
+            program.program,
+            state,
+            request,
+            on_cpu=cpu,
+            cpus=state.cpu_count,
+            budget=state.limits.budget,
+            engine=engine or choose_engine(program=program.program),
         )
-        result = self.run(program, request)
-        attr.retval = result.retval
-        if program.program.type in _NO_OUTPUT:
-            self._give_back(attr, program, result)
-            return 0
-        attr.duration = result.duration_ns
-        full = _fill(attr.data_out, result.data, attr.data_size_out, "data_out")
-        attr.data_size_out = len(result.data)
-        if given(attr.ctx_out) and result.ctx:
-            full = _fill(attr.ctx_out, result.ctx, attr.ctx_size_out, "ctx_out") or full
-            attr.ctx_size_out = len(result.ctx)
-        if full:
-            raise Rejected(ENOSPC, "data_out or ctx_out is too small; the sizes that are needed are filled in")
-        return 0
 
-    def run(self, program: ProgramObject, request: TestRequest, engine: Engine | None = None) -> TestRun:
-        """Run a program on a virtual CPU; `engine` None is the default one. Raises Rejected and ProgramFault."""
-        state = self._state
-        # A CPU that does not exist is refused by the run itself, with the errno of its program type.
-        wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
-
-        def on(cpu: int) -> TestRun:
-            return test_run(
-                program.program,
-                state,
-                request,
-                on_cpu=cpu,
-                cpus=state.cpu_count,
-                budget=state.limits.budget,
-                engine=engine or choose_engine(program=program.program),
-            )
-
-        result = state.cpus.run(program, on, cpu=wanted)
-        if result is None:
-            with program.lock:
-                program.recursion_misses += 1
-            return TestRun(0, data=request.data)
-        if state.statistics:
-            repeats = max(request.repeat, 1)
-            program.count_run(repeats, result.duration_ns * repeats)
-        return result
-
-    def _give_back(self, attr: ProgTestRun, program: ProgramObject, result: TestRun) -> None:
-        if program.program.type is not _CONTEXT_IN_PLACE or not result.ctx:
-            return
-        if memoryview(attr.ctx_in or b"").readonly:
-            raise Rejected(EFAULT, "ctx_in is written to: expected a bytearray")
-        put(attr.ctx_in, result.ctx, "ctx_in")
+    result = state.cpus.run(program, on, cpu=wanted)
+    if result is None:
+        with program.lock:
+            program.recursion_misses += 1
+        return TestRun(0, data=request.data)
+    if state.statistics:
+        repeats = max(request.repeat, 1)
+        program.count_run(repeats, result.duration_ns * repeats)
+    return result
 
 
-class EmbeddedRunner(BpfRunner):
+class EmbeddedRunner:
     """Runs one program directly, and says where its packet was redirected to. Threads may share it."""
 
     def __init__(
         self, runtime: EmbeddedRuntime, program: ProgramFacts, engine: str = "auto", *, trusted: bool = False
     ) -> None:
-        super().__init__(runtime, program)
         self._kernel = runtime
+        self._program = program
+        self._form = form_of(program.type)
         self._lanes: list[PacketLane] = []
         with self._loaded() as loaded:
             self._engine = choose_engine(engine, trusted=trusted, program=loaded.program)
@@ -122,7 +75,7 @@ class EmbeddedRunner(BpfRunner):
             except Rejected as error:
                 from ebpf.runtime.errors import system_call_error  # most runs end without one
 
-                raise system_call_error(Cmd.PROG_TEST_RUN, error.errno, message=error.message) from None
+                raise system_call_error(BPF_PROG_TEST_RUN, error.errno, message=error.message) from None
 
     @property
     def engine(self) -> str:
@@ -155,11 +108,13 @@ class EmbeddedRunner(BpfRunner):
             wants_duration=False,
         )
         with self._loaded() as program:
-            return _public(request, self._kernel.runs.run(program, request, self._engine))
+            return _public(request, run_program(self._kernel.state, program, request, self._engine))
 
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
-            return super().run_many(packets, threads=threads)
+            from ebpf.runtime.runs import run_each
+
+            return run_each(self.run, packets, threads=threads, runtime=self._kernel.name)
         from ebpf.runtime.embedded.many import run_many
 
         with self._loaded() as program:
@@ -188,11 +143,3 @@ def _public(request: TestRequest, result: TestRun) -> RunResult:
         duration_ns=result.duration_ns if request.wants_data else 0,
         redirect=None if redirect is None else Redirect(redirect.helper, redirect.target, redirect.key, redirect.flags),
     )
-
-
-def _fill(buffer: Buffer | None, data: bytes, room: int, what: str) -> bool:
-    """Copy as much as the caller has room for (0: all of it); return whether it did not fit."""
-    part = data[:room] if room else data
-    if given(buffer):
-        put(buffer, part, what)
-    return len(part) < len(data)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from ebpf.abi import types
 from ebpf.abi.linux.errno import ENOMEM
 from ebpf.lean import Lock, RLock, WeakSet, local
-from ebpf.runtime.embedded.cpus import Cpus
-from ebpf.runtime.embedded.gate import Gate
+from ebpf.runtime.embedded.cpus import Cpus, Gate
 from ebpf.runtime.embedded.handles import HandleTable
 from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
 from ebpf.runtime.embedded.randomness import RandomNumbers

@@ -14,6 +14,7 @@ from typing import Any
 from ebpf.abi.linux.errno import EAGAIN, EINTR
 from ebpf.abi.linux.errtexts import NAMES
 from ebpf.abi.types import Cmd
+from ebpf.abi.types.commands import command_name
 from ebpf.errors import NotSupportedError
 from ebpf.runtime.attrs.members import Attr
 from ebpf.runtime.memory import pin
@@ -92,7 +93,7 @@ def perf_event_open(attr: bytes, *, pid: int, cpu: int) -> int:
     return result if result >= 0 else -last_errno()
 
 
-def bpf(cmd: Cmd, attr: Attr) -> int:
+def bpf(cmd: int, attr: Attr) -> int:
     """Make the call and fill the members that the kernel writes; return what it returned, or -errno."""
     packed = attr.pack(cmd)
     union = pin(packed.buffer, writable=True)
@@ -104,7 +105,7 @@ def bpf(cmd: Cmd, attr: Attr) -> int:
     return result
 
 
-def _attempt(cmd: Cmd, buffer: bytearray, address: int, size: int) -> int:
+def _attempt(cmd: int, buffer: bytearray, address: int, size: int) -> int:
     call, pristine = bpf_function(), bytes(buffer)
     attempts = _RUN_ATTEMPTS
     while True:
@@ -122,6 +123,6 @@ def _attempt(cmd: Cmd, buffer: bytearray, address: int, size: int) -> int:
         buffer[:] = pristine
 
 
-def _log_call(cmd: Cmd, attr: Attr, result: int, ns: int) -> None:
+def _log_call(cmd: int, attr: Attr, result: int, ns: int) -> None:
     outcome = str(result) if result >= 0 else NAMES.get(-result, str(result))
-    log.debug("bpf(%s, %r) = %s, %d ns", cmd.name, attr, outcome, ns)
+    log.debug("bpf(%s, %r) = %s, %d ns", command_name(cmd), attr, outcome, ns)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EACCES, EPERM
 from ebpf.abi.types import Cmd, MapType
+from ebpf.abi.types.commands import command_name
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import MapElem, ObjPin
 from ebpf.runtime.attrs.members import Attr, text_of
@@ -64,7 +65,7 @@ class LinuxRuntime:
     def pins(self) -> Pins:
         return pins.BpfFilesystem()
 
-    def bpf(self, cmd: Cmd, attr: Attr) -> int:
+    def bpf(self, cmd: int, attr: Attr) -> int:
         """Make the call; return >= 0 or raise SystemCallError.
 
         Interrupted calls are made again. Numbers returned are descriptors with close-on-exec: give them to own().
@@ -159,7 +160,7 @@ def _away_from_zero(fd: int) -> int:
     return moved
 
 
-def _refusal(cmd: Cmd, attr: Attr, errno: int) -> SystemCallError:
+def _refusal(cmd: int, attr: Attr, errno: int) -> SystemCallError:
     if cmd in (Cmd.OBJ_PIN, Cmd.OBJ_GET) and isinstance(attr, ObjPin):
         return _pin_refusal(cmd, attr, errno)
     if not is_privilege_errno(cmd, errno):
@@ -170,12 +171,12 @@ def _refusal(cmd: Cmd, attr: Attr, errno: int) -> SystemCallError:
     return system_call_error(cmd, errno, privilege=privilege)
 
 
-def _pin_refusal(cmd: Cmd, attr: ObjPin, errno: int) -> SystemCallError:
+def _pin_refusal(cmd: int, attr: ObjPin, errno: int) -> SystemCallError:
     path = text_of(attr.pathname)
     # The kernel answers EPERM or EACCES to a path of another filesystem, which no privilege would change.
     if errno in (EPERM, EACCES) and path.startswith("/") and not attr.path_fd:
         try:
-            pins.check(path, cmd.name)
+            pins.check(path, command_name(cmd))
         except SystemCallError as error:
             return error
     reason = f"{os.strerror(errno).lower()}: {path}"

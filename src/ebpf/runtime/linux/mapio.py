@@ -74,7 +74,7 @@ class LinuxMapIO(BpfMapIO):
         """Remove `key`. Raises KeyNotFoundError."""
         self._element(_DELETE, key, None, 0)
 
-    def _element(self, cmd: Cmd, key: Buffer, value: Buffer | None, flags: int) -> bytes:
+    def _element(self, cmd: int, key: Buffer, value: Buffer | None, flags: int) -> bytes:
         with self._borrowed as fd:
             try:
                 slots = self._free.pop()
@@ -85,7 +85,7 @@ class LinuxMapIO(BpfMapIO):
             finally:
                 self._free.append(slots)
 
-    def _filled(self, slots: _Slots, cmd: Cmd, key: Buffer, value: Buffer | None, flags: int) -> bytes:
+    def _filled(self, slots: _Slots, cmd: int, key: Buffer, value: Buffer | None, flags: int) -> bytes:
         try:
             slots.key[:] = key
             if value is not None:
@@ -105,7 +105,7 @@ class LinuxMapIO(BpfMapIO):
                 raise system_call_error(cmd, errno)
         return bytes(slots.value) if value is None and cmd is not _DELETE else b""
 
-    def _logged(self, slots: _Slots, cmd: Cmd, flags: int) -> bytes:
+    def _logged(self, slots: _Slots, cmd: int, flags: int) -> bytes:
         fd = _ELEMENT.unpack_from(slots.union)[0]
         attr = MapElem(map_fd=fd, key=slots.key, value=None if cmd is _DELETE else slots.value, flags=flags)
         result = call.bpf(cmd, attr)

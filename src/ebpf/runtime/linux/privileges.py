@@ -49,7 +49,7 @@ def has_capability(name: str, effective: int) -> bool:
     return bool(effective >> CAPABILITIES[name] & 1 or effective >> CAPABILITIES["CAP_SYS_ADMIN"] & 1)
 
 
-def needed_capabilities(cmd: Cmd | str, attr: Attr | None) -> tuple[str, ...]:
+def needed_capabilities(cmd: int | str, attr: Attr | None) -> tuple[str, ...]:
     """Return the capabilities that the call asks for (Linux 5.8 and newer; CAP_SYS_ADMIN before)."""
     if cmd in _ADMIN:
         return ("CAP_SYS_ADMIN",)
@@ -66,7 +66,7 @@ def needed_capabilities(cmd: Cmd | str, attr: Attr | None) -> tuple[str, ...]:
     return tuple(needed)
 
 
-def explain(cmd: Cmd | str, attr: Attr | None = None) -> Privilege:
+def explain(cmd: int | str, attr: Attr | None = None) -> Privilege:
     """Find out why the kernel answered EPERM."""
     effective = effective_capabilities()
     missing = [name for name in needed_capabilities(cmd, attr) if not has_capability(name, effective)]

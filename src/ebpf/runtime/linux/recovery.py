@@ -21,7 +21,7 @@ _known: dict[str, bool] = {}
 _COARSE_TIME = struct.pack("=BBhiBBhi", 0x85, 0, 0, 160, 0x95, 0, 0, 0)
 
 
-def recover(cmd: Cmd, attr: Attr, errno: int) -> int:
+def recover(cmd: int, attr: Attr, errno: int) -> int:
     """Return the result of a second attempt, or -errno where there is no reason for one."""
     if errno == EPERM and isinstance(attr, MapCreate | ProgLoad) and not _memory_is_accounted() and _raise_memlock():
         return call.bpf(cmd, attr)
@@ -69,7 +69,7 @@ def _raise_memlock() -> bool:
     return False
 
 
-def _without_name(cmd: Cmd, attr: Attr, errno: int) -> int:
+def _without_name(cmd: int, attr: Attr, errno: int) -> int:
     """Try again without the object's name on kernels that know none (before 4.15)."""
     if isinstance(attr, MapCreate) and attr.map_name and not _has_names():
         name, attr.map_name = attr.map_name, b""
@@ -94,7 +94,7 @@ def _has_names() -> bool:
     return _known["names"]
 
 
-def _try(cmd: Cmd, attr: Attr) -> int:
+def _try(cmd: int, attr: Attr) -> int:
     result = call.bpf(cmd, attr)
     if result >= 0:
         os.close(result)
