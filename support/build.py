@@ -23,7 +23,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 
 from ebpf.codegen.flat import LinkError, link
-from ebpf.codegen.header import ALIGNMENT, ENTRIES, Header, checksum
+from ebpf.codegen.image import ALIGNMENT, ENTRIES, Header, checksum
 
 HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "src" / "ebpf" / "codegen" / "images"

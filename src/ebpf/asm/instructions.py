@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
+from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias, overload
 
 from ebpf.asm.insn import Insn
 from ebpf.asm.opcodes import LDIMM64
@@ -14,7 +14,7 @@ from ebpf.errors import AsmError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-ByteOrder = Literal["little", "big"]
+ByteOrder: TypeAlias = "Literal['little', 'big']"
 
 _SLOT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
 _U32 = 0xFFFFFFFF

@@ -123,15 +123,15 @@ class State:
 
 
 class _Analysis:
-    __slots__ = ("accesses", "ends", "extents", "flow", "results", "rows", "slots", "visits")
+    __slots__ = ("accesses", "ends", "extents", "flow", "opcodes", "registers", "results", "slots", "visits")
 
-    def __init__(self, slots: list[Slot], flow: Flow) -> None:
+    def __init__(self, code: bytes, slots: list[Slot], flow: Flow) -> None:
         self.slots = slots
-        self.rows = list(map(tuple, slots))  # which Python takes apart faster than their kin
+        self.opcodes, self.registers = code[::8], code[1::8]
         self.flow = flow
         self.accesses: dict[int, Origin] = {}
         self.results: dict[object, State | None] = {}
-        self.ends = _block_ends(self.rows, flow)
+        self.ends = _block_ends(self.opcodes, flow)
         ends = (*flow.functions[1:], len(slots))
         self.extents = dict(zip(flow.functions, zip(flow.functions, ends, strict=True), strict=True))
         self.visits = 0
@@ -165,9 +165,9 @@ class _Analysis:
             last = self._block(at, frame, state)
             if last is None:
                 continue
-            if self.slots[last].opcode == EXIT:
+            if self.opcodes[last] == EXIT:
                 result = state if result is None else result.joined(state)
-            for after in leads_to(self.rows[last][0], last, self.flow.jumps.get(last)):
+            for after in leads_to(self.opcodes[last], last, self.flow.jumps.get(last)):
                 known = states.get(after)
                 merged = state if known is None else known.joined(state)
                 if merged is not known:
@@ -178,16 +178,17 @@ class _Analysis:
 
     def _block(self, at: int, frame: int, state: State) -> int | None:
         """Go to the end of a block and return its last slot; None where a call in it never returns."""
-        registers, rows = state.registers, self.rows
+        values, opcodes, registers = state.registers, self.opcodes, self.registers
         last = self.ends.find(1, at)
         for at in range(at, last + 1):  # noqa: B020 - from there on
-            opcode, dst, src, _, _ = rows[at]
+            opcode = opcodes[at]
             kind = opcode & 7
             if kind == BPF_ALU64:
-                if registers[dst] is not OTHER or (opcode & BPF_X and registers[src] is not OTHER):
-                    registers[dst] = _arithmetic(self.slots[at], registers)
+                dst, src = registers[at] & 15, registers[at] >> 4
+                if values[dst] is not OTHER or (opcode & BPF_X and values[src] is not OTHER):
+                    values[dst] = _arithmetic(self.slots[at], values)
             elif kind == BPF_ALU:
-                registers[dst] = OTHER  # half a pointer is none
+                values[registers[at] & 15] = OTHER  # half a pointer is none
             elif opcode == CALL:
                 if not self._call(self.slots[at], at, frame, state):
                     return None
@@ -279,9 +280,9 @@ class _Analysis:
             self.accesses[at] = MIXED
 
 
-def _block_ends(rows: list[tuple[int, ...]], flow: Flow) -> bytearray:
+def _block_ends(opcodes: bytes, flow: Flow) -> bytearray:
     """Return a 1 for each slot with which a block ends: before what is jumped to, and where straight code ends."""
-    ends = bytearray(bytes(row[0] for row in rows).translate(_ENDS))
+    ends = bytearray(opcodes.translate(_ENDS))
     for target in {*flow.jumps.values()} - {0}:
         ends[target - 1] = 1  # of a constant its second half
     return ends
@@ -322,12 +323,14 @@ def _moved(value: Value, distance: int) -> Value:
     return OTHER
 
 
-def context_accesses(slots: list[Slot], flow: Flow) -> dict[int, Origin]:
+def context_accesses(code: bytes, slots: list[Slot], flow: Flow) -> dict[int, Origin]:
     """Map the slot of each load or store that can be reached to what its base register holds.
+
+    `slots` are those of `code`.
 
     Raises:
         Rejected: E2BIG when calls nest too deep or the program is too complex.
     """
-    analysis = _Analysis(slots, flow)
+    analysis = _Analysis(code, slots, flow)
     analysis.function(0, 0, [CONTEXT, OTHER, OTHER, OTHER, OTHER], {})
     return analysis.accesses

@@ -91,9 +91,9 @@ def lower(request: LoadRequest, checked: Checked, log: Log) -> Lowered:
     guards: dict[int, Slot] = {}
     end = 0
     if layout is not None:
-        guards = _translate(layout, checked, slots, log)
+        guards = _translate(layout, request.insns, checked, slots, log)
     elif request.type in PLAIN_CONTEXTS:
-        end = _measure(PLAIN_CONTEXTS[request.type], checked, log)
+        end = _measure(PLAIN_CONTEXTS[request.type], request.insns, checked, log)
     if not guards:
         return Lowered(slots, tuple(maps), checked.flow.functions, range(len(slots)), end)
     from ebpf.vm.patch import insert
@@ -141,18 +141,18 @@ def _check_value(map_: Map, offset: int, slots: list[Slot], at: int, log: Log) -
         raise refused(log, EINVAL, reason, slots, at)
 
 
-def _accesses(checked: Checked, log: Log) -> list[tuple[int, Origin]]:
+def _accesses(code: bytes, checked: Checked, log: Log) -> list[tuple[int, Origin]]:
     try:
-        accesses = context_accesses(checked.slots, checked.flow)
+        accesses = context_accesses(code, checked.slots, checked.flow)
     except Rejected as error:
         raise refused(log, error.errno, error.message) from None
     return [(at, origin) for at, origin in sorted(accesses.items()) if origin is not OTHER]
 
 
-def _measure(context: PlainContext, checked: Checked, log: Log) -> int:
+def _measure(context: PlainContext, code: bytes, checked: Checked, log: Log) -> int:
     """Check the accesses to a context that is plain memory; return the end of the highest one."""
     end = 0
-    for at, origin in _accesses(checked, log):
+    for at, origin in _accesses(code, checked, log):
         slot = checked.slots[at]
         size = SIZES[slot.opcode & 0x18]
         reason = _misplaced(slot, origin)
@@ -164,10 +164,10 @@ def _measure(context: PlainContext, checked: Checked, log: Log) -> int:
     return end
 
 
-def _translate(layout: ContextLayout, checked: Checked, slots: list[Slot], log: Log) -> dict[int, Slot]:
+def _translate(layout: ContextLayout, code: bytes, checked: Checked, slots: list[Slot], log: Log) -> dict[int, Slot]:
     """Change the accesses to the context; return what has to be inserted before which slot."""
     guards: dict[int, Slot] = {}
-    for at, origin in _accesses(checked, log):
+    for at, origin in _accesses(code, checked, log):
         reason = _forbidden(layout, slots[at], origin)
         if reason is not None:
             raise refused(log, EACCES, reason, slots, at)

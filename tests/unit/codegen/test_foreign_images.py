@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ebpf.codegen.flat import FlatCode
-from ebpf.codegen.header import SIZE, Header
+from ebpf.codegen.image import SIZE, Header
 from ebpf.vm.conformance import program_of
 from ebpf.vm.jit.state import ENTRY
 from ebpf.vm.native import Stop

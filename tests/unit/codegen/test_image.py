@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ebpf.codegen import image
-from ebpf.codegen.header import SIZE, Header, checksum
-from ebpf.codegen.image import ImageError, check_image
+from ebpf.codegen.image import SIZE, Header, ImageError, check_image, checksum
 from ebpf.vm.native import LAYOUT
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from ebpf.codegen.header import SIZE, Header
-from ebpf.codegen.image import PYTHON, Image, map_code
+from ebpf.codegen.image import PYTHON, SIZE, Header, Image, map_code
 from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.vm import batch, function, interpreter, lane, native

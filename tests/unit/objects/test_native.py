@@ -253,7 +253,7 @@ def test_foreign(changes: dict[str, Any], reason: str, firewall: NativeImage, tm
 
 
 def test_a_table_of_calls_that_has_grown_is_no_obstacle(firewall: NativeImage, tmp_path: Path) -> None:
-    from ebpf.codegen.header import ENTRIES
+    from ebpf.codegen.image import ENTRIES
     from ebpf.codegen.native import digest_of_calls
 
     older = dataclasses.replace(firewall.interface, calls=CALLS, calls_digest=digest_of_calls(ENTRIES[:CALLS]))

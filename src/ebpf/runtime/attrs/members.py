@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     """Names of enumerations of `ebpf.abi.types`, each of which is made when somebody needs it."""
 
 
+_DEFAULTS: dict[str, Any] = {"int": 0, "name": b""}
+
+
 class Member:
     """One member: where it lies, and how its Python value becomes bytes.
 
@@ -64,7 +67,7 @@ class Member:
         signed = code.islower()
         self.least = -(1 << 8 * size - 1) if signed else 0
         self.most = (1 << 8 * size - signed) - 1
-        self.default: Any = {"int": 0, "name": b""}.get(kind)
+        self.default: Any = _DEFAULTS.get(kind)
 
     def is_written(self, cmd: int) -> bool:
         return self.written if isinstance(self.written, bool) else cmd in self.written

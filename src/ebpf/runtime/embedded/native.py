@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from ebpf.codegen.header import ENTRIES
+from ebpf.codegen.image import ENTRIES
 from ebpf.codegen.native import Interface, NativeImage, NativeMap, NativeProgram, digest_of_calls
 from ebpf.errors import ImageError, NotSupportedError
 from ebpf.vm.program import Program, digest_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.helpers import Helper
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL, CALLX, EXIT, LDIMM64
-from ebpf.codegen.header import ENTRIES
+from ebpf.codegen.image import ENTRIES
 from ebpf.vm import M64, native
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps

@@ -8,8 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ebpf.codegen.flat import FlatCode
-from ebpf.codegen.header import ENTRIES
-from ebpf.codegen.image import read_support
+from ebpf.codegen.image import ENTRIES, read_support
 from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
 from ebpf.vm import interpreter, native
 from ebpf.vm.execution import HelperCall
