@@ -1,7 +1,7 @@
 """A process of its own that runs one program: `python -m benchmarks.child KIND FILE ENGINE REPEAT`.
 
-KIND is "insns" (FILE holds instructions), "object" (FILE is an object with one XDP program), "image" (a native image of
-such an object) or "bare" (nothing is run).
+KIND is "insns" (FILE holds instructions), "map" (the same behind a look-up in an array), "object" (FILE is an object
+with one XDP program), "image" (a native image of such an object) or "bare" (nothing is run).
 It prints, as JSON, how long it took from a bare `import ebpf` to the first result, and what the process then holds.
 """
 
@@ -44,8 +44,20 @@ def _read(kind: str, path: str) -> ebpf.CollectionSpec:
     with open(path, "rb") as file:
         insns = ebpf.Instructions.decode(file.read())
     spec = ebpf.CollectionSpec()
+    if kind == "map":
+        spec.maps["values"] = ebpf.MapSpec("values", ebpf.MapType.ARRAY, 4, 8, 1)
+        insns = ebpf.Instructions(_look_up("values") + insns)
     spec.programs["program"] = ebpf.ProgramSpec("program", ebpf.ProgramType.XDP, insns, license="GPL")
     return spec
+
+
+def _look_up(name: str) -> list[ebpf.Insn]:
+    """Return `r6 = r1; *(u32 *)(r10 - 4) = 0; r1 = map ll; r2 = r10; r2 += -4; call map_lookup_elem; r1 = r6`."""
+    reference = ebpf.Reference(ebpf.ReferenceKind.MAP, name)
+    return [
+        ebpf.Insn(0xBF, 6, 1), ebpf.Insn(0x62, 10, 0, -4, 0), ebpf.Insn(0x18, 1, reference=reference),
+        ebpf.Insn(0xBF, 2, 10), ebpf.Insn(0x07, 2, imm=-4), ebpf.Insn(0x85, imm=1), ebpf.Insn(0xBF, 1, 6),
+    ]  # fmt: skip
 
 
 def _resident() -> float | None:

@@ -36,6 +36,7 @@ class Start:
 
 STARTS = (
     Start(f"interpreter, {LENGTH} instructions", "insns", "interpreter", bar_ms=20),
+    Start(f"interpreter, {LENGTH} instructions and a map", "map", "interpreter"),
     Start("interpreter, firewall.o", "object", "interpreter"),
     Start("native image, firewall.o", "image", "native"),
     Start(f"jit, {LENGTH} instructions, warm cache", "insns", "jit", warm=True, bar_ms=80),
@@ -51,6 +52,7 @@ def run(effort: Effort) -> Section:
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as directory:
         paths = {"insns": Path(directory) / "insns", "object": DEMO / "firewall.o"}
+        paths["map"] = paths["insns"]
         paths["insns"].write_bytes(synthetic(LENGTH, "branchy").encode("little"))
         paths["image"] = Path(directory) / "firewall.native"
         try:

@@ -79,14 +79,18 @@ else:
             return tuple(self)
 
 
-_ELEMENTS: list[Any] = []
+_elements_made: tuple[Any, ...] = ()
 """What gets each element of a tuple: as `collections.namedtuple` has it where that shows it, else a property."""
 
 
-def _elements(count: int) -> list[Any]:
-    make = getattr(collections, "_tuplegetter", None) or (lambda number, doc: property(itemgetter(number), doc=doc))
-    _ELEMENTS.extend(make(number, f"Alias for field number {number}") for number in range(len(_ELEMENTS), count))
-    return _ELEMENTS
+def _elements(count: int) -> tuple[Any, ...]:
+    global _elements_made
+    made = _elements_made
+    if len(made) < count:
+        make = getattr(collections, "_tuplegetter", None) or (lambda number, doc: property(itemgetter(number), doc=doc))
+        more = [make(number, f"Alias for field number {number}") for number in range(len(made), count)]
+        made = _elements_made = (*made, *more)  # whole: threads define classes at the same time
+    return made
 
 
 def _call(cls: Any, values: tuple[Any, ...], named: dict[str, Any]) -> Any:

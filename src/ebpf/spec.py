@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from ebpf.abi import types
 from ebpf.asm.instructions import ByteOrder as ByteOrder
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ebpf.objects import Collection, Map, Program
     from ebpf.runtime import Runtime
 
-Dialect: TypeAlias = "Literal['auto', 'linux', 'windows']"
-Pinning: TypeAlias = "Literal['none', 'by_name']"
+Dialect = Literal["auto", "linux", "windows"]
+Pinning = Literal["none", "by_name"]
 
 
 class MapSpec(Plain):

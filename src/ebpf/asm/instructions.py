@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypeAlias, overload
+from typing import TYPE_CHECKING, Literal, SupportsIndex, overload
 
 from ebpf.asm.insn import Insn
 from ebpf.asm.opcodes import LDIMM64
@@ -14,7 +14,7 @@ from ebpf.errors import AsmError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-ByteOrder: TypeAlias = "Literal['little', 'big']"
+ByteOrder = Literal["little", "big"]
 
 _SLOT = {"little": struct.Struct("<BBhi"), "big": struct.Struct(">BBhi")}
 _U32 = 0xFFFFFFFF
@@ -138,7 +138,7 @@ class Instructions(list[Insn]):
         return linked(self)
 
     def _resolved(self, resolve: Callable[[Insn], Insn] | None) -> Instructions:
-        if not any(map(any, map(_NAMES, self))):
+        if not any(map((None, None).__ne__, map(_NAMES, self))):
             return self
         from ebpf.asm.linking import resolved
 

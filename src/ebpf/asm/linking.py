@@ -33,11 +33,12 @@ def linked(insns: Instructions) -> Instructions:
 def resolved(insns: Instructions, resolve: Callable[[Insn], Insn] | None) -> Instructions:
     """Return the linked list; `resolve` replaces each other instruction that has a reference."""
     result = linked(insns)
+    if resolve is None:
+        return result
     symbols = insns.symbols()
-    if resolve is not None:
-        for index, insn in enumerate(result):
-            if not _is_settled(insn, symbols):
-                result[index] = _resolve(resolve, insn, index)
+    for index, insn in enumerate(result):
+        if not _is_settled(insn, symbols):
+            result[index] = _resolve(resolve, insn, index)
     return result
 
 

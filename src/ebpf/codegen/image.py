@@ -128,7 +128,7 @@ class Image:
         self.target = header.target
         self.addresses = {name: address + offset for name, offset in header.entries.items()}
         self.table = array("Q", (self.addresses[name] for name in ENTRIES))
-        self._decode, _ = self.calls("ebpf_decode")
+        _, self._decode = self.calls("ebpf_decode")
         self.run, self.run_released = self.calls("ebpf_run")
 
     def decode(self, slots: int, operations: int, count: int) -> None:

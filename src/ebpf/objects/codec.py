@@ -6,11 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ebpf.btf import Codec, size_of
 from ebpf.objects.percpu import PerCpu
 
 if TYPE_CHECKING:
-    from ebpf.btf import Type
+    from ebpf.btf import Codec, Type
 
 _ALIGNMENT = 8
 """Each CPU's value starts at a multiple of this (round_up(value_size, 8) in kernel/bpf/syscall.c)."""
@@ -28,13 +27,15 @@ class ElementCodec:
     def __init__(self, what: str, size: int, type_: Type | None) -> None:
         self.what = what
         self.size = size
-        self._type = type_ if type_ is not None and size > 0 and size_of(type_) == size else None
+        self._type = type_ if type_ is not None and size > 0 and _size_of(type_) == size else None
         self._codec: Codec | None = None
 
     @property
     def codec(self) -> Codec | None:
         """The BTF codec, made at its first use; None where elements are bytes. BtfError for a type without values."""
         if self._codec is None and self._type is not None:
+            from ebpf.btf import Codec  # many maps have no types, and more of them nobody decodes
+
             self._codec = Codec(self._type, byte_order=sys.byteorder)
         return self._codec
 
@@ -61,6 +62,12 @@ class ElementCodec:
         """Return the Python value of an element's bytes."""
         codec = self._codec or self.codec
         return data if raw or codec is None else codec.decode(data)
+
+
+def _size_of(type_: Type) -> int:
+    from ebpf.btf import size_of
+
+    return size_of(type_)
 
 
 class PerCpuCodec(ElementCodec):

@@ -6,12 +6,11 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ebpf.abi.linux import BPF_MAP_CREATE
 from ebpf.abi.linux.errno import EACCES, EINVAL, ENOTSUPP, EPERM
-from ebpf.abi.platform import Platform
-from ebpf.abi.types import Cmd, MapFlag, MapType
+from ebpf.abi.tagged import LINUX, TAG_SHIFT, WINDOWS
+from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import LoadError, MissingPrivilegeError, NotSupportedError, SystemCallError
-from ebpf.log import logger
-from ebpf.objects.blobs import load_btf
 from ebpf.objects.classes import class_of
 from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs
@@ -129,6 +128,8 @@ def _own_types(spec: MapSpec, runtime: Runtime, held: ExitStack) -> tuple[Btf | 
     """Load the BTF that a lone spec's types come from, for the time of the creation."""
     if spec.value is None or spec.type in _UNTYPED:
         return None if spec.value is None else spec.value.btf, None
+    from ebpf.objects.blobs import load_btf
+
     btf = load_btf(runtime, spec.value.btf)
     if btf is not None:
         held.callback(btf.close)
@@ -158,6 +159,8 @@ def _create(
         except SystemCallError as error:
             if number == len(attempts) or error.linux_errno not in _DROPPABLE:
                 raise _explained(spec, error) from error
+            from ebpf.log import logger
+
             logger().debug("map %s: %s; trying with less", spec.name, error)
     raise AssertionError("the last attempt returns or raises")
 
@@ -183,11 +186,11 @@ def _map_create(spec: MapSpec, runtime: Runtime, typing: _Typing, inner: Map | N
             attr.btf_fd = held.enter_context(typing.btf.borrow())
         if inner is not None:
             attr.inner_map_fd = held.enter_context(inner.handle.borrow())
-        return runtime.bpf(Cmd.MAP_CREATE, attr)
+        return runtime.bpf(BPF_MAP_CREATE, attr)
 
 
 def _refuse_unsupported(spec: MapSpec, runtime: Runtime) -> None:
-    if spec.type.platform is not (Platform.WINDOWS if runtime.personality == "windows" else Platform.LINUX):
+    if spec.type >> TAG_SHIFT != (WINDOWS if runtime.personality == "windows" else LINUX):
         raise NotSupportedError(
             f"map {spec.name} of {spec.type.platform.name.lower()} type {spec.type.label}", runtime=runtime.name
         )

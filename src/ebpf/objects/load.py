@@ -106,15 +106,14 @@ class _Loader:
         return btf
 
     def make_maps(self, given: Mapping[str, Map], pin_path: str | None) -> None:
-        names = needed_maps(self.spec)
-        if not names:
-            return  # before importing all that there is to maps
-        from ebpf.objects.reuse import open_or_create, use_given
-
-        for name in names:
+        for name in needed_maps(self.spec):
             if name in given:
+                from ebpf.objects.reuse import use_given
+
                 map_ = use_given(self.spec.maps[name], given[name], runtime=self.runtime, sources=self.sources)
             elif self.spec.maps[name].pinning == "by_name":
+                from ebpf.objects.reuse import open_or_create
+
                 map_ = open_or_create(
                     self.spec.maps[name],
                     pin_path,

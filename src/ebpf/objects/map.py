@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.types import Cmd, MapFlag, UpdateFlag
+from ebpf.abi.linux import BPF_MAP_FREEZE, BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID
+from ebpf.abi.types import MapFlag, UpdateFlag
 from ebpf.errors import KeyNotFoundError, MissingPrivilegeError, NotSupportedError
 from ebpf.lean import Lock, WeakSet
 from ebpf.objects.codec import ElementCodec
@@ -35,8 +36,8 @@ class Map(Held):
     """
 
     _KIND = "map"
-    _NEXT = Cmd.MAP_GET_NEXT_ID
-    _BY_ID = Cmd.MAP_GET_FD_BY_ID
+    _NEXT = BPF_MAP_GET_NEXT_ID
+    _BY_ID = BPF_MAP_GET_FD_BY_ID
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class Map(Held):
     def freeze(self) -> None:
         """Make the map read-only for user space, for ever (Linux 5.2)."""
         with self._handle.borrow() as fd:
-            self.runtime.bpf(Cmd.MAP_FREEZE, attrs.MapElem(map_fd=fd))
+            self.runtime.bpf(BPF_MAP_FREEZE, attrs.MapElem(map_fd=fd))
 
     def close(self) -> None:
         """Close the map's handle and its readers; may be called again, from any thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import reduce
 from typing import Any
 
@@ -27,8 +26,12 @@ class PerCpu(list[Any]):
 
 
 def _add(left: Any, right: Any) -> Any:
+    if isinstance(left, (int, float)):
+        return left + right
     if isinstance(left, (bytes, str)):
         raise TypeError(f"{type(left).__name__} values have no sum; take them from the list one by one")
+    import dataclasses  # few maps have structs for values
+
     if dataclasses.is_dataclass(left) and not isinstance(left, type):
         names = [field.name for field in dataclasses.fields(left)]
         return dataclasses.replace(left, **{name: _add(getattr(left, name), getattr(right, name)) for name in names})

@@ -195,7 +195,11 @@ class Runtime(Protocol):
         """What the embedded kernel gives out; None where the operating system decides."""
 
     def bpf(self, cmd: int, attr: Attr) -> int:
-        """Make the call; return >= 0 or raise SystemCallError. Output members of `attr` are filled even then."""
+        """Make the call; return >= 0 or raise SystemCallError. Output members of `attr` are filled even then.
+
+        `cmd` is a number, which a member of `Cmd` is, too: whoever implements this compares with `==`, and
+        `Cmd(cmd).name` is the command's name.
+        """
 
     def own(self, fd: int) -> Handle:
         """Take ownership of a number that bpf() returned."""

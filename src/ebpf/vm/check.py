@@ -55,7 +55,7 @@ def check(request: LoadRequest, log: Log) -> Checked:
     gpl_compatible = request.license in GPL_LICENSES
     flow = check_code(request.insns, slots, log, strict=True)
     for at in positions(request.insns[::8].translate(_LIMITED)):
-        reason = None if at in flow.halves else _not_allowed(request.type, slots[at], gpl_compatible)
+        reason = _not_allowed(request.type, slots[at], gpl_compatible)
         if reason is not None:
             raise refused(log, EINVAL, reason, slots, at)
     return Checked(slots, flow, gpl_compatible)

@@ -37,10 +37,9 @@ from ebpf.asm.opcodes import (
 from ebpf.plain import NamedTuple
 from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
-from ebpf.vm.flow import ENDS, Flow, called_function, leads_to
-from ebpf.vm.program import Slot, table_of
+from ebpf.vm.flow import IS_END, Flow, called_function, leads_to
+from ebpf.vm.program import Slot
 
-_ENDS = table_of(ENDS)
 _MAX_STATES = 1 << 17
 """Blocks looked at before a program is too complex (Linux stops at a million instructions)."""
 
@@ -282,9 +281,10 @@ class _Analysis:
 
 def _block_ends(opcodes: bytes, flow: Flow) -> bytearray:
     """Return a 1 for each slot with which a block ends: before what is jumped to, and where straight code ends."""
-    ends = bytearray(opcodes.translate(_ENDS))
-    for target in {*flow.jumps.values()} - {0}:
-        ends[target - 1] = 1  # of a constant its second half
+    ends = bytearray(opcodes.translate(IS_END))
+    for target in set(flow.jumps.values()):
+        if 0 < target < len(opcodes):
+            ends[target - 1] = 1  # of a constant its second half
     return ends
 
 

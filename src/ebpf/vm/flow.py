@@ -27,7 +27,7 @@ _JUMPS = {*range(BPF_JMP, 256, 8), *range(BPF_JMP32, 256, 8)} - {CALL, CALLX, EX
 ENDS = frozenset(_JUMPS | {GOTOL, EXIT})
 """What straight code ends with."""
 _IS_JUMP = table_of(_JUMPS | {GOTOL})
-_IS_END = table_of(ENDS)
+IS_END = table_of(ENDS)
 _NAMES = table_of((CALL, LDIMM64))
 """What may name a function."""
 
@@ -140,15 +140,13 @@ def _check_bounds(
 
 def _walk(opcodes: bytes, halves: frozenset[int], jumps: dict[int, int], named: dict[int, int]) -> bytearray:
     """Return a 1 for each slot that is reached."""
-    ends = opcodes.translate(_IS_END)
+    ends = opcodes.translate(IS_END)
     reached = bytearray(len(opcodes))
     pending = [0]
     while pending:
         at = pending.pop()
         while not reached[at]:
-            end = ends.find(1, at)
-            last = len(opcodes) - 1 if end < 0 else end
-            known = reached.find(1, at, last + 1)
+            last, known = _straight(ends, reached, at)
             stop = last + 1 if known < 0 else known
             reached[at:stop] = b"\1" * (stop - at)
             if named:
@@ -162,6 +160,22 @@ def _walk(opcodes: bytes, halves: frozenset[int], jumps: dict[int, int], named: 
             pending.extend(following[1:])
             at = following[0]
     return reached
+
+
+def _straight(ends: bytes, reached: bytearray, at: int) -> tuple[int, int]:
+    """Return the last slot of the straight code from a slot on, and which of it was reached first, -1 if none was.
+
+    It looks ahead in growing steps: who jumps into the middle of long code must not pay for all of it.
+    """
+    reach = 64
+    while True:
+        stop = min(at + reach, len(ends))
+        end = ends.find(1, at, stop)
+        last = stop - 1 if end < 0 else end
+        known = reached.find(1, at, last + 1)
+        if end >= 0 or known >= 0 or stop == len(ends):
+            return last, known
+        reach *= 4
 
 
 def _astray(last: int, after: int, halves: frozenset[int]) -> Rejected:

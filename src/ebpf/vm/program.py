@@ -57,12 +57,12 @@ def table_of(values: Iterable[int]) -> bytes:
     return bytes(table)
 
 
-def positions(data: bytes, value: int = 1, start: int = 0, end: int | None = None) -> Iterator[int]:
+def positions(data: bytes, value: int = 1) -> Iterator[int]:
     """Return where in `data` the byte is, in order. Of a few among many it is much faster than to look at each."""
-    at = data.find(value, start, end)
+    at = data.find(value)
     while at >= 0:
         yield at
-        at = data.find(value, at + 1, end)
+        at = data.find(value, at + 1)
 
 
 class LoadRequest(NamedTuple):

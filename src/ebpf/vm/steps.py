@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.asm.opcodes import (
     BPF_ADDR_SPACE_CAST,
     BPF_ALU,
@@ -204,9 +205,7 @@ def _call(slot: Slot, at: int) -> Step:
         return _call_function(at + 1 + slot.imm, at + 1)
     if slot.src != 0:
         return _unavailable("functions of the kernel can't be called here")
-    from ebpf.abi.helpers import Helper  # with the names of all helpers, which many programs need none of
-
-    return _tail_call(at + 1) if slot.imm == Helper.TAIL_CALL else _call_helper(slot.imm, at + 1)
+    return _tail_call(at + 1) if slot.imm == BPF_FUNC_TAIL_CALL else _call_helper(slot.imm, at + 1)
 
 
 def _call_function(target: int, after: int) -> Step:

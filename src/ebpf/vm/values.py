@@ -118,7 +118,7 @@ class Places:
 
 
 def _rings_among(maps: tuple[Map, ...]) -> list[NativeRingBufferMap]:
-    if not maps:
+    if all(map_.type is not types.MapType.RINGBUF for map_ in maps):
         return []
     from ebpf.vm.maps.nativering import NativeRingBufferMap
 

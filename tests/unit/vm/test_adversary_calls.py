@@ -156,7 +156,7 @@ def test_calls_with_wrong_members(block: int, types: bytes) -> None:
         with kernel(cpus=2, seed=1, limits=limits) as runtime:
             caller = Caller(runtime, seed, types)
             outcomes.update(caller.step() for _ in range(300))
-            runtime.commands.release_pins()
+            runtime._others.release_pins()
             runtime.state.handles.close_all()
             assert not any(runtime.state.registry._tables.values())
             assert runtime.state.memory_used == 0

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ebpf.abi import linux
 from ebpf.abi.linux.errno import EINVAL
-from ebpf.abi.types import Cmd
 from ebpf.runtime.embedded.objects import KernelObject
 from ebpf.vm.fault import Rejected
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 Command = Callable[[Any], int]
 
+_BY_ID = (
+    ("PROG", linux.BPF_PROG_GET_NEXT_ID, linux.BPF_PROG_GET_FD_BY_ID),
+    ("MAP", linux.BPF_MAP_GET_NEXT_ID, linux.BPF_MAP_GET_FD_BY_ID),
+    ("BTF", linux.BPF_BTF_GET_NEXT_ID, linux.BPF_BTF_GET_FD_BY_ID),
+    ("LINK", linux.BPF_LINK_GET_NEXT_ID, linux.BPF_LINK_GET_FD_BY_ID),
+)
 _RUN_TIME = 0
 """BPF_STATS_RUN_TIME."""
 
@@ -41,35 +47,34 @@ class Commands:
 
     def _table(self) -> dict[int, Command]:
         table: dict[int, Command] = {
-            Cmd.MAP_CREATE: lambda attr: self._maps().create(attr),
-            Cmd.MAP_LOOKUP_ELEM: lambda attr: self._maps().lookup(attr),
-            Cmd.MAP_UPDATE_ELEM: lambda attr: self._maps().update(attr),
-            Cmd.MAP_DELETE_ELEM: lambda attr: self._maps().delete(attr),
-            Cmd.MAP_GET_NEXT_KEY: lambda attr: self._maps().next_key(attr),
-            Cmd.MAP_LOOKUP_AND_DELETE_ELEM: lambda attr: self._maps().take(attr),
-            Cmd.MAP_FREEZE: lambda attr: self._maps().freeze(attr),
-            Cmd.MAP_LOOKUP_BATCH: lambda attr: self._batch().lookup(attr),
-            Cmd.MAP_LOOKUP_AND_DELETE_BATCH: lambda attr: self._batch().take(attr),
-            Cmd.MAP_UPDATE_BATCH: lambda attr: self._batch().update(attr),
-            Cmd.MAP_DELETE_BATCH: lambda attr: self._batch().delete(attr),
-            Cmd.PROG_BIND_MAP: self._bind_map,
-            Cmd.PROG_TEST_RUN: self._test_run,
-            Cmd.PROG_ATTACH: lambda attr: self._attachments().attach(attr),
-            Cmd.PROG_DETACH: lambda attr: self._attachments().detach(attr),
-            Cmd.PROG_QUERY: lambda attr: self._attachments().query(attr),
-            Cmd.OBJ_PIN: lambda attr: self.pins().pin(attr),
-            Cmd.OBJ_GET: lambda attr: self.pins().get(attr),
-            Cmd.OBJ_GET_INFO_BY_FD: self._info,
-            Cmd.RAW_TRACEPOINT_OPEN: lambda attr: self._link_commands().open_raw_tracepoint(attr),
-            Cmd.BTF_LOAD: self._load_btf,
-            Cmd.LINK_CREATE: lambda attr: self._link_commands().create(attr),
-            Cmd.LINK_UPDATE: lambda attr: self._link_commands().update(attr),
-            Cmd.LINK_DETACH: lambda attr: self._link_commands().detach(attr),
-            Cmd.ENABLE_STATS: self._enable_stats,
+            linux.BPF_MAP_CREATE: lambda attr: self._maps().create(attr),
+            linux.BPF_MAP_LOOKUP_ELEM: lambda attr: self._maps().lookup(attr),
+            linux.BPF_MAP_UPDATE_ELEM: lambda attr: self._maps().update(attr),
+            linux.BPF_MAP_DELETE_ELEM: lambda attr: self._maps().delete(attr),
+            linux.BPF_MAP_GET_NEXT_KEY: lambda attr: self._maps().next_key(attr),
+            linux.BPF_MAP_LOOKUP_AND_DELETE_ELEM: lambda attr: self._maps().take(attr),
+            linux.BPF_MAP_FREEZE: lambda attr: self._maps().freeze(attr),
+            linux.BPF_MAP_LOOKUP_BATCH: lambda attr: self._batch().lookup(attr),
+            linux.BPF_MAP_LOOKUP_AND_DELETE_BATCH: lambda attr: self._batch().take(attr),
+            linux.BPF_MAP_UPDATE_BATCH: lambda attr: self._batch().update(attr),
+            linux.BPF_MAP_DELETE_BATCH: lambda attr: self._batch().delete(attr),
+            linux.BPF_PROG_BIND_MAP: self._bind_map,
+            linux.BPF_PROG_TEST_RUN: self._test_run,
+            linux.BPF_PROG_ATTACH: lambda attr: self._attachments().attach(attr),
+            linux.BPF_PROG_DETACH: lambda attr: self._attachments().detach(attr),
+            linux.BPF_PROG_QUERY: lambda attr: self._attachments().query(attr),
+            linux.BPF_OBJ_PIN: lambda attr: self.pins().pin(attr),
+            linux.BPF_OBJ_GET: lambda attr: self.pins().get(attr),
+            linux.BPF_OBJ_GET_INFO_BY_FD: self._info,
+            linux.BPF_RAW_TRACEPOINT_OPEN: lambda attr: self._link_commands().open_raw_tracepoint(attr),
+            linux.BPF_BTF_LOAD: self._load_btf,
+            linux.BPF_LINK_CREATE: lambda attr: self._link_commands().create(attr),
+            linux.BPF_LINK_UPDATE: lambda attr: self._link_commands().update(attr),
+            linux.BPF_LINK_DETACH: lambda attr: self._link_commands().detach(attr),
+            linux.BPF_ENABLE_STATS: self._enable_stats,
         }
-        for kind in ("PROG", "MAP", "BTF", "LINK"):
-            table[Cmd[f"{kind}_GET_NEXT_ID"]] = self._next_id(kind)
-            table[Cmd[f"{kind}_GET_FD_BY_ID"]] = self._open_id(kind)
+        for kind, next_id, open_id in _BY_ID:
+            table[next_id], table[open_id] = self._next_id(kind), self._open_id(kind)
         return table
 
     def pins(self) -> PinCommands:

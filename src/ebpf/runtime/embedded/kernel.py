@@ -83,7 +83,7 @@ class EmbeddedRuntime:
         self._commands: Commands | None = None
         self._load = ProgramCommands(self.state).load
         if pin_dir is not None:
-            self.commands.pins()  # a directory that can't be used is refused here
+            self._others.pins()  # a directory that can't be used is refused here
         _kernels.add(self)
 
     @property
@@ -104,10 +104,10 @@ class EmbeddedRuntime:
 
     @property
     def pins(self) -> Pins:
-        return self.commands.pins()
+        return self._others.pins()
 
     @property
-    def commands(self) -> Commands:
+    def _others(self) -> Commands:
         """What answers the commands that a program can do without: imported when one of them is called."""
         if self._commands is None:
             from ebpf.runtime.embedded.commands import Commands
@@ -143,7 +143,7 @@ class EmbeddedRuntime:
     def _answer(self, cmd: int, attr: Attr) -> int:
         if self.state.closed:
             raise ClosedError("the embedded kernel was closed")
-        command: Callable[[Any], int] | None = self._load if cmd == BPF_PROG_LOAD else self.commands.table.get(cmd)
+        command: Callable[[Any], int] | None = self._load if cmd == BPF_PROG_LOAD else self._others.table.get(cmd)
         if command is None:
             raise Rejected(EINVAL, f"the embedded kernel has no command {_name(cmd)}")
         if not isinstance(attr, Attr) or cmd not in attr.COMMANDS:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
-from ebpf.abi.linux.errtexts import TEXTS
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
+from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.buffers import given, object_name, put, take
 from ebpf.runtime.embedded.handles import OpenFile, access
-from ebpf.runtime.embedded.objects import MapObject, ProgramObject
+from ebpf.runtime.embedded.objects import BtfObject, MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import FILE_FLAGS, Map, MapShape
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap
 
 _LOCK = int(UpdateFlag.LOCK)
+_NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
+_CALLING = frozenset({MapType.RINGBUF, MapType.PROG_ARRAY, *_NESTED})
+"""Types whose maps call the kernel."""
 _OVERHEAD = 256
 """Bytes that a map takes beside its elements."""
 
@@ -31,7 +34,25 @@ _OVERHEAD = 256
 def check(error: int, what: str) -> None:
     """Raise for a negative errno; `what` says what was being done."""
     if error < 0:
-        raise Rejected(-error, f"{what}: {TEXTS[-error]}")
+        raise _failed(error, what)
+
+
+def _failed(error: int, what: str) -> Rejected:
+    from ebpf.abi.linux.errtexts import TEXTS
+
+    return Rejected(-error, f"{what}: {TEXTS[-error]}")
+
+
+class MapTypes(NamedTuple):
+    """What BTF says about a map; ids are 0 without."""
+
+    btf: BtfObject | None = None
+    key: int = 0
+    value: int = 0
+    lock_offset: int | None = None
+
+
+_NO_TYPES = MapTypes()
 
 
 class MapCommands:
@@ -44,19 +65,18 @@ class MapCommands:
 
     def create(self, attr: MapCreate) -> int:
         """MAP_CREATE."""
-        from ebpf.runtime.embedded.maptypes import describe_types
-        from ebpf.vm.maps import KINDS  # every kind of map: nothing for programs without maps
+        from ebpf.vm.maps import cost_of
 
         readable, writable = access(attr.map_flags)
         shape = self._shape(attr)
-        template = self._template(attr) if shape.type in (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS) else None
+        template = self._template(attr) if shape.type in _NESTED else None
         name = object_name(attr.map_name)
-        types = describe_types(self._state, attr, shape)
+        types = self._types(attr, shape)
         shape = MapShape(
             shape.type, shape.key_size, shape.value_size, shape.max_entries, shape.flags & ~FILE_FLAGS,
             map_extra=shape.map_extra, name=name, numa_node=attr.numa_node, lock_offset=types.lock_offset,
         )  # fmt: skip
-        cost = _OVERHEAD + KINDS[shape.type].make.cost(shape, cpus=self._state.cpu_count)
+        cost = _OVERHEAD + cost_of(shape, cpus=self._state.cpu_count)
         self._state.charge(cost, "map")
         obj = MapObject(self._make(shape, template), free=self._free)
         obj.cost = cost
@@ -84,9 +104,18 @@ class MapCommands:
         shape = MapShape(
             kind, attr.key_size, attr.value_size, attr.max_entries, attr.map_flags, map_extra=attr.map_extra
         )
-        sizes = f"key_size={shape.key_size} value_size={shape.value_size} max_entries={shape.max_entries}"
-        check(check_shape(shape), f"a {kind.label} map can't have {sizes} map_flags={shape.flags:#x}")
+        error = check_shape(shape)
+        if error:
+            sizes = f"key_size={shape.key_size} value_size={shape.value_size} max_entries={shape.max_entries}"
+            check(error, f"a {kind.label} map can't have {sizes} map_flags={shape.flags:#x}")
         return shape
+
+    def _types(self, attr: MapCreate, shape: MapShape) -> MapTypes:
+        if not attr.btf_key_type_id and not attr.btf_value_type_id:
+            return _NO_TYPES
+        from ebpf.runtime.embedded.maptypes import describe_types
+
+        return describe_types(self._state, attr, shape)
 
     def _template(self, attr: MapCreate) -> MapShape:
         from ebpf.vm.maps import check_template
@@ -96,7 +125,7 @@ class MapCommands:
         return inner.map.shape
 
     def _make(self, shape: MapShape, template: MapShape | None) -> Map:
-        from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap, RingBufferMap, create_map
+        from ebpf.vm.maps import create_map
 
         state = self._state
         try:
@@ -104,13 +133,21 @@ class MapCommands:
         except (MemoryError, OverflowError):
             raise Rejected(ENOMEM, "this machine has not that much memory") from None
         map_.charge = state.try_charge
+        if shape.type in _CALLING:
+            self._bind(map_)
+        return map_
+
+    def _bind(self, map_: Map) -> None:
+        """Give a map what it calls the kernel for."""
+        from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap, RingBufferMap
+
+        state = self._state
         if isinstance(map_, RingBufferMap):
             map_.on_full = state.wait_for_space
         if isinstance(map_, ProgramArrayMap):
             map_.retain, map_.release = state.registry.retain, state.registry.release
         elif isinstance(map_, ArrayOfMapsMap | HashOfMapsMap):
             map_.retain, map_.release = state.retain_map, state.release_map
-        return map_
 
     def _free(self, obj: MapObject) -> None:
         self._state.refund(obj.cost)
@@ -258,5 +295,5 @@ def key_of(map_: Map, key: Buffer | None) -> bytes:
 
 def _bytes(result: bytes | int, map_: Map, what: str) -> bytes:
     if isinstance(result, int):
-        raise Rejected(-result, f"{what} {map_!r}: {TEXTS[-result]}")
+        raise _failed(result, f"{what} {map_!r}")
     return result

@@ -8,7 +8,7 @@ from ebpf.abi.linux.errno import EINVAL, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapType
 from ebpf.btf import Datasec, Int, Struct, Type, size_of, strip
 from ebpf.errors import BtfError
-from ebpf.plain import NamedTuple
+from ebpf.runtime.embedded.maps import MapTypes
 from ebpf.runtime.embedded.objects import BtfObject
 from ebpf.vm.fault import Rejected
 
@@ -30,19 +30,8 @@ _KEYLESS = frozenset({MapType.ARRAY, MapType.BLOOM_FILTER}) | _UNTYPED
 """Types that look at a missing key type themselves."""
 
 
-class MapTypes(NamedTuple):
-    """What BTF says about a map; ids are 0 without."""
-
-    btf: BtfObject | None = None
-    key: int = 0
-    value: int = 0
-    lock_offset: int | None = None
-
-
 def describe_types(state: State, attr: MapCreate, shape: MapShape) -> MapTypes:
     """Check the types that MAP_CREATE names against the map's sizes."""
-    if not attr.btf_key_type_id and not attr.btf_value_type_id:
-        return MapTypes()
     obj = state.handles.btf(attr.btf_fd)
     try:
         key = _sized(obj, attr.btf_key_type_id, shape.key_size) if attr.btf_key_type_id else None

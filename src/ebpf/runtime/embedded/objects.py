@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from ebpf.abi import types
 from ebpf.lean import Lock, RLock
 
 if TYPE_CHECKING:
@@ -124,9 +125,7 @@ class MapObject(KernelObject):
         self._free = free
 
     def last_user_gone(self) -> None:
-        from ebpf.vm.maps import ProgramArrayMap
-
-        if isinstance(self.map, ProgramArrayMap):
+        if self.map.type is types.MapType.PROG_ARRAY:
             self.map.clear()
 
     def destroy(self) -> None:

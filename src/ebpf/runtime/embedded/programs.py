@@ -1,4 +1,4 @@
-"""PROG_LOAD and PROG_BIND_MAP (kernel/bpf/syscall.c bpf_prog_load)."""
+"""PROG_LOAD (kernel/bpf/syscall.c bpf_prog_load)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class ProgramCommands:
         return list(found)
 
     def _check_arrays(self, program: Program) -> None:
-        if not program.maps:
+        if all(map_.type is not types.MapType.PROG_ARRAY for map_ in program.maps):
             return
         from ebpf.vm.maps import ProgramArrayMap
 

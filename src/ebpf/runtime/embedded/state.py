@@ -157,8 +157,10 @@ class State:
             self.registry.release(obj)
 
     def seed_of(self, shape: MapShape) -> int:
-        """Return the hash seed of a new map."""
-        return 0 if shape.flags & types.MapFlag.ZERO_SEED else self.random_u32()
+        """Return the hash seed of a new map; 0 of those that hash nothing."""
+        from ebpf.vm.maps import is_seeded
+
+        return self.random_u32() if is_seeded(shape) and not shape.flags & types.MapFlag.ZERO_SEED else 0
 
     def wait_for_space(self, ring: RingBufferMap | PerfRing) -> bool:
         """Wait until the reader of a full ring has read something, for runs that may not lose records.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ebpf.abi.helpers import Helper
+from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL, CALLX, EXIT, LDIMM64
 from ebpf.codegen.image import ENTRIES
 from ebpf.vm import M64, native
@@ -205,7 +205,7 @@ def call_or_exit(compiler: FunctionCompiler, at: int) -> bool:
         if not 0 <= register <= native.FRAME_POINTER:
             return False
         _call_helper(compiler, at, compiler.writer.read(register))
-    elif slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.TAIL_CALL:
+    elif slot.opcode == CALL and slot.src == 0 and slot.imm == BPF_FUNC_TAIL_CALL:
         _tail_call(compiler, at)
     elif slot.opcode == CALL and slot.src == 0:
         _call_helper(compiler, at, str(slot.imm & M64))

@@ -28,7 +28,7 @@ PASSED = ARGUMENTS | 1
 """What compiled functions pass on to others: a function without a result returns the r0 that it found."""
 SAVED = 0b1111000000
 """r6 to r9. A function that reads one before it writes it finds its caller's."""
-_CALLING_BACK = frozenset(int(helper) for helper, prototype in PROTOTYPES.items() if Arg.CALLBACK in prototype.args)
+_CALLING_BACK = frozenset(helper for helper, prototype in PROTOTYPES.items() if Arg.CALLBACK in prototype.args)
 _TAIL_CALL, _MOV, _FETCH, _CMPXCHG, _LOAD_ACQ = 12, 0xB0, 1, 0xF1, 0x100
 _ATOMIC, _MODE, _SOURCE_X, _KIND = 0xC0, 0xE0, 8, 0xF0
 

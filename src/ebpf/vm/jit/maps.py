@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from ebpf.abi.helpers import Helper
+from ebpf.abi.linux.functions import BPF_FUNC_SPIN_LOCK
 from ebpf.abi.types import MapType
 from ebpf.asm.opcodes import CALL
 from ebpf.vm import native
@@ -35,7 +35,7 @@ def key_sizes(program: Program) -> dict[int, int]:
 
     A program that takes spin locks may not look up while it holds one, which the host looks after.
     """
-    if any(slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.SPIN_LOCK for slot in program.lowered):
+    if any(slot.opcode == CALL and slot.src == 0 and slot.imm == BPF_FUNC_SPIN_LOCK for slot in program.lowered):
         return {}
     kinds = (*_ARRAYS, *_HASHES)
     maps = enumerate(program.maps)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.contexts import POINTER_KINDS, layout_of
+from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.abi.linux.prototypes import PROTOTYPES, Arg
 from ebpf.abi.types import ProgramType
 from ebpf.asm.opcodes import (
@@ -90,8 +90,8 @@ class ModuleCompiler:
 
     def _arguments(self, helper: int) -> int:
         """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
-        known = self.program.type is not ProgramType.UNSPEC and helper in _NUMBERS
-        return len(PROTOTYPES[Helper(helper)].args) if known else 5
+        known = self.program.type is not ProgramType.UNSPEC and helper in PROTOTYPES
+        return len(PROTOTYPES[helper].args) if known else 5
 
     def _is_quiet(self, slot: Slot) -> bool:
         in_map = slot.src in (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
@@ -118,9 +118,9 @@ class ModuleCompiler:
 
 def _calls_back(slot: Slot) -> bool:
     """Tell whether an instruction calls functions of the program, itself or by way of a helper."""
-    if slot.opcode != CALL or slot.src or slot.imm not in _NUMBERS:
+    if slot.opcode != CALL or slot.src or slot.imm not in PROTOTYPES:
         return calls_function(slot)
-    return Arg.CALLBACK in PROTOTYPES[Helper(slot.imm)].args
+    return Arg.CALLBACK in PROTOTYPES[slot.imm].args
 
 
 def _may_move(program: Program, at: int) -> bool:
@@ -130,11 +130,10 @@ def _may_move(program: Program, at: int) -> bool:
         return True
     if slot.opcode != CALL or slot.src == BPF_PSEUDO_CALL:
         return False
-    if slot.imm == Helper.TAIL_CALL or slot.imm not in _NUMBERS:
-        return slot.imm == Helper.TAIL_CALL
-    return PROTOTYPES[Helper(slot.imm)].changes_packet
+    if slot.imm == BPF_FUNC_TAIL_CALL or slot.imm not in PROTOTYPES:
+        return slot.imm == BPF_FUNC_TAIL_CALL
+    return PROTOTYPES[slot.imm].changes_packet
 
 
 _PACKET_WRITERS = frozenset((ProgramType.XDP, ProgramType.SCHED_CLS, ProgramType.SCHED_ACT))
 """Types of programs that always may write to the packet."""
-_NUMBERS = frozenset(int(helper) for helper in PROTOTYPES)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from heapq import heappop, heappush
 
-from ebpf.abi.helpers import Helper
 from ebpf.abi.linux.contexts import PACKET as PACKET_START
 from ebpf.abi.linux.contexts import PACKET_END, PACKET_META
+from ebpf.abi.linux.functions import BPF_FUNC_MAP_LOOKUP_ELEM
 from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,
@@ -239,7 +239,7 @@ class Origins:
             self._store(slot, at, registers, cells)
         elif calls_function(slot):
             self._call(at + 1 + slot.imm, registers)
-        elif slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
+        elif slot.opcode == CALL and slot.src == 0 and slot.imm == BPF_FUNC_MAP_LOOKUP_ELEM:
             self._lookup(at, registers)
         elif slot.opcode in (CALL, CALLX):
             registers[0] = ANYTHING
@@ -254,7 +254,7 @@ class Origins:
 
     def _note_stack(self, slot: Slot, registers: Registers) -> None:
         """Note how far down the frame is used: all of it, once a pointer into it goes where it can't be followed."""
-        if slot.opcode == CALL and slot.src == 0 and slot.imm == Helper.MAP_LOOKUP_ELEM:
+        if slot.opcode == CALL and slot.src == 0 and slot.imm == BPF_FUNC_MAP_LOOKUP_ELEM:
             return  # `_lookup` does
         read = used(slot)
         for register in range(11):

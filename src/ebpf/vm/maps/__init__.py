@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ebpf.vm.maps.array import ArrayMap
     from ebpf.vm.maps.base import Map, MapShape
     from ebpf.vm.maps.bloom import BloomFilterMap
-    from ebpf.vm.maps.create import KINDS, check_shape, check_template, create_map
+    from ebpf.vm.maps.create import check_shape, check_template, cost_of, create_map, is_seeded
     from ebpf.vm.maps.hash import HashMap
     from ebpf.vm.maps.lpm import LpmTrieMap
     from ebpf.vm.maps.lru import LruHashMap, LruPercpuHashMap
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ebpf.vm.maps.slots import SlotArrayMap
 
 __all__ = [
-    "KINDS",
     "ArrayMap",
     "ArrayOfMapsMap",
     "BloomFilterMap",
@@ -54,14 +53,16 @@ __all__ = [
     "XskMap",
     "check_shape",
     "check_template",
+    "cost_of",
     "create_map",
+    "is_seeded",
 ]
 
 __getattr__ = lazy_names(__name__, {
     "array": ("ArrayMap",),
     "base": ("Map", "MapShape"),
     "bloom": ("BloomFilterMap",),
-    "create": ("KINDS", "check_shape", "check_template", "create_map"),
+    "create": ("check_shape", "check_template", "cost_of", "create_map", "is_seeded"),
     "hash": ("HashMap",),
     "lpm": ("LpmTrieMap",),
     "lru": ("LruHashMap", "LruPercpuHashMap"),

@@ -21,6 +21,8 @@ NOEXIST = int(UpdateFlag.NOEXIST)
 EXIST = int(UpdateFlag.EXIST)
 LOCK = int(UpdateFlag.LOCK)
 PAGE_SIZE = 4096
+ELEMENT_OVERHEAD = 48
+"""Bytes that the kernel's `struct htab_elem` adds to key and value."""
 MAX_VIEWS = 1 << 16
 """How many views of its elements an array keeps: beyond that they would take more memory than the elements."""
 

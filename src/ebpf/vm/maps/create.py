@@ -11,20 +11,9 @@ from collections.abc import Callable
 from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.plain import NamedTuple
-from ebpf.vm.maps.array import ArrayMap
-from ebpf.vm.maps.base import FILE_FLAGS, PAGE_SIZE, Map, MapShape, round_up
-from ebpf.vm.maps.bloom import BloomFilterMap
-from ebpf.vm.maps.hash import ELEMENT_OVERHEAD, HashMap
-from ebpf.vm.maps.lpm import LpmTrieMap
-from ebpf.vm.maps.lru import LruHashMap, LruPercpuHashMap
-from ebpf.vm.maps.native import native_kind, native_nested_kind
-from ebpf.vm.maps.nested import ArrayOfMapsMap, HashOfMapsMap
-from ebpf.vm.maps.percpu import PercpuArrayMap, PercpuHashMap
-from ebpf.vm.maps.perf import PerfEventArrayMap
-from ebpf.vm.maps.progarray import ProgramArrayMap
-from ebpf.vm.maps.queue import QueueMap, StackMap
-from ebpf.vm.maps.redirect import CpuMap, DevMap, DevMapHash, XskMap
-from ebpf.vm.maps.ring import RingBufferMap
+from ebpf.vm import maps
+from ebpf.vm.maps.base import ELEMENT_OVERHEAD, FILE_FLAGS, PAGE_SIZE, Map, MapShape, round_up
+from ebpf.vm.maps.native import native_kind
 from ebpf.vm.maps.storage import native_storage
 
 NR_CPUS = 256
@@ -132,39 +121,41 @@ def _check_devmap_hash(shape: MapShape) -> int:
 
 
 class Kind(NamedTuple):
-    """How maps of one type are checked and made."""
+    """How maps of one type are checked, and the class that they are made of, which is imported for the first one."""
 
-    make: type[Map]
+    name: str
     check: Check
-    typed: bool = True
-    """Whether BTF types may be given for key and value (no map_check_no_btf)."""
+    seeded: bool = False
+    """Whether the map hashes its keys or values."""
 
 
 _ARRAY_FLAGS = _NUMA | _ACCESS | int(MapFlag.MMAPABLE | MapFlag.PRESERVE_ELEMS | MapFlag.INNER_MAP)
 _PLAIN_ARRAY = _ARRAY_FLAGS & ~int(MapFlag.PRESERVE_ELEMS)
 
 KINDS: dict[MapType, Kind] = {
-    MapType.HASH: Kind(HashMap, _check_hash),
-    MapType.ARRAY: Kind(ArrayMap, lambda shape: _check_array(shape, _PLAIN_ARRAY)),
-    MapType.PROG_ARRAY: Kind(ProgramArrayMap, _check_slots),
+    MapType.HASH: Kind("HashMap", _check_hash, seeded=True),
+    MapType.ARRAY: Kind("ArrayMap", lambda shape: _check_array(shape, _PLAIN_ARRAY)),
+    MapType.PROG_ARRAY: Kind("ProgramArrayMap", _check_slots),
     MapType.PERF_EVENT_ARRAY: Kind(
-        PerfEventArrayMap, lambda shape: _check_slots(shape, _NUMA | FILE_FLAGS | int(MapFlag.PRESERVE_ELEMS))
+        "PerfEventArrayMap", lambda shape: _check_slots(shape, _NUMA | FILE_FLAGS | int(MapFlag.PRESERVE_ELEMS))
     ),
-    MapType.PERCPU_HASH: Kind(PercpuHashMap, lambda shape: _check_hash(shape, per_cpu=True)),
-    MapType.PERCPU_ARRAY: Kind(PercpuArrayMap, lambda shape: _check_array(shape, _ACCESS, per_cpu=True)),
-    MapType.LRU_HASH: Kind(LruHashMap, lambda shape: _check_hash(shape, lru=True)),
-    MapType.LRU_PERCPU_HASH: Kind(LruPercpuHashMap, lambda shape: _check_hash(shape, lru=True, per_cpu=True)),
-    MapType.LPM_TRIE: Kind(LpmTrieMap, _check_lpm),
-    MapType.ARRAY_OF_MAPS: Kind(ArrayOfMapsMap, _check_slots),
-    MapType.HASH_OF_MAPS: Kind(HashOfMapsMap, lambda shape: _check_hash(shape, slots=True)),
-    MapType.DEVMAP: Kind(DevMap, lambda shape: _check_targets(shape, (4, 8), _NUMA | FILE_FLAGS), typed=False),
-    MapType.CPUMAP: Kind(CpuMap, _check_cpumap, typed=False),
-    MapType.XSKMAP: Kind(XskMap, lambda shape: _check_targets(shape, (4,), _NUMA | FILE_FLAGS), typed=False),
-    MapType.DEVMAP_HASH: Kind(DevMapHash, _check_devmap_hash, typed=False),
-    MapType.QUEUE: Kind(QueueMap, _check_queue),
-    MapType.STACK: Kind(StackMap, _check_queue),
-    MapType.RINGBUF: Kind(RingBufferMap, _check_ring),
-    MapType.BLOOM_FILTER: Kind(BloomFilterMap, _check_bloom),
+    MapType.PERCPU_HASH: Kind("PercpuHashMap", lambda shape: _check_hash(shape, per_cpu=True), seeded=True),
+    MapType.PERCPU_ARRAY: Kind("PercpuArrayMap", lambda shape: _check_array(shape, _ACCESS, per_cpu=True)),
+    MapType.LRU_HASH: Kind("LruHashMap", lambda shape: _check_hash(shape, lru=True), seeded=True),
+    MapType.LRU_PERCPU_HASH: Kind(
+        "LruPercpuHashMap", lambda shape: _check_hash(shape, lru=True, per_cpu=True), seeded=True
+    ),
+    MapType.LPM_TRIE: Kind("LpmTrieMap", _check_lpm),
+    MapType.ARRAY_OF_MAPS: Kind("ArrayOfMapsMap", _check_slots),
+    MapType.HASH_OF_MAPS: Kind("HashOfMapsMap", lambda shape: _check_hash(shape, slots=True), seeded=True),
+    MapType.DEVMAP: Kind("DevMap", lambda shape: _check_targets(shape, (4, 8), _NUMA | FILE_FLAGS)),
+    MapType.CPUMAP: Kind("CpuMap", _check_cpumap),
+    MapType.XSKMAP: Kind("XskMap", lambda shape: _check_targets(shape, (4,), _NUMA | FILE_FLAGS)),
+    MapType.DEVMAP_HASH: Kind("DevMapHash", _check_devmap_hash),
+    MapType.QUEUE: Kind("QueueMap", _check_queue),
+    MapType.STACK: Kind("StackMap", _check_queue),
+    MapType.RINGBUF: Kind("RingBufferMap", _check_ring),
+    MapType.BLOOM_FILTER: Kind("BloomFilterMap", _check_bloom, seeded=True),
 }
 """Every type that the embedded kernel has."""
 
@@ -192,10 +183,23 @@ def create_map(shape: MapShape, *, cpus: int = 1, seed: int = 0, template: MapSh
 
     It is in native storage where its type and this process have that, and EBPF_MAP_STORAGE does not forbid it.
     """
-    kind = KINDS[shape.type]
-    if template is not None:
-        assert issubclass(kind.make, ArrayOfMapsMap | HashOfMapsMap)
-        nested = native_nested_kind(shape, cpus=cpus) if native_storage() else None
-        return (nested or kind.make)(shape, template=template, cpus=cpus, seed=seed)
     native = native_kind(shape, cpus=cpus) if native_storage() else None
-    return (native or kind.make)(shape, cpus=cpus, seed=seed)
+    make: Callable[..., Map] = native or _class_of(shape)
+    if template is not None:
+        return make(shape, template=template, cpus=cpus, seed=seed)
+    return make(shape, cpus=cpus, seed=seed)
+
+
+def cost_of(shape: MapShape, *, cpus: int) -> int:
+    """Return the bytes that the creation of a map takes from the kernel's memory limit."""
+    return _class_of(shape).cost(shape, cpus=cpus)
+
+
+def is_seeded(shape: MapShape) -> bool:
+    """Whether the hash seed of such a map matters."""
+    return KINDS[shape.type].seeded
+
+
+def _class_of(shape: MapShape) -> type[Map]:
+    found: type[Map] = getattr(maps, KINDS[shape.type].name)
+    return found

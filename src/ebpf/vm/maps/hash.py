@@ -13,10 +13,7 @@ from typing import Any
 
 from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag
-from ebpf.vm.maps.base import LOCK, Map, MapShape, round_up
-
-ELEMENT_OVERHEAD = 48
-"""Bytes that the kernel's `struct htab_elem` adds to key and value."""
+from ebpf.vm.maps.base import ELEMENT_OVERHEAD, LOCK, Map, MapShape, round_up
 
 
 class Element:

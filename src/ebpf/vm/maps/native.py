@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.maps.base import Map, MapShape
-from ebpf.vm.maps.nativearray import NativeArrayMap, NativePercpuArrayMap
-from ebpf.vm.maps.nativebloom import NativeBloomFilterMap
-from ebpf.vm.maps.nativehash import (
-    NativeHashMap,
-    NativeLruHashMap,
-    NativeLruPercpuHashMap,
-    NativePercpuHashMap,
-)
-from ebpf.vm.maps.nativelpm import NativeLpmTrieMap
-from ebpf.vm.maps.nativenested import NativeArrayOfMapsMap, NativeHashOfMapsMap
-from ebpf.vm.maps.nativequeue import NativeQueueMap, NativeStackMap
-from ebpf.vm.maps.nativeredirect import NativeCpuMap, NativeDevMap, NativeXskMap
-from ebpf.vm.maps.nativering import NativeRingBufferMap
 
 
 class NativeKind(Protocol):
@@ -28,33 +16,34 @@ class NativeKind(Protocol):
     def fits(self, shape: MapShape, *, cpus: int) -> bool: ...
 
 
-NATIVE: dict[MapType, NativeKind] = {
-    MapType.ARRAY: NativeArrayMap,
-    MapType.PERCPU_ARRAY: NativePercpuArrayMap,
-    MapType.HASH: NativeHashMap,
-    MapType.PERCPU_HASH: NativePercpuHashMap,
-    MapType.LRU_HASH: NativeLruHashMap,
-    MapType.LRU_PERCPU_HASH: NativeLruPercpuHashMap,
-    MapType.LPM_TRIE: NativeLpmTrieMap,
-    MapType.DEVMAP: NativeDevMap,
-    MapType.CPUMAP: NativeCpuMap,
-    MapType.XSKMAP: NativeXskMap,
-    MapType.QUEUE: NativeQueueMap,
-    MapType.STACK: NativeStackMap,
-    MapType.RINGBUF: NativeRingBufferMap,
-    MapType.BLOOM_FILTER: NativeBloomFilterMap,
+_CLASSES = {
+    MapType.ARRAY: ("nativearray", "NativeArrayMap"),
+    MapType.PERCPU_ARRAY: ("nativepercpu", "NativePercpuArrayMap"),
+    MapType.HASH: ("nativehash", "NativeHashMap"),
+    MapType.PERCPU_HASH: ("nativehash", "NativePercpuHashMap"),
+    MapType.LRU_HASH: ("nativehash", "NativeLruHashMap"),
+    MapType.LRU_PERCPU_HASH: ("nativehash", "NativeLruPercpuHashMap"),
+    MapType.LPM_TRIE: ("nativelpm", "NativeLpmTrieMap"),
+    MapType.DEVMAP: ("nativeredirect", "NativeDevMap"),
+    MapType.CPUMAP: ("nativeredirect", "NativeCpuMap"),
+    MapType.XSKMAP: ("nativeredirect", "NativeXskMap"),
+    MapType.QUEUE: ("nativequeue", "NativeQueueMap"),
+    MapType.STACK: ("nativequeue", "NativeStackMap"),
+    MapType.RINGBUF: ("nativering", "NativeRingBufferMap"),
+    MapType.BLOOM_FILTER: ("nativebloom", "NativeBloomFilterMap"),
+    MapType.ARRAY_OF_MAPS: ("nativenested", "NativeArrayOfMapsMap"),
+    MapType.HASH_OF_MAPS: ("nativenested", "NativeHashOfMapsMap"),
 }
-"""Beside these and maps of maps, the others are in Python storage."""
+"""Type → module and class, imported for the first map of the type. The others are in Python storage."""
 
 
 def native_kind(shape: MapShape, *, cpus: int) -> NativeKind | None:
-    """Return the class of such a map, None where it has to be in Python storage."""
-    kind = NATIVE.get(shape.type)
-    return kind if kind is not None and kind.fits(shape, cpus=cpus) else None
+    """Return the class of such a map, None where it has to be in Python storage.
 
-
-def native_nested_kind(shape: MapShape, *, cpus: int) -> type[NativeArrayOfMapsMap] | type[NativeHashOfMapsMap] | None:
-    """Return the class of such a map of maps, None where it has to be in Python storage."""
-    if shape.type is MapType.ARRAY_OF_MAPS:
-        return NativeArrayOfMapsMap
-    return NativeHashOfMapsMap if NativeHashOfMapsMap.fits(shape, cpus=cpus) else None
+    That of a map of maps takes the shape of those, too.
+    """
+    if shape.type not in _CLASSES:
+        return None
+    module, name = _CLASSES[shape.type]
+    kind: NativeKind = getattr(import_module(f"ebpf.vm.maps.{module}"), name)
+    return kind if kind.fits(shape, cpus=cpus) else None

@@ -37,6 +37,11 @@ class NativeArrayOfMapsMap(ArrayOfMapsMap):
         self._table = zeroed(_POINTER * shape.max_entries).cast("Q")
         self.native = NativeStorage(self, self._table.cast("B"), stride=_POINTER, numbers=0)
 
+    @classmethod
+    def fits(cls, shape: MapShape, *, cpus: int) -> bool:
+        """Whether there can be such a map: always."""
+        return True
+
     def known(self) -> list[Map]:
         with self.lock:
             return [held for _, held in sorted(self._objects.items())][:_MOST_KNOWN]

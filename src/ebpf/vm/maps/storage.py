@@ -5,7 +5,6 @@ Whether there is such storage is decided for the process: where native code can'
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
 from array import array
@@ -55,6 +54,8 @@ def zeroed(size: int) -> memoryview:
     """Return new memory of zero bytes, aligned to 8. Large memory takes no pages before it is written to."""
     if size < _LARGE:
         return memoryview(bytearray(size))
+    import mmap  # of most maps the memory is small
+
     make: Callable[..., mmap.mmap] = mmap.mmap
     private: int = getattr(mmap, "MAP_PRIVATE", 0)  # Windows has neither these flags nor fork()
     flags = [private | getattr(mmap, "MAP_ANONYMOUS", 0)] if private else []
