@@ -189,9 +189,12 @@ class Origins:
             registers, verified = states[start][0].copy(), states[start][1]
             before = len(cells)
             block = function.blocks[start]
+            pointers, described = _exact_pointers(registers), registers.copy()
             for at in block.slots:
+                if registers != described:  # of most instructions nothing comes that is looked at here
+                    pointers, described = _exact_pointers(registers), registers.copy()
                 self._now.verified[at] = verified
-                self._now.stack_pointers[at] = _exact_pointers(registers)
+                self._now.stack_pointers[at] = pointers
                 self._note_stack(self._slots[at], registers)
                 self._step(self._slots[at], at, registers, cells)
                 if at in self._moving:
@@ -257,8 +260,10 @@ class Origins:
         if slot.opcode == CALL and slot.src == 0 and slot.imm == BPF_FUNC_MAP_LOOKUP_ELEM:
             return  # `_lookup` does
         read = used(slot)
-        for register in range(11):
-            if read >> register & 1 and registers[register].region is Region.STACK:
+        while read:
+            register = read.bit_length() - 1
+            read ^= 1 << register
+            if registers[register].region is Region.STACK:
                 self._use_stack(_reach(slot, register, registers[register]))
 
     def _use_stack(self, size: int) -> None:
