@@ -37,34 +37,51 @@ def accesses() -> list[Access]:
     return found
 
 
+def outcome_at(
+    engine: Engine, code: bytes, offset: int, size: int, *, readable: bool = True, writable: bool = True
+) -> str | None:
+    """Run `code` with an address in r1; return the kind of its fault, or what else is wrong with it."""
+    data = bytearray(range(100, 100 + SIZE))
+    run = Run(program_of(code), cast("Kernel", None))
+    run.memory.limit(run.memory.add(data, "data", readable=readable, writable=writable), START, END)
+    before = bytes(data)
+    try:
+        engine.execute(run, (1 << 32) + offset)
+    except ProgramFault as fault:
+        return fault.kind if data == before and fault.address == (1 << 32) + offset else "not as it was"
+    untouched = data[:offset] == before[:offset] and data[offset + size :] == before[offset + size :]
+    return None if untouched else "wrote elsewhere"
+
+
+OFFSETS = (*range(10), *range(END - 9, END + 3), SIZE - 1, SIZE)
+
+
 @pytest.mark.parametrize("readable", [True, False], ids=["readable", "unreadable"])
 @pytest.mark.parametrize("writable", [True, False], ids=["writable", "unwritable"])
 def test_window(engine: Engine, readable: bool, writable: bool) -> None:
     wrong = []
     for code, size, reads, writes, atomic in accesses():
-        for offset in (*range(10), *range(END - 9, END + 3), SIZE - 1, SIZE):
-            data = bytearray(range(100, 100 + SIZE))
-            run = Run(
-                program_of(wide(1, (1 << 32) + offset) + slot(0xB7, 2, imm=-1) + code + EXIT), cast("Kernel", None)
-            )
-            run.memory.limit(run.memory.add(data, "data", readable=readable, writable=writable), START, END)
+        for offset in OFFSETS:
             inside = offset >= START and offset + size <= END
             allowed = inside and (readable or not reads) and (writable or not writes)
             expected = None if allowed else "memory"
             if atomic and offset % size:
                 expected = "alignment"
-            before = bytes(data)
-            try:
-                engine.execute(run)
-                kind, address = None, None
-            except ProgramFault as fault:
-                kind, address = fault.kind, fault.address
-            untouched = data[:offset] == before[:offset] and data[offset + size :] == before[offset + size :]
-            if kind is not None and (data != before or address != (1 << 32) + offset):
-                untouched = False
-            if kind != expected or not untouched:
-                wrong.append((code.hex(), offset, kind, expected))
+            whole = slot(0xB7, 2, imm=-1) + code + EXIT
+            found = outcome_at(engine, whole, offset, size, readable=readable, writable=writable)
+            if found != expected:
+                wrong.append((code.hex(), offset, found, expected))
     assert not wrong
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_window_at_an_address_that_the_program_names(engine: Engine, size: int) -> None:
+    opcode = SIZES[size] << 3
+    for offset in (START - 1, START, END - size, END - size + 1):
+        expected = None if START <= offset <= END - size else "memory"
+        for code in (slot(0x61 | opcode, 0, 1), slot(0x62 | opcode, 1, 0, imm=-1)):
+            named = wide(1, (1 << 32) + offset) + code + slot(0xB7) + EXIT
+            assert outcome_at(engine, named, offset, size) == expected
 
 
 def test_stack(engine: Engine) -> None:
