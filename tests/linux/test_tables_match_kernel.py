@@ -68,7 +68,7 @@ def answer(helper: Helper, type_: ProgramType, license: bytes) -> str:
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_who_may_call(type_: ProgramType) -> None:
-    for helper, prototype in PROTOTYPES.items():
+    for helper, prototype in ((Helper(number), prototype) for number, prototype in PROTOTYPES.items()):
         if (type_, helper) not in DIFFERENT:
             log = answer(helper, type_, b"GPL")
             allowed = "unknown func" not in log and "cannot use helper" not in log
@@ -77,7 +77,7 @@ def test_who_may_call(type_: ProgramType) -> None:
 
 @pytest.mark.parametrize("type_", TYPES)
 def test_who_needs_the_gpl(type_: ProgramType) -> None:
-    for helper, prototype in PROTOTYPES.items():
+    for helper, prototype in ((Helper(number), prototype) for number, prototype in PROTOTYPES.items()):
         if prototype.allowed_for(type_):
             assert prototype.gpl_only == ("GPL" in answer(helper, type_, b"Proprietary")), helper.name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -77,13 +78,16 @@ import ebpf
 STATEMENT
 import importlib
 import json
+import os
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
 def imported(statement: str = "") -> list[str]:
     code = SHOW.replace("STATEMENT", statement)
-    output = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True).stdout
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EBPF_")}
+    command = [sys.executable, "-I", "-c", code]
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     modules: list[str] = json.loads(output)
     return modules
 

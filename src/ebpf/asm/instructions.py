@@ -66,7 +66,7 @@ class Instructions(list[Insn]):
 
         References to functions of this list become distances. Each other instruction with a reference is passed to
         `resolve`, which returns the instruction to encode (of as many slots); without it they are encoded as they
-        stand. Raises AsmError if a field does not fit or a symbol is defined twice.
+        stand. Raises AsmError if a field does not fit, or if there are references and a symbol is defined twice.
         """
         pack = _slot(byte_order).pack
         big = byte_order == "big"
@@ -131,7 +131,7 @@ class Instructions(list[Insn]):
     def linked(self) -> Instructions:
         """Return the list with the distances of its own functions filled in; the references stay.
 
-        `encode` does the same. Raises AsmError if a symbol is defined twice.
+        `encode` does the same. Raises AsmError if there are references and a symbol is defined twice.
         """
         from ebpf.asm.linking import linked
 

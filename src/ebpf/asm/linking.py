@@ -16,7 +16,7 @@ _U32 = 0xFFFFFFFF
 def linked(insns: Instructions) -> Instructions:
     """Return the list with the distances of its own functions filled in; the references stay.
 
-    Raises AsmError if a symbol is defined twice.
+    Raises AsmError if there are references and a symbol is defined twice.
     """
     result = insns.copy()
     if not any(insn.reference for insn in insns):

@@ -190,6 +190,8 @@ def _map_create(spec: MapSpec, runtime: Runtime, typing: _Typing, inner: Map | N
 
 
 def _refuse_unsupported(spec: MapSpec, runtime: Runtime) -> None:
+    if not isinstance(spec.type, MapType):
+        raise TypeError(f"the type of map {spec.name} is a MapType, got {spec.type!r}")
     if spec.type >> TAG_SHIFT != (WINDOWS if runtime.personality == "windows" else LINUX):
         raise NotSupportedError(
             f"map {spec.name} of {spec.type.platform.name.lower()} type {spec.type.label}", runtime=runtime.name

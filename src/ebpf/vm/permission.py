@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.prototypes import PROTOTYPES
+from ebpf.abi.linux.prototypes import PROTOTYPES, REFUSED
 from ebpf.abi.types import ProgramType
 
 
@@ -18,9 +18,8 @@ def helper_refusal(type_: ProgramType, number: int, gpl_compatible: bool) -> str
 
 def _refusal(number: int) -> str:
     from ebpf.abi.helpers import Helper
-    from ebpf.abi.linux.prototypes import REFUSED
 
-    if number not in frozenset(map(int, Helper.__members__.values())):
+    if all(number != helper for helper in Helper.__members__.values()):
         return f"invalid func unknown#{number}"
     reason = f"program of this type cannot use helper {_name(number)}"
     if number in REFUSED:

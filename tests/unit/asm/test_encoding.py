@@ -189,6 +189,8 @@ def test_a_symbol_defined_twice() -> None:
     program = Instructions([call, Insn(EXIT, symbol="f"), Insn(EXIT, symbol="f")])
     with pytest.raises(AsmError, match="symbol f is defined by instructions 1 and 2"):
         program.encode()
+    named = program[1:]
+    assert named.encode() == named.linked().encode()  # nobody asks which of the two is meant
 
 
 def test_only_calls_and_pointers_refer_to_functions() -> None:

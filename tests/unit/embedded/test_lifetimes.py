@@ -170,6 +170,46 @@ def test_memory_limit() -> None:
         assert runtime.state.memory_used == 0
 
 
+def test_memory_that_this_machine_has_not_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with kernel() as runtime:
+        monkeypatch.setattr("ebpf.vm.maps.create_map", refuse)
+        with pytest.raises(SystemCallError, match="ENOMEM"):
+            created(runtime, MapType.ARRAY, 4, 8, 1)
+        assert runtime.state.memory_used == 0
+
+
+def test_a_program_array_takes_programs_of_one_type() -> None:
+    with kernel() as runtime:
+        programs = created(runtime, MapType.PROG_ARRAY, 4, 4, 1)
+        first = load(runtime, TAIL_CALL, ProgramType.XDP, programs=programs)
+        with pytest.raises(SystemCallError, match="another type"):
+            load(runtime, TAIL_CALL, ProgramType.SCHED_CLS, programs=programs)
+        for facts in (first, load(runtime, TAIL_CALL, ProgramType.XDP, programs=programs), programs):
+            facts.handle.close()
+
+
+@pytest.mark.parametrize(
+    ("type_", "flags", "seeded"),
+    [
+        (MapType.HASH, 0, True),
+        (MapType.HASH, MapFlag.ZERO_SEED, False),
+        (MapType.LRU_HASH, 0, True),
+        (MapType.BLOOM_FILTER, 0, True),
+        (MapType.BLOOM_FILTER, MapFlag.ZERO_SEED, False),
+        (MapType.ARRAY, 0, False),
+    ],
+)
+def test_maps_that_hash_have_a_seed(type_: MapType, flags: int, seeded: bool) -> None:
+    with kernel(seed=1) as runtime:
+        map_ = created(runtime, type_, 0 if type_ is MapType.BLOOM_FILTER else 4, 8, 1, flags)
+        with map_.handle.borrow() as fd:
+            assert bool(runtime.state.handles.map_file(fd)[1].map.seed) == seeded
+        map_.handle.close()
+
+
 def test_instruction_limit() -> None:
     with kernel(limits=Limits(insns=10)) as runtime, pytest.raises(SystemCallError, match="E2BIG"):
         load(runtime, "r0 = 0\n" * 10 + "exit")

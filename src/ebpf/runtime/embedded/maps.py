@@ -5,7 +5,7 @@ The order of the checks is the kernel's, because it decides which errno a call w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 
     from ebpf.runtime.attrs import MapCreate, MapElem
     from ebpf.runtime.embedded.state import State
-    from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap
+    from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap, RingBufferMap
 
 _LOCK = int(UpdateFlag.LOCK)
 _NESTED = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
-_CALLING = frozenset({MapType.RINGBUF, MapType.PROG_ARRAY, *_NESTED})
-"""Types whose maps call the kernel."""
 _OVERHEAD = 256
 """Bytes that a map takes beside its elements."""
 
@@ -78,7 +76,11 @@ class MapCommands:
         )  # fmt: skip
         cost = _OVERHEAD + cost_of(shape, cpus=self._state.cpu_count)
         self._state.charge(cost, "map")
-        obj = MapObject(self._make(shape, template), free=self._free)
+        try:
+            obj = MapObject(self._make(shape, template), free=self._free)
+        except BaseException:
+            self._state.refund(cost)
+            raise
         obj.cost = cost
         obj.btf, obj.key_type, obj.value_type = types.btf, types.key, types.value
         if obj.btf is not None:
@@ -132,22 +134,21 @@ class MapCommands:
             map_ = create_map(shape, cpus=state.cpu_count, seed=state.seed_of(shape), template=template)
         except (MemoryError, OverflowError):
             raise Rejected(ENOMEM, "this machine has not that much memory") from None
-        map_.charge = state.try_charge
-        if shape.type in _CALLING:
-            self._bind(map_)
+        self._bind(map_)
         return map_
 
     def _bind(self, map_: Map) -> None:
         """Give a map what it calls the kernel for."""
-        from ebpf.vm.maps import ArrayOfMapsMap, HashOfMapsMap, ProgramArrayMap, RingBufferMap
-
         state = self._state
-        if isinstance(map_, RingBufferMap):
-            map_.on_full = state.wait_for_space
-        if isinstance(map_, ProgramArrayMap):
-            map_.retain, map_.release = state.registry.retain, state.registry.release
-        elif isinstance(map_, ArrayOfMapsMap | HashOfMapsMap):
-            map_.retain, map_.release = state.retain_map, state.release_map
+        map_.charge = state.try_charge
+        if map_.type is MapType.RINGBUF:
+            cast("RingBufferMap", map_).on_full = state.wait_for_space
+        elif map_.type is MapType.PROG_ARRAY:
+            array = cast("ProgramArrayMap", map_)
+            array.retain, array.release = state.registry.retain, state.registry.release
+        elif map_.type in _NESTED:
+            nested = cast("ArrayOfMapsMap | HashOfMapsMap", map_)
+            nested.retain, nested.release = state.retain_map, state.release_map
 
     def _free(self, obj: MapObject) -> None:
         self._state.refund(obj.cost)

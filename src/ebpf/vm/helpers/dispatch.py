@@ -29,7 +29,7 @@ def _compile(helper: Helper, prototype: Prototype) -> tuple[str, Body, tuple[Rea
     return helper.name.lower(), BODIES[helper], tuple(READERS[arg] for arg in prototype.args), prototype
 
 
-_CALLS = {int(h): _compile(Helper(h), p) for h, p in PROTOTYPES.items() if h != Helper.TAIL_CALL}
+_CALLS = {h: _compile(Helper(h), p) for h, p in PROTOTYPES.items() if h != Helper.TAIL_CALL}
 
 
 def call_helper(run: Run, number: int, args: tuple[int, int, int, int, int]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.abi.linux.prototypes import PROTOTYPES, Arg
 from ebpf.asm.opcodes import (
     BPF_ALU,
@@ -29,7 +30,7 @@ PASSED = ARGUMENTS | 1
 SAVED = 0b1111000000
 """r6 to r9. A function that reads one before it writes it finds its caller's."""
 _CALLING_BACK = frozenset(helper for helper, prototype in PROTOTYPES.items() if Arg.CALLBACK in prototype.args)
-_TAIL_CALL, _MOV, _FETCH, _CMPXCHG, _LOAD_ACQ = 12, 0xB0, 1, 0xF1, 0x100
+_MOV, _FETCH, _CMPXCHG, _LOAD_ACQ = 0xB0, 1, 0xF1, 0x100
 _ATOMIC, _MODE, _SOURCE_X, _KIND = 0xC0, 0xE0, 8, 0xF0
 
 
@@ -57,7 +58,7 @@ def _used_by_jump(slot: Slot, operands: int) -> int:
         return 1
     if slot.opcode == CALL:
         # A program that is called in a tail finds the registers as they were.
-        return ALL if slot.src == 0 and slot.imm == _TAIL_CALL else ARGUMENTS
+        return ALL if slot.src == 0 and slot.imm == BPF_FUNC_TAIL_CALL else ARGUMENTS
     if slot.opcode == CALLX:
         return ARGUMENTS | 1 << (slot.dst or slot.imm) & ALL
     return 0 if slot.opcode & _KIND in (0x00, 0xE0) else operands
@@ -138,7 +139,7 @@ class Liveness:
     def _used(self, slot: Slot, at: int) -> int:
         if calls_function(slot):
             return self._entries[at + 1 + slot.imm] & (PASSED | SAVED)
-        if slot.opcode == CALL and slot.src == 0 and slot.imm != _TAIL_CALL:
+        if slot.opcode == CALL and slot.src == 0 and slot.imm != BPF_FUNC_TAIL_CALL:
             return self.seen_by_helper(slot)
         return used(slot)
 
