@@ -41,7 +41,8 @@ def packets(
     packets that survive, as the program left them, with their original times: XDP PASS and TX; tc OK, UNSPEC and
     PIPE; cgroup_skb 1; for a socket filter the return value is the length that survives. Redirected packets don't.
 
-    With `lossless` the source waits for readers of the collection that fall behind, so that no record is dropped. On
+    With `lossless` the source waits for readers of the collection that fall behind, so that no record is dropped but
+    those that no reader can make room for: larger than their ring, or behind one that the same run has reserved. On
     linux it waits while a ring is more than half full, and packets go through PROG_TEST_RUN: redirects have no
     effect, and there is no device behind the context. Kernels refuse frames of more than about 3,700 bytes for all but
     XDP programs (EINVAL, which ends the source).

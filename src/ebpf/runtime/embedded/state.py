@@ -162,17 +162,17 @@ class State:
 
         return self.random_u32() if is_seeded(shape) and not shape.flags & types.MapFlag.ZERO_SEED else 0
 
-    def wait_for_space(self, ring: RingBufferMap | PerfRing) -> bool:
-        """Wait until the reader of a full ring has read something, for runs that may not lose records.
+    def wait_for_space(self, ring: RingBufferMap | PerfRing, seen: int) -> bool:
+        """Wait until the reader of a full ring has read beyond `seen`, for runs that may not lose records.
 
-        False (drop the record) for other runs, without a reader, and once the kernel is closing.
+        False (drop the record) for other runs, without a reader, where the ring is empty (what does not fit there
+        never does), and once the kernel is closing.
         """
         if not self.lossless.waits:
             return False
         with ring.lock:
-            before = ring.consumer()
-            while ring.consumer() == before:
-                if not ring.readers or self.closed:
+            while ring.consumer() == seen:
+                if ring.producer() == seen or not ring.readers or self.closed:
                     return False
                 ring.space.wait()
         return True

@@ -22,13 +22,13 @@ def _ring(map_: Map) -> RingBufferMap:
 
 
 def _output(run: Run, map_: Map, data: memoryview, size: int, flags: int) -> int:
-    return _ring(map_).output(data, flags)
+    return _ring(map_).output(data, flags, run.reservations.values())
 
 
 def _reserve(run: Run, map_: Map, size: int, flags: int) -> int:
     ring = _ring(map_)
     kept = run.unclaimed
-    reservation = None if flags else ring.reserve(size, kept)
+    reservation = None if flags else ring.reserve(size, kept, run.reservations.values())
     if reservation is None:
         return 0
     address = run.memory.add(reservation.view, f"record of {ring.name}")

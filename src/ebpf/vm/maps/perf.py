@@ -20,7 +20,7 @@ _HEADER = struct.Struct("<IHH")
 _MAX_SAMPLE = (1 << 16) - 24
 
 
-def _drop(_ring: object) -> bool:
+def _drop(_ring: object, _seen: int) -> bool:
     return False
 
 
@@ -35,7 +35,8 @@ class PerfRing:
         self.cpu = cpu
         self.identity = identity
         self.data = memoryview(bytearray(size))
-        self.on_full: Callable[[PerfRing], bool] = _drop
+        self.on_full: Callable[[PerfRing, int], bool] = _drop
+        """As that of RingBufferMap."""
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
         self.lock = threading.RLock()
@@ -51,11 +52,13 @@ class PerfRing:
         raw = round_up(len(data) + 4, 8)
         record = _HEADER.pack(RECORD_SAMPLE, 0, _HEADER.size + raw) + struct.pack("<I", raw - 4) + data
         record += bytes(raw - 4 - len(data))
+        seen = self._tail
         while not self._write(record):
-            if not self.on_full(self):
+            if not self.on_full(self, seen):
                 with self.lock:
                     self._lost += 1
                 return -ENOSPC
+            seen = self._tail
         for wake in list(self.listeners):
             wake()
         return 0

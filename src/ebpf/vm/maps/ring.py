@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ebpf.abi.linux.errno import EAGAIN, EINVAL, ENOTSUPP
 from ebpf.vm.maps.base import PAGE_SIZE, Map, MapShape, round_up
@@ -25,7 +25,7 @@ _MAX_RECORD = 0xFFFFFFFF // 4
 _FIRST_DATA_PAGE = 3  # struct bpf_ringbuf: its own page, the consumer's, the producer's
 
 
-def _drop(_ring: object) -> bool:
+def _drop(_ring: object, _seen: int) -> bool:
     return False
 
 
@@ -57,10 +57,11 @@ class RingBufferMap(Map):
         super().__init__(shape, cpus=cpus, seed=seed)
         self.size = shape.max_entries
         self.data = zeroed(2 * self.size)
-        self.on_full: Callable[[RingBufferMap], bool] = _drop
+        self.on_full: Callable[[RingBufferMap, int], bool] = _drop
         """Asked when a record does not fit, without the lock: True means to try again.
 
-        Native code asks only where the run's kernel waits (`Kernel.waits`): elsewhere the answer has to be False.
+        Its second argument is where the consumer was before that try: it may have moved since. Native code asks only
+        where the run's kernel waits (`Kernel.waits`): elsewhere the answer has to be False.
         """
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
@@ -85,16 +86,20 @@ class RingBufferMap(Map):
 
     # Program side.
 
-    def reserve(self, size: int, kept: list[Reservation] | None = None) -> Reservation | None:
+    def reserve(
+        self, size: int, kept: list[Reservation] | None = None, held: Collection[Reservation] = ()
+    ) -> Reservation | None:
         """Make room for `size` bytes; None when they don't fit now or ever.
 
-        The reservation is put into `kept` before it is placed: who is interrupted finds it there, for `give_up`.
+        The reservation is put into `kept` before it is placed: who is interrupted finds it there, for `give_up`. `held`
+        is what the caller still has to submit: no reader gets past that, so nobody waits for one who has come to it.
         """
         if size > _MAX_RECORD or round_up(size + HEADER_SIZE, 8) > self.size:
             return None
         while True:
+            seen = self.consumer()
             reservation = self._try_reserve(size, [] if kept is None else kept)
-            if reservation is not None or not self.on_full(self):
+            if reservation is not None or self._held_at(seen, held) or not self.on_full(self, seen):
                 return reservation
 
     def submit(self, reservation: Reservation, flags: int = 0) -> None:
@@ -111,13 +116,13 @@ class RingBufferMap(Map):
             if reservation.placed:
                 self.discard(reservation)
 
-    def output(self, data: bytes | memoryview, flags: int = 0) -> int:
-        """Copy a whole record in."""
+    def output(self, data: bytes | memoryview, flags: int = 0, held: Collection[Reservation] = ()) -> int:
+        """Copy a whole record in; `held` as in `reserve`."""
         if flags & ~(NO_WAKEUP | FORCE_WAKEUP):
             return -EINVAL
         kept: list[Reservation] = []
         try:
-            reservation = self.reserve(len(data), kept)
+            reservation = self.reserve(len(data), kept, held)
             if reservation is None:
                 return -EAGAIN
             reservation.view[:] = data
@@ -154,6 +159,9 @@ class RingBufferMap(Map):
         with self.lock:
             consumer = self.consumer()
             return consumer != self.producer() and not self.data[consumer % self.size + 3] & 0x80
+
+    def _held_at(self, position: int, held: Collection[Reservation]) -> bool:
+        return any(one.ring is self and one.position == position for one in held)
 
     def _move_consumer(self, position: int) -> None:
         self._consumer = position

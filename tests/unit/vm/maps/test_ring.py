@@ -104,10 +104,10 @@ def test_waiting_for_space() -> None:
     ring = make()
     freed = threading.Event()
 
-    def wait(full: RingBufferMap) -> bool:
+    def wait(full: RingBufferMap, seen: int) -> bool:
         freed.set()
         with full.space:
-            full.space.wait_for(lambda: full.consumer() > 0, timeout=10)
+            full.space.wait_for(lambda: full.consumer() > seen, timeout=10)
         return True
 
     ring.on_full = wait
