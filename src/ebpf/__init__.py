@@ -25,6 +25,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ebpf.lazy import lazy_names
+
 if TYPE_CHECKING:
     from ebpf import asm as asm
     from ebpf import btf as btf
@@ -95,21 +97,17 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "spec": ("CollectionSpec", "ExternSpec", "MapSpec", "ProgramSpec", "VariableSpec"),
 }  # fmt: skip
 _MODULES = ("asm", "btf", "elf", "errors", "link", "objects", "runtime", "spec")
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = ["__version__", *_MODULES, *_HOME_OF]  # noqa: PLE0604 - computed from the one table above
+__all__ = [  # noqa: PLE0604 - computed from the one table above
+    "__version__", *_MODULES, *(name for names in _HOMES.values() for name in names),
+]  # fmt: skip
+
+_find = lazy_names(__name__, _HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        value = getattr(import_module(f"ebpf.{_HOME_OF[name]}"), name)
-    elif name in _MODULES:
-        value = import_module(f"ebpf.{name}")
-    else:
-        raise AttributeError(f"module 'ebpf' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    return import_module(f"ebpf.{name}") if name in _MODULES else _find(name)
 
 
 def __dir__() -> list[str]:

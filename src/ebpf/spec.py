@@ -85,7 +85,7 @@ class ProgramSpec(Plain):
     attach_to: str = field(default="", kw_only=True)
     attach_target: Program | None = field(default=None, kw_only=True)
     section: str = field(default="", kw_only=True)
-    flags: ProgramFlag = field(default_factory=lambda: types.ProgramFlag(0), kw_only=True)
+    flags: ProgramFlag | int = field(default=0, kw_only=True)
     autoload: bool = field(default=True, kw_only=True)
     kernel_version: int = field(default=0, kw_only=True)
     ifindex: int = field(default=0, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ebpf import link
-from ebpf.abi.linux.errno import EINVAL, ENOMEM
+from ebpf.abi.linux import EINVAL, ENOMEM
 from ebpf.abi.types import AttachType, Cmd, ProgramType
 from ebpf.errors import ClosedError, LoadError, SystemCallError
 from ebpf.objects import Map, PerfEventArray, Program, RingBuffer

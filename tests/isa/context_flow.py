@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EINVAL
+from ebpf.abi.linux import E2BIG, EACCES, EINVAL
 from ebpf.abi.types import ProgramType
 
 XDP, TC, FILTER = ProgramType.XDP, ProgramType.SCHED_CLS, ProgramType.SOCKET_FILTER

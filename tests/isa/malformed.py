@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EBADF, EINVAL
+from ebpf.abi.linux import E2BIG, EACCES, EBADF, EINVAL
 from ebpf.abi.types import ProgramType
 from tests.isa.case import EXIT, slot
 

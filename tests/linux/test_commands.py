@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpf.abi.linux.errno import EBADF, EINVAL, ENOENT, EOPNOTSUPP
+from ebpf.abi.linux import EBADF, EINVAL, ENOENT, EOPNOTSUPP
 from ebpf.abi.types import AttachType, Cmd, LinkType, MapFlag, MapType, ProgramType
 from ebpf.errors import KeyExistsError, KeyNotFoundError, MapFullError, SystemCallError
 from ebpf.runtime.attrs import (

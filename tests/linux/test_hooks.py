@@ -53,7 +53,7 @@ def test_a_tracepoint_runs_the_program(tmp_path: Path) -> None:
 
 
 def test_a_tracepoint_by_ioctl_where_links_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ebpf.abi.linux.errno import EINVAL
+    from ebpf.abi.linux import EINVAL
     from ebpf.runtime.errors import system_call_error
 
     real = type(KERNEL).bpf

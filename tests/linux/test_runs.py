@@ -92,7 +92,7 @@ def test_an_interrupted_run_is_made_again() -> None:
 
 
 def test_interrupts_and_busy_loads_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ebpf.abi.linux.errno import EAGAIN, EINTR
+    from ebpf.abi.linux import EAGAIN, EINTR
 
     for cmd, errno, attempts in ((Cmd.PROG_LOAD, EAGAIN, 30), (Cmd.PROG_TEST_RUN, EINTR, 1000)):
         calls: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from tests.malicious.case import Case, refused, returns
 
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import EACCES, EINVAL
+from ebpf.abi.linux import EACCES, EINVAL
 from ebpf.abi.types import ProgramType
 from tests.malicious.case import ANY, Case, faults, refused, returns
 from tests.malicious.pointers import EXIT

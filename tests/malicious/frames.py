@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from tests.malicious.case import Case, faults, refused, returns
 from tests.malicious.pointers import EXIT
 

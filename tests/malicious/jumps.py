@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from tests.malicious.case import Case, refused, returns
 from tests.malicious.pointers import EXIT
 

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from ebpf.abi.linux import errno
+from ebpf.abi import linux
 from ebpf.abi.linux.errtexts import NAMES, TEXTS
 
-NUMBERS = {name: number for name, number in vars(errno).items() if name.startswith("E")}
-INTERNAL = {errno.ENOTSUPP}
+NUMBERS = {name: number for name, number in vars(linux).items() if name.startswith("E")}
+INTERNAL = {linux.ENOTSUPP}
 """What a C library does not know."""
 
 

@@ -11,7 +11,7 @@ from typing import Self
 
 from ebpf.abi.linux import functions
 from ebpf.abi.platform import Platform
-from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
+from ebpf.abi.types import WINDOWS, TaggedEnum, tag
 
 
 class Helper(TaggedEnum):

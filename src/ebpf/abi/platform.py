@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from ebpf.abi import tagged
+from ebpf.abi import types
 
 
 class Platform(IntEnum):
     """The kernel whose numbering a constant follows."""
 
-    LINUX = tagged.LINUX
-    WINDOWS = tagged.WINDOWS
+    LINUX = types.LINUX
+    WINDOWS = types.WINDOWS

@@ -10,8 +10,7 @@ from ebpf.lazy import lazy_names
 if TYPE_CHECKING:
     from ebpf.asm.assembler import assemble
     from ebpf.asm.disassembler import disassemble
-    from ebpf.asm.insn import Insn
-    from ebpf.asm.instructions import Instructions
+    from ebpf.asm.instructions import Insn, Instructions
     from ebpf.asm.metadata import Reference, ReferenceKind, SourceLine
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
 __getattr__ = lazy_names(__name__, {
     "assembler": ("assemble",),
     "disassembler": ("disassemble",),
-    "insn": ("Insn",),
-    "instructions": ("Instructions",),
+    "instructions": ("Insn", "Instructions"),
     "metadata": ("Reference", "ReferenceKind", "SourceLine"),
 })  # fmt: skip

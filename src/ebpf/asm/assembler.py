@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from ebpf.abi.helpers import Helper
 from ebpf.abi.platform import Platform
 from ebpf.asm import opcodes as op
-from ebpf.asm.insn import Insn
-from ebpf.asm.instructions import Instructions
+from ebpf.asm.instructions import Insn, Instructions
 from ebpf.asm.lexer import Token
 from ebpf.asm.linking import link
 from ebpf.asm.metadata import Reference, ReferenceKind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.immediate import read_reference, wide_immediate
-from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Insn
 from ebpf.asm.lexer import Token
 from ebpf.asm.operands import INT32, UINT64, Reader
 

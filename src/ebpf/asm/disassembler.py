@@ -9,7 +9,7 @@ from ebpf.abi.platform import Platform
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.fields import NO_LABELS, Labels, format_fields
-from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Insn
 from ebpf.asm.metadata import Reference, ReferenceKind
 
 _OFFSETS = {kind: range(1 << 32 if kind == ReferenceKind.KCONFIG else 1) for kind, _ in syntax.REFERENCES.values()}

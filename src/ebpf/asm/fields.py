@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
-from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Insn
 from ebpf.plain import NamedTuple
 
 _SIZE = {size: name for name, size in syntax.SIZES.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
-from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Insn
 from ebpf.asm.lexer import Token
 from ebpf.asm.metadata import Reference, ReferenceKind
 from ebpf.asm.operands import INT32, UINT32, Reader

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 
-from ebpf.asm.insn import Insn
-from ebpf.asm.instructions import Instructions
+from ebpf.asm.instructions import Insn, Instructions
 from ebpf.asm.metadata import FUNCTIONS
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, LDIMM64
 from ebpf.errors import AsmError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ebpf.asm import opcodes as op
 from ebpf.asm import syntax
 from ebpf.asm.assignment import read_assignment
-from ebpf.asm.insn import Insn
+from ebpf.asm.instructions import Insn
 from ebpf.asm.metadata import Reference, ReferenceKind
 from ebpf.asm.operands import INT16, INT32, UINT64, Reader
 

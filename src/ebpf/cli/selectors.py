@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
-from ebpf.abi.linux.errno import ENOENT
+from ebpf.abi.linux import ENOENT
 from ebpf.errors import SystemCallError
 
 if TYPE_CHECKING:

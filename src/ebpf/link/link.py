@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from ebpf.abi.linux.errno import EINVAL, EOPNOTSUPP
+from ebpf.abi.linux import EINVAL, EOPNOTSUPP
 from ebpf.abi.types import Cmd
 from ebpf.errors import SystemCallError
 from ebpf.objects.held import Held

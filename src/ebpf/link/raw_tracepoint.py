@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import ENOENT
+from ebpf.abi.linux import ENOENT
 from ebpf.abi.types import Cmd
 from ebpf.errors import SystemCallError
 from ebpf.link.link import Link

@@ -1,14 +1,14 @@
-"""A loaded object: its maps, programs and variables."""
+"""A loaded object: its maps, programs and variables, and the packet sources that feed it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from ebpf.objects.sources import Sources
+from ebpf.lean import Lock, WeakSet
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -126,3 +126,51 @@ class Collection:
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
         return f"<Collection of {len(self.programs)} programs, {len(self.maps)} maps on {self.runtime.name}{state}>"
+
+
+class Sources:
+    """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._running = 0
+        self._started = False
+        self._listeners: WeakSet[Any] = WeakSet()
+
+    @property
+    def exhausted(self) -> bool:
+        """True from the end of the last source until another one begins; never before the first."""
+        with self._lock:
+            return self._started and not self._running
+
+    def begin(self) -> Callable[[], None]:
+        """Count a source in; call the result once when it has no more packets."""
+        with self._lock:
+            self._running += 1
+            self._started = True
+        ended = False
+
+        def end() -> None:
+            nonlocal ended
+            with self._lock:
+                if ended:
+                    return
+                ended = True
+                self._running -= 1
+                listeners = list(self._listeners) if not self._running else []
+            for listener in listeners:
+                listener.wake()
+
+        return end
+
+    @property
+    def backlog(self) -> float:
+        """How full the fullest ring is that somebody reads, 0 to 1; 0 without readers."""
+        with self._lock:
+            listeners = list(self._listeners)
+        return max((listener.backlog for listener in listeners), default=0.0)
+
+    def listen(self, listener: Any) -> None:
+        """Call `listener.wake()` when the last source ends; the listener is not kept alive."""
+        with self._lock:
+            self._listeners.add(listener)

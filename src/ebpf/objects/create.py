@@ -6,13 +6,11 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux import BPF_MAP_CREATE
-from ebpf.abi.linux.errno import EACCES, EINVAL, ENOTSUPP, EPERM
-from ebpf.abi.tagged import LINUX, TAG_SHIFT, WINDOWS
-from ebpf.abi.types import MapFlag, MapType
+from ebpf.abi.linux import BPF_MAP_CREATE, EACCES, EINVAL, ENOTSUPP, EPERM
+from ebpf.abi.types import LINUX, TAG_SHIFT, WINDOWS, MapFlag, MapType
 from ebpf.errors import LoadError, MissingPrivilegeError, NotSupportedError, SystemCallError
 from ebpf.objects.classes import class_of
-from ebpf.objects.sources import Sources
+from ebpf.objects.collection import Sources
 from ebpf.runtime import attrs
 from ebpf.runtime.load import object_name
 

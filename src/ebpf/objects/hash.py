@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, MutableMapping, ValuesView
 from typing import Any, cast
 
-from ebpf.abi.linux.errno import EINVAL, ENOTSUPP, EOPNOTSUPP
+from ebpf.abi.linux import EINVAL, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import UpdateFlag
 from ebpf.errors import KeyExistsError, KeyNotFoundError, SystemCallError
 from ebpf.objects.codec import ElementCodec, PerCpuCodec

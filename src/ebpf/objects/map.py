@@ -12,8 +12,8 @@ from ebpf.abi.types import MapFlag, UpdateFlag
 from ebpf.errors import KeyNotFoundError, MissingPrivilegeError, NotSupportedError
 from ebpf.lean import Lock, WeakSet
 from ebpf.objects.codec import ElementCodec
+from ebpf.objects.collection import Sources
 from ebpf.objects.held import Held
-from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs, select
 from ebpf.runtime.facts import MapFacts
 

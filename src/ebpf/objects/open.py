@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import ENOENT
+from ebpf.abi.linux import ENOENT
 from ebpf.abi.types import Cmd
 from ebpf.errors import SystemCallError
 from ebpf.runtime import attrs

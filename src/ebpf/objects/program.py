@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import BPF_PROG_BIND_MAP, BPF_PROG_GET_FD_BY_ID, BPF_PROG_GET_NEXT_ID
+from ebpf.objects.collection import Sources
 from ebpf.objects.held import Held
-from ebpf.objects.sources import Sources
 from ebpf.runtime import attrs
 from ebpf.runtime.facts import ProgramFacts
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ebpf.btf import Type
+    from ebpf.objects.collection import Sources
     from ebpf.objects.map import Map
-    from ebpf.objects.sources import Sources
     from ebpf.runtime.base import Waiter
     from ebpf.runtime.handle import Origin
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EINVAL, EPERM
+from ebpf.abi.linux import E2BIG, EACCES, EINVAL, EPERM
 from ebpf.abi.linux.errtexts import TEXTS
 from ebpf.errors import LoadError, MissingPrivilegeError, SystemCallError, VerifierError
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EEXIST, ENOENT
+from ebpf.abi.linux import EEXIST, ENOENT
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import MapIncompatibleError, SystemCallError
 from ebpf.objects import pins
@@ -18,7 +18,7 @@ from ebpf.runtime.handle import Handle
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
-    from ebpf.objects.sources import Sources
+    from ebpf.objects.collection import Sources
     from ebpf.runtime.base import Runtime
     from ebpf.runtime.info import MapInfo
     from ebpf.spec import MapSpec

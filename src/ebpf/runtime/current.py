@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EACCES, EPERM
+from ebpf.abi.linux import EACCES, EPERM
 from ebpf.abi.platform import Platform
 from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import MissingPrivilegeError, NotSupportedError, SystemCallError

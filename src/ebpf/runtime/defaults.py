@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ebpf.abi.linux.errno import EINVAL, ENOSPC, ENOSYS, ENOTSUPP, EOPNOTSUPP
+from ebpf.abi.linux import EINVAL, ENOSPC, ENOSYS, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import KeyNotFoundError, SystemCallError
 from ebpf.runtime.attrs import MapBatch, MapElem

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM
+from ebpf.abi.linux import E2BIG, EACCES, EEXIST, ENOENT, ENOSPC, EPERM
 from ebpf.abi.linux.errtexts import NAMES, TEXTS
 from ebpf.abi.types import Cmd
 from ebpf.abi.types.commands import command_name

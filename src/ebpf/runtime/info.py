@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT
+from ebpf.abi.linux import EFAULT
 from ebpf.abi.linux.info import (
     BTF_INFO,
     LINK_DETAILS,
@@ -25,8 +25,7 @@ from ebpf.abi.linux.info import (
 )
 from ebpf.abi.platform import Platform
 from ebpf.abi.types import Cmd, LinkType, MapFlag, MapType, ProgramType
-from ebpf.runtime.attrs import ObjInfo
-from ebpf.runtime.attrs.members import text_of
+from ebpf.runtime.attrs import ObjInfo, text_of
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux import BPF_PROG_LOAD
-from ebpf.abi.linux.errno import ENOSPC
+from ebpf.abi.linux import BPF_PROG_LOAD, ENOSPC
 from ebpf.errors import MissingPrivilegeError, SystemCallError
-from ebpf.runtime.attrs.members import text_of
+from ebpf.runtime.attrs import text_of
 
 if TYPE_CHECKING:
     from ebpf.runtime.attrs import ProgLoad

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.abi.types import ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_KFUNC_CALL, CALL, LDIMM64

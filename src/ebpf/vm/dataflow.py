@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from ebpf.abi.linux.errno import E2BIG
+from ebpf.abi.linux import E2BIG
 from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,
@@ -35,9 +35,9 @@ from ebpf.asm.opcodes import (
     SIZES,
 )
 from ebpf.plain import NamedTuple
-from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.fault import Rejected
 from ebpf.vm.flow import IS_END, Flow, called_function, leads_to
+from ebpf.vm.machine import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.program import Slot
 
 _MAX_STATES = 1 << 17

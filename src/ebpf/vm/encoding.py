@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import unpack
 
-from ebpf.abi.linux.errno import EACCES, EINVAL
+from ebpf.abi.linux import EACCES, EINVAL
 from ebpf.asm.opcodes import (
     BPF_ADD,
     BPF_ALU,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.plain import NamedTuple
-from ebpf.vm.execution import HelperCall
-from ebpf.vm.machine import Run
+from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.program import NATIVE
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.asm.opcodes import (
     BPF_JMP,
     BPF_JMP32,
@@ -18,8 +18,8 @@ from ebpf.asm.opcodes import (
     LDIMM64,
 )
 from ebpf.plain import NamedTuple
-from ebpf.vm.execution import MAX_FRAMES
 from ebpf.vm.fault import Rejected
+from ebpf.vm.machine import MAX_FRAMES
 from ebpf.vm.program import Slot, positions, table_of
 
 _JUMPS = {*range(BPF_JMP, 256, 8), *range(BPF_JMP32, 256, 8)} - {CALL, CALLX, EXIT, GOTOL}

@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from ebpf.vm import M32, M64
-from ebpf.vm.execution import (
+from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.machine import (
     MAX_FRAMES,
     MAX_LOOPS,
     STACK_SIZE,
     Execution,
     HelperCall,
+    Run,
     out_of_budget,
     python_stack_is_full,
     too_many_frames,
 )
-from ebpf.vm.fault import Fault, Unwind
-from ebpf.vm.machine import Run
 from ebpf.vm.memory import OFFSET_BITS, Region
 from ebpf.vm.native import (
     ACTION,

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
 from ebpf.vm.epochs import CLOCK, Epoch
-from ebpf.vm.execution import MAX_LOOPS, Execution, check_open_between_runs
 from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
 from ebpf.vm.interpreter import SLICE as LONG_SLICE
-from ebpf.vm.machine import Run, checked
+from ebpf.vm.machine import MAX_LOOPS, Execution, Run, check_open_between_runs, checked
 from ebpf.vm.memory import OFFSET_BITS, AddressSpace, Region, object_region, value_region
 from ebpf.vm.native import (
     ANSWERED,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ebpf.abi import types
+from ebpf.abi.linux import E2BIG, EACCES, EBADF, EINVAL, ENOTSUPP
 from ebpf.abi.linux.contexts import (
     CB,
     EXACT,
@@ -22,7 +23,6 @@ from ebpf.abi.linux.contexts import (
     PlainContext,
     layout_of,
 )
-from ebpf.abi.linux.errno import E2BIG, EACCES, EBADF, EINVAL, ENOTSUPP
 from ebpf.asm.opcodes import (
     BPF_ATOMIC,
     BPF_DW,

@@ -9,7 +9,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from ebpf.abi import types
-from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
+from ebpf.vm.machine import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.memory import OFFSET_BITS, PLACES, Region
 from ebpf.vm.program import Program
 from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from ebpf.abi.linux.errno import ERANGE
+from ebpf.abi.linux import ERANGE
 from ebpf.asm.opcodes import BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, CALL, GOTOL, LDIMM64
 from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected

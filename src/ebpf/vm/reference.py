@@ -12,18 +12,18 @@ from itertools import islice
 from operator import length_hint
 
 from ebpf.plain import NamedTuple
-from ebpf.vm.execution import (
+from ebpf.vm.fault import Fault, Unwind
+from ebpf.vm.machine import (
     MAX_FRAMES,
     MAX_LOOPS,
     STACK_SIZE,
     Execution,
     HelperCall,
+    Run,
     out_of_budget,
     python_stack_is_full,
     too_many_frames,
 )
-from ebpf.vm.fault import Fault, Unwind
-from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
 from ebpf.vm.steps import Step, compile_steps
 

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
+from ebpf.abi.linux import E2BIG, EINVAL, ENOTSUPP, ENXIO, EOPNOTSUPP
 from ebpf.abi.types import ProgramType
 from ebpf.plain import NamedTuple
 from ebpf.vm import M32
 from ebpf.vm.engines import Engine
-from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
-from ebpf.vm.machine import Run, checked
+from ebpf.vm.machine import Run, check_open_between_runs, checked
 from ebpf.vm.program import Program
 
 if TYPE_CHECKING:

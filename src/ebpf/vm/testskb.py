@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from struct import unpack_from
 
+from ebpf.abi.linux import EBADMSG, ENODEV
 from ebpf.abi.linux.contexts import SK_BUFF_SIZE
-from ebpf.abi.linux.errno import EBADMSG, ENODEV
 from ebpf.abi.types import ProgramType
 from ebpf.vm.context import skb as sk_buff
 from ebpf.vm.context.skb import CB, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, HEADROOM, LOCAL_IP6, REMOTE_IP6, SkbContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 from struct import pack_into, unpack_from
 
 from ebpf.abi import types
+from ebpf.abi.linux import ENODEV, ENOMEM
 from ebpf.abi.linux.contexts import XDP_MD_SIZE
-from ebpf.abi.linux.errno import ENODEV, ENOMEM
 from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, HEADROOM, PAGE_SIZE, XdpContext, metadata_length_invalid
 from ebpf.vm.testrun import LIVE_FRAMES, Bench, TestRequest, TestRun, context_input, refuse, refuse_live_frames
 

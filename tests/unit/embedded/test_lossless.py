@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from ebpf.abi.linux.errno import ENOSPC
+from ebpf.abi.linux import ENOSPC
 from ebpf.abi.types import MapType
 from ebpf.errors import ProgramFault
 from ebpf.runtime.embedded import EmbeddedRuntime

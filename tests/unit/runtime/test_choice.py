@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebpf.abi.linux.errno import EINVAL, EPERM
+from ebpf.abi.linux import EINVAL, EPERM
 from ebpf.abi.types import Cmd, MapType, ProgramType
 from ebpf.asm import Insn, Instructions
 from ebpf.errors import MissingPrivilegeError, NotSupportedError

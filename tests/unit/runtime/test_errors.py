@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from ebpf.abi.linux.errno import (
+from ebpf.abi.linux import (
     E2BIG,
     EACCES,
     EEXIST,

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from ebpf.abi.linux.errno import EFAULT
+from ebpf.abi.linux import EFAULT
 from ebpf.abi.linux.info import BTF_INFO, LINK_DETAILS, LINK_INFO, MAP_INFO, PROG_INFO, Layout
 from ebpf.abi.types import Cmd, LinkType, MapFlag, MapType, ProgramType
-from ebpf.runtime.attrs import ObjInfo
-from ebpf.runtime.attrs.members import Attr
+from ebpf.runtime.attrs import Attr, ObjInfo
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.info import answer_info, btf_info, encode_info, link_info, map_info, program_info
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ebpf.abi.linux.errno import EACCES, EINVAL, ENOSPC, EPERM
+from ebpf.abi.linux import EACCES, EINVAL, ENOSPC, EPERM
 from ebpf.abi.types import Cmd
 from ebpf.errors import MissingPrivilegeError, SystemCallError
 from ebpf.runtime.attrs import ProgLoad

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.abi.types import ProgramType
 from ebpf.vm.encoding import check_fields, suspects
 from ebpf.vm.fault import Rejected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpf.abi.linux.errno import E2BIG, EBADF, EINVAL, ENOTSUPP
+from ebpf.abi.linux import E2BIG, EBADF, EINVAL, ENOTSUPP
 from ebpf.abi.types import AttachType, MapType, ProgramType
 from ebpf.asm.instructions import Instructions
 from ebpf.vm.check import spelled

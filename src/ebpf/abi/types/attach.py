@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
+from ebpf.abi.types import WINDOWS, TaggedEnum, tag
 
 
 class AttachType(TaggedEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.tagged import TaggedEnum
+from ebpf.abi.types import TaggedEnum
 
 
 class LinkType(TaggedEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntFlag
 
-from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
+from ebpf.abi.types import WINDOWS, TaggedEnum, tag
 
 
 class MapType(TaggedEnum):

@@ -1,10 +1,8 @@
-"""Types of programs, and their flags."""
+"""Types of programs."""
 
 from __future__ import annotations
 
-from enum import IntFlag
-
-from ebpf.abi.tagged import WINDOWS, TaggedEnum, tag
+from ebpf.abi.types import WINDOWS, TaggedEnum, tag
 
 
 class ProgramType(TaggedEnum):
@@ -49,16 +47,3 @@ class ProgramType(TaggedEnum):
     WINDOWS_SOCK_OPS = tag(WINDOWS, 4)
     WINDOWS_XDP_TEST = tag(WINDOWS, 998)
     WINDOWS_SAMPLE = tag(WINDOWS, 999)
-
-
-class ProgramFlag(IntFlag):
-    """Flags of BPF_PROG_LOAD (`BPF_F_*`)."""
-
-    STRICT_ALIGNMENT = 1 << 0
-    ANY_ALIGNMENT = 1 << 1
-    TEST_RND_HI32 = 1 << 2
-    TEST_STATE_FREQ = 1 << 3
-    SLEEPABLE = 1 << 4
-    XDP_HAS_FRAGS = 1 << 5
-    XDP_DEV_BOUND_ONLY = 1 << 6
-    TEST_REG_INVARIANTS = 1 << 7

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.runtime.attrs.members import Attr, alias, pointer, s32, string, strings, u32, u64
+from ebpf.runtime.attrs import Attr, alias, pointer, s32, string, strings, u32, u64
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

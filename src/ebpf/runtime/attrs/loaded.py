@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.runtime.attrs.members import Attr, pointer, u32
+from ebpf.runtime.attrs import Attr, pointer, u32
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

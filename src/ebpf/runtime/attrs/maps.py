@@ -17,7 +17,7 @@ from ebpf.abi.linux import (
     BPF_MAP_UPDATE_BATCH,
     BPF_MAP_UPDATE_ELEM,
 )
-from ebpf.runtime.attrs.members import Attr, alias, name16, pointer, s32, u32, u64
+from ebpf.runtime.attrs import Attr, alias, name16, pointer, s32, u32, u64
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

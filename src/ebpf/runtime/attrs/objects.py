@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ebpf.abi.types import Cmd
-from ebpf.runtime.attrs.members import Attr, alias, nested, pointer, s32, string, u32
+from ebpf.runtime.attrs import Attr, alias, nested, pointer, s32, string, u32
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

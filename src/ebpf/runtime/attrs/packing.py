@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebpf.plain import NamedTuple
-from ebpf.runtime.attrs.members import Attr, Member, unset, untag
+from ebpf.runtime.attrs import Attr, Member, unset, untag
 from ebpf.runtime.memory import Address, pin, pin_strings
 
 if TYPE_CHECKING:

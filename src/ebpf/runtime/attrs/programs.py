@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import BPF_PROG_LOAD
-from ebpf.runtime.attrs.members import Attr, alias, name16, pointer, s32, string, u32
+from ebpf.runtime.attrs import Attr, alias, name16, pointer, s32, string, u32
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

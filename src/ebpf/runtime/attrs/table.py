@@ -8,7 +8,7 @@ from ebpf.abi.types import Cmd
 from ebpf.runtime import attrs
 
 if TYPE_CHECKING:
-    from ebpf.runtime.attrs.members import Attr
+    from ebpf.runtime.attrs import Attr
 
 _RECORDS = [getattr(attrs, name) for name in attrs.__all__ if name[0].isupper() and name not in ("Attr", "RECORDS")]
 

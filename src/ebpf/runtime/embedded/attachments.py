@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOENT, ENOSPC, EPERM
+from ebpf.abi.linux import EBUSY, EINVAL, ENOENT, ENOSPC, EPERM
 from ebpf.abi.types import AttachType, ProgramType
 from ebpf.runtime.embedded.buffers import put
 from ebpf.runtime.embedded.chain import AFTER, BEFORE, ID, LINK, REPLACE, Chain, Entry, Place

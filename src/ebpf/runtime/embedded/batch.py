@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT, EINVAL, ENOENT, ENOTSUPP
+from ebpf.abi.linux import EFAULT, EINVAL, ENOENT, ENOTSUPP
 from ebpf.abi.types import Cmd, MapType, UpdateFlag
 from ebpf.abi.types.commands import command_name
 from ebpf.runtime.embedded.buffers import given, put, take
-from ebpf.runtime.embedded.handles import OpenFile
 from ebpf.runtime.embedded.maps import MapCommands, check
-from ebpf.runtime.embedded.objects import MapObject
+from ebpf.runtime.embedded.objects import MapObject, OpenFile
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps import ArrayOfMapsMap, HashMap, HashOfMapsMap, Map
 

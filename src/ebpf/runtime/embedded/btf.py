@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.btf import Array, Btf, Datasec, Enum, Enum64, FuncProto, Struct, Type, Union
 from ebpf.errors import BtfError
 from ebpf.runtime.embedded.buffers import take

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT, EINVAL
+from ebpf.abi.linux import EFAULT, EINVAL
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:

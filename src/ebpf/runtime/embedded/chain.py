@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
+from ebpf.abi.linux import EEXIST, EINVAL, ENOENT, ERANGE, ESTALE
 from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import ProgramObject

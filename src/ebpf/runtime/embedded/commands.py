@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi import linux
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from ebpf.runtime.embedded.objects import KernelObject
 from ebpf.vm.fault import Rejected
 

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ebpf.abi.linux.errno import ENXIO
+from ebpf.abi.linux import ENXIO
 from ebpf.lean import Lock, get_ident
 from ebpf.vm.fault import Rejected
 from ebpf.vm.native import GATE_WORDS

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINVAL, ENOENT
-from ebpf.runtime.embedded.handles import access_only
+from ebpf.abi.linux import EINVAL, ENOENT
 from ebpf.runtime.embedded.linkobjects import LinkObject
-from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
+from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject, access_only
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:

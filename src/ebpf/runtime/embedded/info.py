@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EBADFD, EINVAL
+from ebpf.abi.linux import E2BIG, EBADFD, EINVAL
 from ebpf.abi.linux.info import (
     BTF_INFO,
     LINK_DETAILS,

@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.linux import BPF_PROG_LOAD
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import BPF_PROG_LOAD, EINVAL
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
 from ebpf.runtime import attrs
-from ebpf.runtime.attrs.members import Attr
+from ebpf.runtime.attrs import Attr
 from ebpf.runtime.embedded.objects import KernelObject
 from ebpf.runtime.embedded.programs import ProgramCommands
 from ebpf.runtime.embedded.runs import EmbeddedRunner

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import (
+from ebpf.abi.linux import (
     EBADF,
     EBUSY,
     EFAULT,
@@ -23,7 +23,7 @@ from ebpf.abi.linux.errno import (
     EPERM,
 )
 from ebpf.abi.types import AttachType, LinkType, ProgramType
-from ebpf.runtime.attrs.members import text_of
+from ebpf.runtime.attrs import text_of
 from ebpf.runtime.embedded.chain import ID, LINK, REPLACE, Chain, Entry, Place
 from ebpf.runtime.embedded.linkobjects import LinkObject
 from ebpf.runtime.embedded.objects import ProgramObject

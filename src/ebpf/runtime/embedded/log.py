@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINVAL, ENOSPC
+from ebpf.abi.linux import EINVAL, ENOSPC
 from ebpf.runtime.embedded.buffers import put
 from ebpf.vm.fault import Rejected
 

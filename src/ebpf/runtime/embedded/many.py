@@ -12,9 +12,9 @@ from ebpf.errors import EbpfError, NotSupportedError, ProgramFault
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.joined import JoinedPackets, ManyRuns, packet_note
 from ebpf.vm.batch import OneByOne, PacketBatch, PacketLane
-from ebpf.vm.execution import check_open_between_runs
 from ebpf.vm.fault import Rejected
 from ebpf.vm.forms import form_of
+from ebpf.vm.machine import check_open_between_runs
 from ebpf.vm.testrun import TestRequest, TestRun, test_run
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINVAL, ENOENT
+from ebpf.abi.linux import EINVAL, ENOENT
 from ebpf.abi.types import Cmd, UpdateFlag
 from ebpf.runtime.defaults import BpfMapIO
 from ebpf.runtime.embedded.maps import MapCommands

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import weakref
 
-from ebpf.abi.linux.errno import EACCES, EINVAL, ENOTSUPP, EPERM
+from ebpf.abi.linux import EACCES, EINVAL, ENOTSUPP, EPERM
 from ebpf.abi.types import MapFlag
 from ebpf.errors import ClosedError
-from ebpf.runtime.embedded.handles import OpenFile
-from ebpf.runtime.embedded.objects import MapObject, Registry
+from ebpf.runtime.embedded.objects import MapObject, OpenFile, Registry
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps import ArrayMap
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from ebpf.abi.linux.errno import EBUSY, EINVAL, ENOMEM, EPERM
+from ebpf.abi.linux import EBUSY, EINVAL, ENOMEM, EPERM
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.plain import NamedTuple
 from ebpf.runtime.embedded.buffers import given, object_name, put, take
-from ebpf.runtime.embedded.handles import OpenFile, access
-from ebpf.runtime.embedded.objects import BtfObject, MapObject, ProgramObject
+from ebpf.runtime.embedded.objects import BtfObject, MapObject, OpenFile, ProgramObject, access
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import FILE_FLAGS, Map, MapShape
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINVAL, ENOTSUPP, EOPNOTSUPP
+from ebpf.abi.linux import EINVAL, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapType
 from ebpf.btf import Datasec, Int, Struct, Type, size_of, strip
 from ebpf.errors import BtfError

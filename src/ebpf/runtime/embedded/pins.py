@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from errno import errorcode
 from typing import TYPE_CHECKING, Protocol
 
-from ebpf.abi.linux.errno import (
+from ebpf.abi.linux import (
     EACCES,
     EEXIST,
     EFAULT,
@@ -25,10 +25,9 @@ from ebpf.abi.linux.errno import (
     EPERM,
 )
 from ebpf.abi.linux.errtexts import NAMES
-from ebpf.runtime.attrs.members import text_of
-from ebpf.runtime.embedded.handles import access_only
+from ebpf.runtime.attrs import text_of
 from ebpf.runtime.embedded.linkobjects import LinkObject
-from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject
+from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, access_only
 from ebpf.runtime.errors import system_call_error
 from ebpf.vm.fault import Rejected
 

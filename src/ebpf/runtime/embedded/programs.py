@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ebpf.abi import types
+from ebpf.abi.linux import E2BIG, EFAULT, EINVAL
 from ebpf.abi.linux.contexts import PLAIN_CONTEXTS, TRANSLATED
-from ebpf.abi.linux.errno import E2BIG, EFAULT, EINVAL
-from ebpf.abi.types import ProgramFlag, ProgramType
+from ebpf.abi.types import ProgramType
 from ebpf.errors import BtfError
-from ebpf.runtime.attrs.members import text_of
+from ebpf.runtime.attrs import text_of
 from ebpf.runtime.embedded.buffers import object_name, take
 from ebpf.runtime.embedded.objects import BtfObject, KernelObject, MapObject, ProgramObject
 from ebpf.vm.fault import Rejected
@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.state import State
     from ebpf.vm.maps import Map
 
-_KNOWN_FLAGS = sum(
-    (
-        ProgramFlag.STRICT_ALIGNMENT, ProgramFlag.ANY_ALIGNMENT, ProgramFlag.TEST_STATE_FREQ, ProgramFlag.SLEEPABLE,
-        ProgramFlag.TEST_RND_HI32, ProgramFlag.XDP_HAS_FRAGS, ProgramFlag.XDP_DEV_BOUND_ONLY,
-        ProgramFlag.TEST_REG_INVARIANTS,
-    )
-)  # fmt: skip
+_KNOWN_FLAGS = 0xFF
+"""Those that ProgramFlag names."""
 _ATTACH_TYPES = {ProgramType.CGROUP_SKB: frozenset({0, 1}), ProgramType.SYSCALL: frozenset({0})}
 """What bpf_prog_load_check_attach allows (0 and 1: CGROUP_INET_INGRESS, CGROUP_INET_EGRESS); other types take anything.
 """

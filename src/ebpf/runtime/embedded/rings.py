@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.errors import ClosedError
 from ebpf.runtime.embedded.objects import MapObject, Registry
 from ebpf.runtime.embedded.state import open_rings, open_waiters

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux import BPF_PROG_TEST_RUN
-from ebpf.abi.linux.errno import ENOSPC
+from ebpf.abi.linux import BPF_PROG_TEST_RUN, ENOSPC
 from ebpf.abi.types import ProgramType
 from ebpf.runtime.embedded.objects import ProgramObject
 from ebpf.runtime.facts import GROWTH, RUN_ON_CPU, Redirect, RunResult, form_of

@@ -11,11 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ebpf.abi import types
-from ebpf.abi.linux.errno import ENOMEM
+from ebpf.abi.linux import ENOMEM
 from ebpf.lean import Lock, RLock, WeakSet, local
 from ebpf.runtime.embedded.cpus import Cpus, Gate
-from ebpf.runtime.embedded.handles import HandleTable
-from ebpf.runtime.embedded.objects import KernelObject, MapObject, ProgramObject, Registry
+from ebpf.runtime.embedded.objects import HandleTable, KernelObject, MapObject, ProgramObject, Registry
 from ebpf.runtime.embedded.randomness import RandomNumbers
 from ebpf.runtime.facts import Limits
 from ebpf.vm.fault import Rejected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EFAULT, ENOSPC
+from ebpf.abi.linux import EFAULT, ENOSPC
 from ebpf.abi.types import ProgramType
 from ebpf.runtime.embedded.buffers import given, put, take
 from ebpf.runtime.embedded.runs import run_program

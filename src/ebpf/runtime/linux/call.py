@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ebpf.abi.linux.errno import EAGAIN, EINTR
+from ebpf.abi.linux import EAGAIN, EINTR
 from ebpf.abi.linux.errtexts import NAMES
 from ebpf.abi.types import Cmd
 from ebpf.abi.types.commands import command_name
 from ebpf.errors import NotSupportedError
-from ebpf.runtime.attrs.members import Attr
+from ebpf.runtime.attrs import Attr
 from ebpf.runtime.memory import pin
 
 log = logging.getLogger("ebpf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from ebpf.abi.linux.errno import EACCES, EINVAL, EPERM
+from ebpf.abi.linux import EACCES, EINVAL, EPERM
 from ebpf.abi.types import AttachType, Cmd
 from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
 from ebpf.runtime.attrs import LinkCreate

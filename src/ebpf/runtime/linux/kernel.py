@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EACCES, EPERM
+from ebpf.abi.linux import EACCES, EPERM
 from ebpf.abi.types import Cmd, MapType
 from ebpf.abi.types.commands import command_name
 from ebpf.errors import NotSupportedError, SystemCallError
-from ebpf.runtime.attrs import MapElem, ObjPin
-from ebpf.runtime.attrs.members import Attr, text_of
+from ebpf.runtime.attrs import Attr, MapElem, ObjPin, text_of
 from ebpf.runtime.errors import Privilege, is_privilege_errno, system_call_error
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import Hook, PacketsHook, SocketFilterHook, TracepointHook

@@ -6,7 +6,7 @@ import logging
 import struct
 from typing import TYPE_CHECKING
 
-from ebpf.abi.linux.errno import EINTR
+from ebpf.abi.linux import EINTR
 from ebpf.abi.types import Cmd
 from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.defaults import BpfMapIO

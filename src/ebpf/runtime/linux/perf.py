@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 
-from ebpf.abi.linux.errno import EACCES, EPERM
+from ebpf.abi.linux import EACCES, EPERM
 from ebpf.errors import NotSupportedError
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.linux.call import perf_event_open

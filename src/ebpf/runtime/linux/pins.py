@@ -6,7 +6,7 @@ import os
 import struct
 import sys
 
-from ebpf.abi.linux.errno import EPERM
+from ebpf.abi.linux import EPERM
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.runtime.errors import system_call_error
 from ebpf.runtime.linux.call import last_errno, libc

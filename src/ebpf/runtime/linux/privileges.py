@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ebpf.abi.types import AttachType, Cmd, ProgramType
-from ebpf.runtime.attrs import LinkCreate, ProgLoad
-from ebpf.runtime.attrs.members import Attr
+from ebpf.runtime.attrs import Attr, LinkCreate, ProgLoad
 from ebpf.runtime.errors import Privilege
 
 # include/uapi/linux/capability.h

@@ -9,10 +9,9 @@ import os
 import struct
 import sys
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL, EPERM
+from ebpf.abi.linux import E2BIG, EINVAL, EPERM
 from ebpf.abi.types import Cmd, MapType, ProgramType
-from ebpf.runtime.attrs import MapCreate, ProgLoad
-from ebpf.runtime.attrs.members import Attr
+from ebpf.runtime.attrs import Attr, MapCreate, ProgLoad
 from ebpf.runtime.linux import call
 
 _known: dict[str, bool] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from struct import pack_into
 from typing import TYPE_CHECKING
 
+from ebpf.abi.linux import ENOMEM
 from ebpf.abi.linux.contexts import SK_BUFF_INTERNAL_SIZE
-from ebpf.abi.linux.errno import ENOMEM
 from ebpf.vm.memory import AddressSpace
 
 if TYPE_CHECKING:

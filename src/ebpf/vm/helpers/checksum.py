@@ -11,7 +11,7 @@ from struct import unpack
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
+from ebpf.abi.linux import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpf.vm import M32
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, CHECKSUM_NONE, CHECKSUM_UNNECESSARY, SkbContext
 from ebpf.vm.machine import Run

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 
 MAX_ARGUMENTS = 12
 """MAX_BPRINTF_VARARGS."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import E2BIG, EINVAL
+from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.abi.types import MapType
 from ebpf.vm import M32
 from ebpf.vm.helpers.map import require

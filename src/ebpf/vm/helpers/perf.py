@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EFAULT, EINVAL
+from ebpf.abi.linux import EFAULT, EINVAL
 from ebpf.abi.types import MapType
 from ebpf.vm.helpers.map import require
 from ebpf.vm.machine import Run

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from ebpf.abi.types import MapType
 from ebpf.vm import M32
 from ebpf.vm.context.redirect import Redirect

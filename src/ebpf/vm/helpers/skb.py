@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EFAULT, EINVAL, EOPNOTSUPP
+from ebpf.abi.linux import EFAULT, EINVAL, EOPNOTSUPP
 from ebpf.vm import M32
 from ebpf.vm.context.skb import CHECKSUM_COMPLETE, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, VLAN_PROTOCOLS, SkbContext
 from ebpf.vm.helpers.checksum import add, block_add, partial, subtract

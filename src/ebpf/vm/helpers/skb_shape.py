@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EFAULT, EINVAL, ENOMEM, ENOTSUPP
+from ebpf.abi.linux import EFAULT, EINVAL, ENOMEM, ENOTSUPP
 from ebpf.vm import M32
 from ebpf.vm.context.skb import (
     CHECKSUM_COMPLETE,

@@ -7,7 +7,7 @@ from struct import pack, unpack
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EINVAL, ERANGE
+from ebpf.abi.linux import EINVAL, ERANGE
 from ebpf.vm import M64
 from ebpf.vm.fault import Fault
 from ebpf.vm.helpers.format import MAX_ARGUMENTS, format_text

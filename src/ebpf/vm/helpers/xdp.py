@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ebpf.abi.helpers import Helper
-from ebpf.abi.linux.errno import EACCES, EFAULT, EINVAL
+from ebpf.abi.linux import EACCES, EFAULT, EINVAL
 from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, PAGE_SIZE, XdpContext, metadata_length_invalid
 from ebpf.vm.machine import Run
 

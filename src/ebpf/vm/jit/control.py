@@ -9,13 +9,13 @@ from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.asm.opcodes import BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, CALL, CALLX, EXIT, LDIMM64
 from ebpf.codegen.image import ENTRIES
 from ebpf.vm import M64, native
-from ebpf.vm.execution import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function
 from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import ALL, ARGUMENTS, PASSED, clobbered_arguments_matter
 from ebpf.vm.jit.state import CODE_MAPS, FRAME_SIZE, MAP_REFERENCE_SIZE, RAISED, REPLACED, WORD, member
 from ebpf.vm.jit.writer import RARE
+from ebpf.vm.machine import MAX_FRAMES, STACK_SIZE
 from ebpf.vm.native import Stop
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ebpf.vm import M32, M64, interpreter
-from ebpf.vm.execution import HelperCall, python_stack_is_full
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.host import Host
 from ebpf.vm.jit.state import REPLACED
 from ebpf.vm.jit.tiers import Tiers, tiers_of
-from ebpf.vm.machine import Run
+from ebpf.vm.machine import HelperCall, Run, python_stack_is_full
 from ebpf.vm.native import (
     ACTION,
     ASK,

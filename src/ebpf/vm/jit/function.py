@@ -24,7 +24,6 @@ from ebpf.asm.opcodes import (
     MAY_GOTO,
 )
 from ebpf.vm import native
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.flow import jump_target
 from ebpf.vm.jit import control
 from ebpf.vm.jit.arithmetic import arithmetic, condition
@@ -39,6 +38,7 @@ from ebpf.vm.jit.origins import Region
 from ebpf.vm.jit.regions import Regions
 from ebpf.vm.jit.state import member
 from ebpf.vm.jit.writer import LIKELY, RARE, Values, Writer
+from ebpf.vm.machine import STACK_SIZE
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.module import ModuleCompiler

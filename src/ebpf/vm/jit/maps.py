@@ -13,8 +13,8 @@ from ebpf.abi.linux.functions import BPF_FUNC_SPIN_LOCK
 from ebpf.abi.types import MapType
 from ebpf.asm.opcodes import CALL
 from ebpf.vm import native
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.jit.state import CODE_MAPS, MAP_REFERENCE_SIZE, WORD, member
+from ebpf.vm.machine import STACK_SIZE
 from ebpf.vm.maps import storage
 
 if TYPE_CHECKING:

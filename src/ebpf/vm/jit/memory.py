@@ -26,11 +26,11 @@ from ebpf.asm.opcodes import (
     CALLX,
     LDIMM64,
 )
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.jit.access import CHANGES, Access, access_of
 from ebpf.vm.jit.control import library_call
 from ebpf.vm.jit.liveness import defined
 from ebpf.vm.jit.origins import NOTHING, Origin, Region
+from ebpf.vm.machine import STACK_SIZE
 from ebpf.vm.program import Slot
 
 if TYPE_CHECKING:

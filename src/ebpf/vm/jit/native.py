@@ -11,11 +11,10 @@ from ebpf.codegen.flat import FlatCode
 from ebpf.codegen.image import ENTRIES, read_support
 from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
 from ebpf.vm import interpreter, native
-from ebpf.vm.execution import HelperCall
 from ebpf.vm.jit import state
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
-from ebpf.vm.machine import Run
+from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.maps import storage
 from ebpf.vm.native import ABI_VERSION, ENTRY, LANE_WORDS, LAYOUT, Action, Stop, load_interpreter, native_code
 from ebpf.vm.program import NATIVE, Program

@@ -34,10 +34,10 @@ from ebpf.asm.opcodes import (
     LDIMM64,
     SIZES,
 )
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.jit.access import access_of
 from ebpf.vm.jit.blocks import Function, calls_function
 from ebpf.vm.jit.liveness import defined, used
+from ebpf.vm.machine import STACK_SIZE
 from ebpf.vm.program import Slot
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpf.vm import native
-from ebpf.vm.execution import STACK_SIZE
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.origins import Origin, Region
 from ebpf.vm.jit.state import REGION_DATA, REGION_READ, REGION_WRITE, member
+from ebpf.vm.machine import STACK_SIZE
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.access import Access

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from ebpf.abi.types import MapFlag
 from ebpf.vm.maps.base import LOCK, MAX_VIEWS, PAGE_SIZE, Map, MapShape, round_up
 from ebpf.vm.maps.storage import zeroed

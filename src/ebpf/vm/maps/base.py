@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
+from ebpf.abi.linux import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP
 from ebpf.abi.types import MapFlag, MapType, UpdateFlag
 from ebpf.lean import RLock
 from ebpf.plain import NamedTuple

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from ebpf.abi.linux.errno import EINVAL, ENOENT, EOPNOTSUPP
+from ebpf.abi.linux import EINVAL, ENOENT, EOPNOTSUPP
 from ebpf.vm.maps.base import Map, MapShape
 from ebpf.vm.maps.storage import zeroed
 

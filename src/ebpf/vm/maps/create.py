@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOTSUPP
+from ebpf.abi.linux import E2BIG, EINVAL, ENOTSUPP
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.plain import NamedTuple
 from ebpf.vm import maps

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
+from ebpf.abi.linux import E2BIG, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag
 from ebpf.vm.maps.base import ELEMENT_OVERHEAD, LOCK, Map, MapShape, round_up
 

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from operator import neg
 from typing import Any
 
-from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
+from ebpf.abi.linux import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from ebpf.vm.maps.base import EXIST, NOEXIST, Map, MapShape, round_up
 from ebpf.vm.maps.hash import Element
 

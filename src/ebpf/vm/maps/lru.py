@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ebpf.abi.linux.errno import ENOENT, ENOMEM
+from ebpf.abi.linux import ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag
 from ebpf.vm.maps.base import MapShape
 from ebpf.vm.maps.hash import Element, HashMap

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import EINVAL
+from ebpf.abi.linux import EINVAL
 from ebpf.vm.maps.base import MapShape
 from ebpf.vm.maps.bloom import BloomFilterMap
 from ebpf.vm.maps.storage import BUCKET_MASK, CAPACITY, NativeStorage, functions

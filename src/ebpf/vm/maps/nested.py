@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ebpf.abi.linux.errno import ENOENT
+from ebpf.abi.linux import ENOENT
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.vm.maps.base import LOCK, Map, MapShape
 from ebpf.vm.maps.hash import Element, HashMap

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ebpf.abi.linux.errno import EINVAL, ENOENT
+from ebpf.abi.linux import EINVAL, ENOENT
 from ebpf.vm.maps.base import EXIST, MAX_VIEWS, Map, MapShape, round_up
 from ebpf.vm.maps.hash import Element, HashMap
 from ebpf.vm.maps.storage import zeroed

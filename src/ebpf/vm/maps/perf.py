@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Callable
 
-from ebpf.abi.linux.errno import E2BIG, EBADF, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EOPNOTSUPP
+from ebpf.abi.linux import E2BIG, EBADF, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EOPNOTSUPP
 from ebpf.vm.maps.base import Map, MapShape, round_up
 
 RECORD_LOST = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOENT
+from ebpf.abi.linux import E2BIG, EINVAL, ENOENT
 from ebpf.vm.maps.base import EXIST, NOEXIST, Map, MapShape, round_up
 
 

@@ -6,7 +6,7 @@ where a packet was sent to comes back in the result of the run.
 
 from __future__ import annotations
 
-from ebpf.abi.linux.errno import (
+from ebpf.abi.linux import (
     E2BIG,
     EBADF,
     EEXIST,

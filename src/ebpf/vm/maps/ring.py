@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Callable, Collection
 
-from ebpf.abi.linux.errno import EAGAIN, EINVAL, ENOTSUPP
+from ebpf.abi.linux import EAGAIN, EINVAL, ENOTSUPP
 from ebpf.vm.maps.base import PAGE_SIZE, Map, MapShape, round_up
 from ebpf.vm.maps.storage import zeroed
 

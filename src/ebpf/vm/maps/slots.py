@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ebpf.abi.linux.errno import E2BIG, EINVAL, ENOENT
+from ebpf.abi.linux import E2BIG, EINVAL, ENOENT
 from ebpf.vm.maps.base import Map, MapShape
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from ebpf.abi.linux.errno import ENOMEM
+from ebpf.abi.linux import ENOMEM
 from ebpf.errors import NotSupportedError
 from ebpf.lean import WeakSet
 from ebpf.vm import epochs

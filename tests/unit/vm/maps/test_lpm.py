@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
+from ebpf.abi.linux import EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.vm.maps import LpmTrieMap, Map, MapShape, create_map
 

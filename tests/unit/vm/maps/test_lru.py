@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import EEXIST
+from ebpf.abi.linux import EEXIST
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.codegen.image import address_of
 from ebpf.vm.maps import LruHashMap, LruPercpuHashMap, MapShape, create_map

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
+from ebpf.abi.linux import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.vm.maps import HashMap, LruHashMap, MapShape, PercpuHashMap, create_map
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOMEM
+from ebpf.abi.linux import E2BIG, ENOENT, ENOMEM
 from ebpf.abi.types import MapFlag, MapType
 from ebpf.errors import NotSupportedError, ProgramFault
 from ebpf.vm import epochs

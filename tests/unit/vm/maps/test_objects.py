@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebpf.abi.linux.errno import E2BIG, EEXIST, EINVAL, ENOENT
+from ebpf.abi.linux import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.vm.maps import ArrayMap, ArrayOfMapsMap, HashOfMapsMap, MapShape, ProgramArrayMap
 

@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import E2BIG, ENOENT, ENOSPC, EOPNOTSUPP
+from ebpf.abi.linux import E2BIG, ENOENT, ENOSPC, EOPNOTSUPP
 from ebpf.abi.types import MapType
 from ebpf.vm.maps import MapShape, PerfEventArrayMap, PerfRing
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.abi.linux.errno import EAGAIN, EINVAL
+from ebpf.abi.linux import EAGAIN, EINVAL
 from ebpf.abi.types import MapType
 from ebpf.vm.maps import MapShape, RingBufferMap, create_map
 from ebpf.vm.maps.ring import BUSY, DISCARD
