@@ -199,7 +199,7 @@ FAULTS: tuple[Fault, ...] = (
         'self.memory.add(bytearray(8 + STACK_SIZE), f"stack of frame {depth}") + 8',
         ("unit/vm/test_engines.py", *_ISA),
     ),
-    Fault("32 tail calls", "vm/execution.py", "MAX_TAIL_CALLS = 33", "MAX_TAIL_CALLS = 32", _HELPERS),
+    Fault("32 tail calls", "vm/machine.py", "MAX_TAIL_CALLS = 33", "MAX_TAIL_CALLS = 32", _HELPERS),
     Fault(
         "bpf_loop counts one less when stopped",
         "vm/helpers/iterate.py",
@@ -310,14 +310,14 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "tail calls take anything for the context",
-        "vm/execution.py",
+        "vm/machine.py",
         "        if context != self.start:",
         "        if context < 0:",
         _HOSTILE,
     ),
     Fault(
         "any number is a function that may be called back",
-        "vm/execution.py",
+        "vm/machine.py",
         "        if slot not in self.run.program.callbacks:",
         "        if slot < 0:",
         _HOSTILE,

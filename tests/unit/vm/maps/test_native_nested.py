@@ -119,5 +119,5 @@ def test_known_maps_are_found_without_python(monkeypatch: pytest.MonkeyPatch) ->
     outer = make(MapType.HASH_OF_MAPS)
     outer.hold(key(1), inner(6))
     program = load(LOOK_UP.format(key=1) + INSIDE, outer)
-    monkeypatch.setattr("ebpf.vm.execution.call_kernel_helper", pytest.fail)
+    monkeypatch.setattr("ebpf.vm.machine.call_kernel_helper", pytest.fail)
     assert run(program, "interpreter") == 6
