@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
-import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -28,6 +26,7 @@ from ebpf.btf import (
     strip,
 )
 from ebpf.errors import BtfError
+from tests.bounds import bounded
 from tests.unit.btf.samples import every_kind
 
 SAMPLE = every_kind().raw
@@ -54,22 +53,6 @@ def _values(type_: object) -> None:
     if codec.size < 4096:
         data = bytes(codec.size)
         assert codec.encode(codec.decode(data)) == data
-
-
-def bounded(work: Callable[[], object], size: int) -> None:
-    """Run, in what this machine takes to count to 100 million (about two seconds), and in 32 MB + 20 × size."""
-    begin = time.process_time()
-    work()
-    worked = time.process_time()
-    for _ in range(5_000_000):
-        pass
-    assert worked - begin < 20 * (time.process_time() - worked)
-    tracemalloc.start()
-    try:
-        work()
-        assert tracemalloc.get_traced_memory()[1] < (32 << 20) + 20 * size
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("data", [b"", b"\x9f", b"\x9f\xeb\1\0", bytes(24), b"\x7fELF" + bytes(60), b"\xff" * 100])

@@ -20,11 +20,9 @@ from ebpf.runtime.base import Runner
 from ebpf.vm.helpers import dispatch
 from ebpf.vm.helpers.dispatch import call_helper
 from ebpf.vm.machine import Run
+from tests.bounds import soon
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
-SOON = 0.1
-"""Seconds that it may take; the best of a few tries, because other processes take theirs."""
-TRIES = 5
 WAIT = 0.15
 """Seconds until a program is ended, compiling included."""
 PROGRAMS = {
@@ -77,11 +75,6 @@ def loaded(
         finally:
             facts.handle.close()
             map_.handle.close()
-
-
-def soon(measure: Callable[[], float]) -> bool:
-    """Tell whether one of a few tries takes no longer than it may."""
-    return any(measure() <= SOON for _ in range(TRIES))
 
 
 @pytest.mark.parametrize(("name", "way"), CASES)
