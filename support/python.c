@@ -39,7 +39,7 @@ struct gate {
   u64 owned;      /* virtual CPUs that have an owner */
   u64 statistics; /* run times are counted */
   u64 closed;     /* the kernel is */
-  u64 claimed;    /* virtual CPU 0 belongs to a run that began here and goes on in the host */
+  u64 claimed;    /* the claim of a run that began here and that the host is to finish: virtual CPU 0 is its own */
 };
 
 /* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
@@ -111,9 +111,10 @@ RARE static void wake_in_spite(const struct python *py, const struct function *f
 
 RARE static __attribute__((noinline)) void *
 go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
-  f->busy = HANDED_OVER;
-  f->gate->claimed = 1;
   const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
+  const u64 claim = (u64)facts; /* no other thread has the same */
+  f->busy = HANDED_OVER;
+  f->gate->claimed = claim;
   void *arguments = py->new_tuple(3);
   for (int i = 0; arguments && i < 3; i++) {
     void *number = py->from_unsigned(facts[i]);
@@ -125,6 +126,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
     }
   }
   void *result = call(py, f->go_on, arguments);
+  if (f->gate->claimed != claim) return result; /* the host has taken it; others may have begun since */
   f->gate->claimed = 0;
   if (f->busy == HANDED_OVER) {
     abandon(f);

@@ -10,10 +10,11 @@ import pytest
 
 from ebpf.abi.linux import ENOSPC
 from ebpf.abi.types import MapType
-from ebpf.errors import ProgramFault
+from ebpf.errors import ClosedError, ProgramFault
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.rings import EmbeddedRing
 from ebpf.vm.maps import PerfRing, RingBufferMap
+from ebpf.vm.maps.ring import NO_WAKEUP
 from tests.unit.embedded_programs import created, kernel, load
 
 SIZE = 4096
@@ -128,4 +129,47 @@ def test_a_run_does_not_wait_for_a_reader_of_its_own_record(second: str) -> None
         runner = runtime.runner(program)
         assert in_time(runtime, lambda: runner.run(bytes(64)).retval) == [2]
         for thing in (ring, program.handle, facts.handle):
+            thing.close()
+
+
+def test_a_reader_that_sleeps_beside_silent_records_is_woken() -> None:
+    with kernel() as runtime:
+        facts = created(runtime, MapType.RINGBUF, 0, 0, SIZE)
+        ring = runtime.open_ring(facts)
+        assert isinstance(ring, EmbeddedRing)
+        buffer = ring.ring
+        assert isinstance(buffer, RingBufferMap)
+        buffer.listeners.append(lambda: ring.set_consumer(ring.producer()))
+        assert buffer.output(bytes(3000), NO_WAKEUP) == 0
+        assert ring.consumer() == 0
+        assert in_time(runtime, lambda: buffer.output(bytes(3000), NO_WAKEUP)) == [0]
+        buffer.listeners.clear()
+        for thing in (ring, facts.handle):
+            thing.close()
+
+
+def test_waits_for_records_end_with_the_kernel() -> None:
+    with kernel() as runtime:
+        facts = created(runtime, MapType.RINGBUF, 0, 0, SIZE)
+        ring = runtime.open_ring(facts)
+        waiter = runtime.waiter([ring], facts)
+        assert isinstance(ring, EmbeddedRing)
+        assert isinstance(ring.ring, RingBufferMap)
+        ring.ring.output(b"the last one")
+        ends: list[str] = []
+
+        def wait() -> None:
+            try:
+                waiter.wait(20)
+            except ClosedError as error:
+                ends.append(str(error))
+
+        wait()
+        ring.set_consumer(ring.producer())
+        thread = threading.Thread(target=wait)
+        thread.start()
+        runtime.close()
+        thread.join(20)
+        assert ends == ["the kernel of the ring was closed"]
+        for thing in (waiter, ring, facts.handle):
             thing.close()

@@ -13,6 +13,7 @@ import pytest
 from ebpf.abi.types import Cmd, MapFlag, MapType
 from ebpf.errors import ClosedError, SystemCallError
 from ebpf.runtime.attrs import MapElem
+from ebpf.vm.maps.ring import DISCARD
 from tests.unit.embedded_programs import created, kernel, load, ring_program
 
 PACKET = bytes(64)
@@ -149,6 +150,31 @@ def test_child_has_a_copy() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert io.lookup(b"from") == b"parent__"
         for thing in (ring, program.handle, hash_map.handle, ring_map.handle):
+            thing.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python 3.12 warns of fork with threads")
+def test_child_skips_what_threads_of_the_parent_had_reserved() -> None:
+    with kernel() as runtime:
+        facts = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        ring = runtime.open_ring(facts)
+        buffer = ring.ring  # type: ignore[attr-defined]  # of the embedded kernel
+        buffer.output(b"before")
+        reserved = buffer.reserve(100)
+        buffer.output(b"after")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                heads = [int.from_bytes(buffer.data[at : at + 4], "little") for at in (0, 16, 16 + 112)]
+                status = 0 if heads == [6, 100 | DISCARD, 5] else 2
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert buffer.data[16 + 3] & 0x80
+        buffer.submit(reserved)
+        for thing in (ring, facts.handle):
             thing.close()
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from ebpf.abi.types import Cmd, MapType
 from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.objects.packets import gather
 from ebpf.runtime.attrs import EnableStats, MapElem
-from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.embedded import EmbeddedRuntime, many
 from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.info import program_info
 from tests.unit.embedded.test_function import COUNTS, FOREVER
@@ -150,3 +151,35 @@ with kernel(cpus=2, limits=Limits(budget=1 << 50)) as runtime:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout == "stopped\n", run.stderr
+
+
+class Interrupted(threading.Thread):
+    """A thread for which nobody has the patience to wait."""
+
+    def join(self, timeout: float | None = None) -> None:
+        if timeout is not None:
+            raise InterruptedError
+        super().join(20)
+        assert not self.is_alive()
+
+
+def test_threads_that_wait_for_a_cpu_end_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(many, "threading", SimpleNamespace(Thread=Interrupted))
+    with program(FIRST_BYTES) as (runtime, facts, _):
+        all_owned, release = threading.Barrier(THREADS + 1), threading.Event()
+
+        def own(cpu: int) -> None:
+            all_owned.wait(20)
+            release.wait(40)
+
+        owners = [threading.Thread(target=runtime.state.cpus.run, args=(object(), own)) for _ in range(THREADS)]
+        for thread in owners:
+            thread.start()
+        all_owned.wait(20)
+        try:
+            with pytest.raises(InterruptedError):
+                runtime.runner(facts).run_many(gather([bytes(64)] * 400), threads=THREADS)
+        finally:
+            release.set()
+        for thread in owners:
+            thread.join(20)

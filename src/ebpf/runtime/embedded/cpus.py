@@ -65,9 +65,9 @@ class Gate:
         """Whether CPU 0 belongs to a run that began in native code and has no owner in Python yet."""
         return bool(self._words[_CLAIMED])
 
-    @claimed.setter
-    def claimed(self, claimed: bool) -> None:
-        self._words[_CLAIMED] = claimed
+    def end_claim(self) -> None:
+        """The run has an owner now; or there is none."""
+        self._words[_CLAIMED] = 0
 
 
 class Owned:
@@ -90,7 +90,8 @@ class Cpus:
     def __init__(self, count: int, gate: Gate | None = None) -> None:
         self.count = count
         self._gate = gate or Gate()
-        self._gate.owned, self._gate.claimed = 0, False
+        self._gate.owned = 0
+        self._gate.end_claim()
         self._lock = Lock()
         self._free: Condition | None = None  # made for the first that has to wait
         self._owners: dict[int, Owned] = {}
@@ -109,18 +110,28 @@ class Cpus:
         """Call `body` with CPU 0, which a run of `program` that native code has begun on this thread claims."""
         me = get_ident()
         try:
-            self._owners[me] = Owned(0, [program])
-            self._gate.claimed = False
+            with self._lock:
+                self._owners[me] = Owned(0, [program])
+                self._gate.owned = len(self._owners)  # before the claim ends: one of both keeps others out
+                self._gate.end_claim()
             return body(0)
         finally:
             self._owners.pop(me, None)  # here: an interrupt may come as a function of Python's begins
             self._release()
 
-    def run(self, program: object, body: Callable[[int], _T], *, cpu: int | None = None) -> _T | None:
+    def run(
+        self,
+        program: object,
+        body: Callable[[int], _T],
+        *,
+        cpu: int | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> _T | None:
         """Call `body` with a CPU that is owned meanwhile: the one asked for, or any; waits until it is free.
 
         A thread that owns one already runs on it, nested. Returns None when `program` itself is what runs there
-        already: such a run is skipped, as in the kernel. Raises Rejected (ENXIO) for a CPU that does not exist.
+        already: such a run is skipped, as in the kernel. `check` is called now and then while it waits, and ends that
+        by raising. Raises Rejected (ENXIO) for a CPU that does not exist.
         """
         if cpu is not None and cpu >= self.count:
             raise Rejected(ENXIO, f"there is no CPU {cpu}, only {self.count}")
@@ -129,7 +140,7 @@ class Cpus:
         if owned is not None:
             return self._nested(owned, program, body)
         try:
-            owned = self._acquire(me, cpu)
+            owned = self._acquire(me, cpu, check)
             owned.running.append(program)
             return body(owned.cpu)
         finally:
@@ -152,7 +163,7 @@ class Cpus:
         finally:
             del owned.running[depth:]
 
-    def _acquire(self, me: int, wanted: int | None) -> Owned:
+    def _acquire(self, me: int, wanted: int | None, check: Callable[[], None] | None) -> Owned:
         with self._lock:
             while True:
                 taken = {owned.cpu for owned in list(self._owners.values())}
@@ -163,6 +174,8 @@ class Cpus:
                         owned = self._owners[me] = Owned(cpu, [])
                         self._gate.owned = len(self._owners)
                         return owned
+                if check is not None:
+                    check()
                 self._wait()
 
     def _wait(self) -> None:

@@ -243,7 +243,10 @@ class EmbeddedRuntime:
         return self.state.take_trace()
 
     def close(self) -> None:
-        """End the kernel: handles and pins go, waiting producers drop their records. Further calls do nothing."""
+        """End the kernel: handles and pins go, producers that wait drop their records, waits for records end.
+
+        Further calls do nothing.
+        """
         if self.state.closed:
             return
         self.state.closed = True
@@ -251,7 +254,7 @@ class EmbeddedRuntime:
             self._commands.release_pins()
         self.state.handles.close_all()
         for ring in open_rings:
-            ring.wake_producers()
+            ring.wake_all()
 
     def __repr__(self) -> str:
         return f"<runtime embedded: {self.reason}>"

@@ -121,11 +121,14 @@ class _Work:
 
     def run(self, first: int, last: int) -> None:
         """Run over packets `first` to `last` (exclusive) on one virtual CPU."""
-        if self._state.cpus.run(self._program, lambda cpu: self._run_on(cpu, first, last)) is None:
+        if self._state.cpus.run(self._program, lambda cpu: self._run_on(cpu, first, last), check=self._check) is None:
             # The program runs already, further out on this thread: as in the kernel, it is not entered again.
             with self._program.lock:
                 self._program.recursion_misses += last - first
             OneByOne().run(self._batch, first, last, lambda *place: TestRun(0, bytes(self._batch.packet(*place))))
+
+    def _check(self) -> None:
+        check_open_between_runs(self._program.program, self._kernel)
 
     def _run_on(self, cpu: int, first: int, last: int) -> bool:
         lane = self._lane(cpu)
@@ -158,7 +161,7 @@ class _Work:
         return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
     def _run_one(self, cpu: int, index: int, position: int) -> TestRun:
-        check_open_between_runs(self._program.program, self._kernel)
+        self._check()
         request = TestRequest(data=bytes(self._batch.packet(index, position)), repeat=1, wants_data=True)
         state = self._state
         try:

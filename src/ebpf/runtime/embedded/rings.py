@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.errors import ClosedError
-from ebpf.runtime.embedded.objects import MapObject, Registry
+from ebpf.runtime.embedded.objects import MapObject
 from ebpf.runtime.embedded.state import open_rings, open_waiters
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import PAGE_SIZE
@@ -28,20 +28,18 @@ _PATIENCE = 0.1
 class EmbeddedRing:
     """A ring as its reader sees it. Threads may share it; close() once, afterwards every call raises ClosedError."""
 
-    def __init__(
-        self, registry: Registry, ring: RingBufferMap | PerfRing, obj: MapObject, *, cpu: int | None = None
-    ) -> None:
+    def __init__(self, state: State, ring: RingBufferMap | PerfRing, obj: MapObject, *, cpu: int | None = None) -> None:
         self.size = ring.size
         self.data = ring.data.toreadonly()
         """Of a ring buffer twice `size`, so that no record wraps; of a perf ring `size`."""
         self._ring = ring
-        self._registry = registry
+        self._state = state
         self._map = obj
         self._cpu = cpu
         self._closed = False
         with ring.lock:
             ring.readers += 1
-        registry.retain(obj)  # as a mapping keeps a map of the kernel alive
+        state.registry.retain(obj)  # as a mapping keeps a map of the kernel alive
         open_rings.add(self)
 
     @property
@@ -53,6 +51,11 @@ class EmbeddedRing:
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._closed
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the kernel was closed: what is in the ring can be read, and nothing will come after it."""
+        return self._state.closed
 
     def producer(self) -> int:
         """Position after the last record."""
@@ -84,12 +87,14 @@ class EmbeddedRing:
             map_.place(self._cpu, None)
         for wake in list(self._ring.listeners):
             wake()
-        self._registry.release(self._map)
+        self._state.registry.release(self._map)
 
-    def wake_producers(self) -> None:
-        """Let producers that wait for space look again whether to go on."""
+    def wake_all(self) -> None:
+        """Let producers that wait for space, and readers that wait for records, look again whether to go on."""
         with self._ring.lock:
             self._ring.space.notify_all()
+        for wake in list(self._ring.listeners):
+            wake()
 
     def abandon(self) -> None:
         """Become closed in the child of a fork."""
@@ -106,7 +111,7 @@ def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None
 
     map_ = obj.map
     if isinstance(map_, RingBufferMap):
-        return EmbeddedRing(state.registry, map_, obj)
+        return EmbeddedRing(state, map_, obj)
     if not isinstance(map_, PerfEventArrayMap) or cpu is None:
         needs = "a CPU" if isinstance(map_, PerfEventArrayMap) else "a ring buffer or perf event array"
         raise ValueError(f"a ring needs {needs}, got a map of type {map_.type.name}")
@@ -118,7 +123,7 @@ def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None
     ring = PerfRing(PAGE_SIZE << (pages - 1).bit_length(), cpu=cpu, identity=state.random_u32())
     ring.on_full = state.wait_for_space
     map_.place(cpu, ring)
-    return EmbeddedRing(state.registry, ring, obj, cpu=cpu)
+    return EmbeddedRing(state, ring, obj, cpu=cpu)
 
 
 class EmbeddedWaiter:
@@ -137,12 +142,17 @@ class EmbeddedWaiter:
         open_waiters.add(self)
 
     def wait(self, timeout: float | None) -> bool:
-        """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake()."""
+        """Block up to `timeout` seconds (None: for ever); False when the time is over, True on data or wake().
+
+        Raises ClosedError after close(), and where nothing can come any more because the kernel was closed.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
+                if any(ring.orphaned for ring in self._rings):
+                    raise ClosedError("the kernel of the ring was closed")
                 self._notified = False
                 if not self._wait_until(deadline):
                     return False

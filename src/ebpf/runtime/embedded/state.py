@@ -169,6 +169,8 @@ class State:
         """
         if not self.lossless.waits:
             return False
+        for wake in list(ring.listeners):
+            wake()  # the records that it should read may have been handed over with BPF_RB_NO_WAKEUP
         with ring.lock:
             while ring.consumer() == seen:
                 if ring.producer() == seen or not ring.readers or self.closed:

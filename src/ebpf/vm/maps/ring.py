@@ -74,6 +74,18 @@ class RingBufferMap(Map):
         self.space = threading.Condition(self.lock)
         self.listeners = []
         self.readers = 0
+        self._discard_abandoned()
+
+    def _discard_abandoned(self) -> None:
+        """Discard, in the child of a fork, the records that runs of other threads have not handed over there."""
+        position = self.consumer()
+        while position < self.producer():
+            at = position % self.size
+            word = int.from_bytes(self.data[at : at + 4], "little")
+            length = word & ~(BUSY | DISCARD)
+            if word & BUSY:
+                self.data[at : at + 4] = (length | DISCARD).to_bytes(4, "little")
+            position += round_up(length + HEADER_SIZE, 8)
 
     @classmethod
     def cost(cls, shape: MapShape, *, cpus: int) -> int:
