@@ -112,8 +112,14 @@ class PacketsLink(Link):
                 return
             self._started = True
             self._end_source = self._program.sources.begin()
-            hook = PacketsHook(self._feed(), sink=self._take, done=self._done, lossless=self._lossless)
             try:
+                hook = PacketsHook(
+                    self._feed(),
+                    sink=self._take,
+                    done=self._done,
+                    lossless=self._lossless,
+                    runner=self._program.runner,
+                )
                 self._handle = self.runtime.attach(self._program.facts, hook)
             except BaseException as error:
                 self._done(error)

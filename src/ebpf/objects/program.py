@@ -90,12 +90,12 @@ class Program(Held):
     @property
     def engine(self) -> str:
         """What executes the program: "kernel", or the name of an engine of the embedded runtime."""
-        return str(getattr(self._run_by(), "engine", "kernel"))
+        return str(getattr(self.runner, "engine", "kernel"))
 
     @property
     def engine_reason(self) -> str:
         """Why that engine was chosen."""
-        return str(getattr(self._run_by(), "engine_reason", f"the {self.runtime.name} runtime has no other"))
+        return str(getattr(self.runner, "engine_reason", f"the {self.runtime.name} runtime has no other"))
 
     # Running
 
@@ -113,7 +113,7 @@ class Program(Held):
         Packets need 14 bytes at least. `cpu` is for raw tracepoints (5.10). Raises SystemCallError where the type
         can't be run like this, ProgramFault where an embedded program does something forbidden.
         """
-        return self._run_by().run(data, ctx=ctx, repeat=repeat, cpu=cpu, flags=flags)
+        return self.runner.run(data, ctx=ctx, repeat=repeat, cpu=cpu, flags=flags)
 
     def run_many(self, packets: PacketSource, *, threads: int = 1) -> RunManyResult:
         """Run the program once over a copy of each packet, in their order.
@@ -132,7 +132,7 @@ class Program(Held):
         from ebpf.objects.packets import gather
         from ebpf.objects.results import RunManyResult
 
-        done = self._run_by().run_many(gather(packets), threads=threads)
+        done = self.runner.run_many(gather(packets), threads=threads)
         left = done.packets
         return RunManyResult(done.retvals, left.lengths, Batch(left.offsets, left.lengths, bytes(left.data)))
 
@@ -145,13 +145,18 @@ class Program(Held):
         buffer holds what the program had written by then. Threads may share it, not the buffer. Its repr says where it
         is Python instead, over a copy of the buffer, and why. NotSupportedError on other runtimes than embedded.
         """
-        return self._run_by().function()
+        return self.runner.function()
 
     def prepare(self) -> None:
         """Make ready to run, which the first run does otherwise. NotSupportedError where the engine is not there."""
-        self._run_by()
+        _ = self.runner
 
-    def _run_by(self) -> Runner:
+    @property
+    def runner(self) -> Runner:
+        """What runs the program, by the engine that it was loaded for; threads share it.
+
+        NotSupportedError where that engine is not there.
+        """
         if self._runner is None:
             self._runner = self.runtime.runner(self.facts, engine=self._engine, trusted=self._trusted)
         return self._runner

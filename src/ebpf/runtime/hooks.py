@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from ebpf.runtime.base import Runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,14 @@ class PacketsHook:
 
     `sink` gets (packet as the program left it, RunResult); `done` is called once when the source is exhausted or
     the link was closed, with the exception that ended it or None. `lossless` waits for ring space instead of dropping.
+    `runner` is what runs the program; None: what the runtime takes for one whose engine nobody has chosen.
     """
 
     packets: Iterable[bytes]
     sink: Callable[[bytes, object], None] | None = None
     done: Callable[[BaseException | None], None] | None = None
     lossless: bool = True
+    runner: Runner | None = None
 
 
 Hook: TypeAlias = TracepointHook | SocketFilterHook | PacketsHook

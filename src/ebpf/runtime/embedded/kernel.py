@@ -221,10 +221,10 @@ class EmbeddedRuntime:
         if not isinstance(hook, PacketsHook):
             what = "a tracepoint" if isinstance(hook, TracepointHook) else "a filter on a socket"
             raise NotSupportedError(what, runtime="embedded", alternative="feed packets, or use the linux runtime")
-        runner = EmbeddedRunner(self, program)
+        runner = hook.runner or EmbeddedRunner(self, program)
         return feed(hook, self._lossless(runner) if hook.lossless else runner.run)
 
-    def _lossless(self, runner: EmbeddedRunner) -> Callable[[bytes], RunResult]:
+    def _lossless(self, runner: Runner) -> Callable[[bytes], RunResult]:
         """Make runs wait for ring space; the thread of the source is marked, others are not affected."""
 
         def run(packet: bytes) -> RunResult:

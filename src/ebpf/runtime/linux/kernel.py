@@ -130,7 +130,7 @@ class LinuxRuntime:
         if isinstance(hook, SocketFilterHook):
             return hooks.attach_socket_filter(program, hook)
         assert isinstance(hook, PacketsHook)
-        return feed(hook, self.runner(program).run)
+        return feed(hook, (hook.runner or self.runner(program)).run)
 
     def kernel_btf(self, module: str | None = None) -> Btf:
         return system.kernel_btf(module)
