@@ -30,7 +30,7 @@ class Engine(NamedTuple):
     """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
 
     `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
-    names the engine that a program runs on at the moment, where that changes.
+    names the engine that a program runs on at the moment, and `why` gives the reason, where they change.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Engine(NamedTuple):
     execute: Execute
     code: Callable[[Program], LaneCode] | None = None
     now: Callable[[Program], str] | None = None
+    why: Callable[[Program], str] | None = None
 
 
 def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Program | None = None) -> Engine:
@@ -110,7 +111,11 @@ def _tiered() -> Engine:
 
     engine = Compiled(trusted=False, patient=False)
     reason = "the fastest that there is: interpreted at first, compiled when it has run for some time"
-    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now)
+
+    def why(program: Program) -> str:
+        return engine.failure(program) or reason
+
+    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now, why)
 
 
 @cache
