@@ -53,8 +53,10 @@ class ObjectCache:
 
     def __init__(self, directory: Path | None = None, *, limit: int = LIMIT) -> None:
         self.limit = limit
-        self._off = os.environ.get(SWITCH_VARIABLE) == "off"
-        self._asked = None if directory is None else os.fspath(directory)
+        self.off = os.environ.get(SWITCH_VARIABLE) == "off"
+        """Whether nothing is kept: it is turned off, or was found to be of no use."""
+        self._place = None if directory is None else os.fspath(directory)
+        """Where it is to be; found out at the first use, if nobody has said it."""
         self._secret: bytes | None = None
         self.directory: str | None = None
         """Where the entries are; None before the first use, and if the cache can't be used."""
@@ -91,10 +93,10 @@ class ObjectCache:
 
     def _open(self, *, create: bool) -> bool:
         """Find directory and secret, once. Return whether there is a cache."""
-        if self._off or self._secret is not None:
-            return not self._off
+        if self.off or self._secret is not None:
+            return not self.off
         try:
-            directory = self._asked or _users_directory()
+            self._place = directory = self._place or _users_directory()
             if create:
                 os.makedirs(directory, mode=0o700, exist_ok=True)
             # Whoever changes a link on the way later has no influence.
@@ -113,8 +115,8 @@ class ObjectCache:
         return True
 
     def _give_up(self, why: str) -> None:
-        log.info("compiled programs are not kept in %s: %s", self.directory or self._asked or "the cache", why)
-        self._off, self.directory, self._secret = True, None, None
+        log.info("compiled programs are not kept in %s: %s", self.directory or self._place or "the cache", why)
+        self.off, self.directory, self._secret = True, None, None
 
     def _seal(self, content: bytes) -> bytes:
         return hmac.digest(self._secret or b"", content, "sha256")

@@ -26,7 +26,7 @@ OLDEST = (0, 45)
 
 
 class CompileError(Exception):
-    """LLVM refused the module, or its code can't be flat. The message is LLVM's or the linker's."""
+    """LLVM refused the module, its code can't be flat, or llvmlite can't be loaded. The message says which and why."""
 
 
 class Tier(Enum):
@@ -95,7 +95,10 @@ def available() -> str | None:
 
 @functools.cache
 def host_target() -> Target:
-    """Return this process's target, with the processor's name and features. Raises ImageError where there is none."""
+    """Return this process's target, with the processor's name and features.
+
+    Raises ImageError where there is none, CompileError where llvmlite can't be loaded.
+    """
     generic = GENERIC_TARGETS[target_of_process()]
     llvm = _llvm()
     features = [llvm.get_host_cpu_features().flatten(), generic.features]
@@ -139,10 +142,15 @@ def compile_ir(
 
 @functools.cache
 def _llvm() -> Any:
-    import llvmlite.binding as llvm
+    """Return llvmlite's interface. Raises CompileError where it is installed, but can't be loaded."""
+    try:
+        import llvmlite.binding as llvm
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    except (ImportError, OSError, AttributeError) as error:
+        remedy = "pip install --force-reinstall llvmlite"
+        raise CompileError(f"llvmlite can't be loaded ({remedy}): {error}") from error
     return llvm
 
 

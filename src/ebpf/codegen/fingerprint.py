@@ -28,7 +28,8 @@ _CHANGING = (
 def host_fingerprint() -> bytes:
     """Return a digest of processor, system, and the versions of this library and llvmlite, without importing that.
 
-    Code compiled for this host may run where the digest is the same. Raises ImageError where no native code runs.
+    Code compiled for this host may run where the digest is the same. Raises ImageError where no native code runs,
+    OSError where the system does not say which processor this is.
     """
     versions = (target_of_process(), ebpf.__version__, installed_version() or "", sys.platform, processor())
     digest = hashlib.sha256("\0".join(versions).encode())
@@ -38,7 +39,10 @@ def host_fingerprint() -> bytes:
 
 @functools.cache
 def source_fingerprint(*packages: str) -> bytes:
-    """Return a digest of the source of packages of this library, such as "vm.jit": what they make changes with them."""
+    """Return a digest of the source of packages of this library, such as "vm.jit": what they make changes with them.
+
+    Raises OSError where it can't be read.
+    """
     digest = hashlib.sha256()
     for package in packages:
         directory = os.path.join(os.path.dirname(ebpf.__file__), *package.split("."))
@@ -66,4 +70,6 @@ else:
         """Return what Linux says about the first processor: /proc/cpuinfo up to its first empty line."""
         with open("/proc/cpuinfo", "rb", buffering=0) as file:
             first = file.read(1 << 14).partition(b"\n\n")[0]
+        if not first:
+            raise OSError("/proc/cpuinfo is empty")
         return b"\n".join(line for line in first.split(b"\n") if not line.startswith(_CHANGING))

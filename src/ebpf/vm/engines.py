@@ -13,6 +13,7 @@ from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.program import NATIVE
 
 if TYPE_CHECKING:
+    from ebpf.codegen.executable import ImageError
     from ebpf.vm.lane import LaneCode
     from ebpf.vm.program import Program
 
@@ -30,7 +31,7 @@ class Engine(NamedTuple):
     """An engine: `execute(run, *arguments)` returns r0; `reason` says why it was chosen.
 
     `code` returns what runs that follow each other need (`ebpf.vm.lane`); None: they are nothing special here. `now`
-    names the engine that a program runs on at the moment, where that changes.
+    names the engine that a program runs on at the moment, and `why` gives the reason, where they change.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Engine(NamedTuple):
     execute: Execute
     code: Callable[[Program], LaneCode] | None = None
     now: Callable[[Program], str] | None = None
+    why: Callable[[Program], str] | None = None
 
 
 def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Program | None = None) -> Engine:
@@ -47,12 +49,19 @@ def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Progr
     came with an image, and what "auto" is for them.
 
     Raises:
-        NotSupportedError: there is no such engine, or it can't run here.
+        NotSupportedError: there is no such engine, or it can't run here. It names the variable if that asked for it.
     """
-    asked = "asked for"
-    if wanted == "auto":
-        wanted = os.environ.get(VARIABLE) or "auto"
-        asked = f"asked for by {VARIABLE}"
+    named = os.environ.get(VARIABLE) if wanted == "auto" else None
+    if not named:
+        return _choose(wanted, "asked for", trusted=trusted, program=program)
+    try:
+        return _choose(named, f"asked for by {VARIABLE}", trusted=trusted, program=program)
+    except NotSupportedError as error:
+        feature = f"{error.feature} (environment variable {VARIABLE})"
+        raise NotSupportedError(feature, runtime=error.runtime, alternative=error.alternative) from None
+
+
+def _choose(wanted: str, asked: str, *, trusted: bool, program: Program | None) -> Engine:
     if wanted in ("auto", NATIVE) and program is not None and NATIVE in program.compiled:
         return _native(program)
     if wanted == NATIVE:
@@ -78,9 +87,11 @@ def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Progr
     return _jit(asked, trusted=trusted)
 
 
-def _fastest(obstacle: str | None) -> Engine:
+def _fastest(obstacle: ImageError | None) -> Engine:
     if obstacle is not None:
-        return _reference(obstacle)
+        if obstacle.refused:
+            _warn_once(obstacle)
+        return _reference(str(obstacle))
     missing = _missing_compiler()
     return _interpreter(missing) if missing is not None else _tiered()
 
@@ -110,7 +121,11 @@ def _tiered() -> Engine:
 
     engine = Compiled(trusted=False, patient=False)
     reason = "the fastest that there is: interpreted at first, compiled when it has run for some time"
-    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now)
+
+    def why(program: Program) -> str:
+        return engine.failure(program) or reason
+
+    return Engine("jit", reason, engine.execute, engine.lane_code, engine.now, why)
 
 
 @cache
@@ -128,17 +143,27 @@ def _native(program: Program) -> Engine:
 
 
 @cache
-def _obstacle() -> str | None:
-    """Return why native code can't run in this process, None if it can. Warns once where the system refuses it."""
+def _obstacle() -> ImageError | None:
+    """Return why native code can't run in this process, None if it can."""
     from ebpf.codegen.image import ImageError
     from ebpf.vm.native import load_interpreter
 
     try:
         load_interpreter()
     except ImageError as error:
-        if error.refused:
-            from ebpf.log import logger
-
-            logger().warning("%s: programs run on the reference engine, which is slow", error)
-        return str(error)
+        return error.with_traceback(None)  # whose frames hold the image
     return None
+
+
+_warning_is_due = [True]
+"""Empty once the warning is given. Of threads that would give it one finds the item; a lock could be left by a fork."""
+
+
+def _warn_once(obstacle: ImageError) -> None:
+    try:
+        _warning_is_due.pop()
+    except IndexError:
+        return
+    from ebpf.log import logger
+
+    logger().warning("%s: programs run on the reference engine, which is slow", obstacle)

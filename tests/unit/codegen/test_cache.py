@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import subprocess
@@ -129,6 +130,17 @@ def test_a_directory_that_others_may_write(directory: Path, mode: int, caplog: p
     assert [(record.levelname, record.name) for record in caplog.records] == [("INFO", "ebpf")]
     assert f"not kept in {directory}: the directory has mode {mode:o}" in caplog.text
     assert objects.directory is None
+
+
+@posix
+def test_a_directory_that_the_environment_names_and_others_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("EBPF_CACHE_DIR", str(tmp_path))
+    with caplog.at_level(logging.INFO, "ebpf"):
+        ObjectCache().put(KEY, CODE)
+    assert f"not kept in {tmp_path}: the directory has mode 777" in caplog.text
 
 
 @posix
@@ -323,6 +335,13 @@ def test_the_processor_is_what_it_can_do() -> None:
     assert b"flags" in content or b"Features" in content
     assert b"MHz" not in content
     assert content == fingerprint._processor()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_processor_that_the_system_says_nothing_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "open", lambda *_args, **_options: io.BytesIO(), raising=False)
+    with pytest.raises(OSError, match="/proc/cpuinfo is empty"):
+        fingerprint._processor()
 
 
 def test_the_host_s_fingerprint_needs_no_llvmlite_and_little_time() -> None:

@@ -332,6 +332,18 @@ def test_llvmlite_is_not_imported_before_it_compiles() -> None:
     assert (result.stdout, result.stderr) == ("None\n", "")
 
 
+@pytest.mark.parametrize("error", ["OSError('no libllvmlite.so')", "ImportError('no libllvmlite.so')"])
+def test_llvmlite_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    (tmp_path / "llvmlite").mkdir()
+    (tmp_path / "llvmlite" / "__init__.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "llvmlite"]:
+        monkeypatch.delitem(sys.modules, name)
+    load = compiler._llvm.__wrapped__
+    with pytest.raises(CompileError, match=r"loaded \(pip install --force-reinstall llvmlite\): no libllvmlite\.so"):
+        load()
+
+
 @pytest.mark.parametrize(
     ("version", "why"),
     [

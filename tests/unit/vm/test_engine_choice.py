@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
+from ebpf.codegen.image import ImageError
 from ebpf.errors import NotSupportedError
 from ebpf.vm import engines
 from ebpf.vm.engines import VARIABLE, choose_engine
@@ -16,7 +20,22 @@ from ebpf.vm.engines import VARIABLE, choose_engine
 @pytest.fixture
 def hardened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(engines, "_obstacle", lambda: "there is no native code for this")
+    monkeypatch.setattr(engines, "_obstacle", lambda: ImageError("there is no native code for this"))
+
+
+def refuse() -> None:
+    raise ImageError("the system refuses executable memory (error 13)", refused=True)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("ebpf.vm.native.load_interpreter", refuse)
+    monkeypatch.setattr(engines, "_warning_is_due", [True])
+    caplog.set_level(logging.WARNING, "ebpf")
+    engines._obstacle.cache_clear()
+    yield
+    engines._obstacle.cache_clear()
 
 
 def test_reference_runs_everywhere(hardened: None) -> None:
@@ -40,9 +59,47 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "reference")
     assert (choose_engine().name, choose_engine().reason) == ("reference", "asked for by EBPF_ENGINE")
     monkeypatch.setenv(VARIABLE, "warp")
-    with pytest.raises(NotSupportedError):
+    with pytest.raises(NotSupportedError, match=r"'warp' \(environment variable EBPF_ENGINE\) is not .*; use auto or"):
         choose_engine()
     assert choose_engine("reference").name == "reference"
+
+
+@pytest.mark.parametrize("name", ["interpreter", "jit", "native"])
+def test_environment_asks_for_what_cannot_run(hardened: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(VARIABLE, name)
+    with pytest.raises(NotSupportedError, match=rf"engine '{name}'.* \(environment variable EBPF_ENGINE\) is not"):
+        choose_engine()
+
+
+def test_threads_that_begin_at_once_warn_once(
+    refused: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking = threading.Barrier(4)
+    chosen: list[str] = []
+
+    def refuse_all_at_once() -> None:
+        asking.wait(60)
+        refuse()
+
+    monkeypatch.setattr("ebpf.vm.native.load_interpreter", refuse_all_at_once)
+    threads = [threading.Thread(target=lambda: chosen.append(choose_engine().name)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert chosen == ["reference"] * 4
+    assert [record.message for record in caplog.records] == [
+        "the system refuses executable memory (error 13): programs run on the reference engine, which is slow"
+    ]
+
+
+@pytest.mark.parametrize("name", ["interpreter", "jit"])
+def test_no_warning_of_an_engine_that_runs_nothing(refused: None, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    with pytest.raises(NotSupportedError, match=r"refuses executable memory \(error 13\); use 'reference'"):
+        choose_engine(name)
+    assert not caplog.records
+    assert choose_engine().name == "reference"
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.usefixtures("engine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ebpf.codegen.compiler import Target, Tier
     from ebpf.codegen.flat import FlatCode
     from ebpf.vm.maps import Map
+
+log = logging.getLogger("ebpf")
 
 
 class CompiledProgram:
@@ -41,27 +44,40 @@ class CompiledProgram:
 
 
 def cached_code(program: Program, *, tier: Tier, trusted: bool) -> FlatCode:
-    """Return a program's code for this process, from the cache on disk where it is there. Raises CompileError."""
+    """Return a program's code for this process, from the cache on disk where it is there.
+
+    Raises CompileError, and ImageError where the installation lacks a part.
+    """
     from ebpf.codegen.cache import ObjectCache
 
-    cache, key = ObjectCache(), _key(program, tier=tier, trusted=trusted)
-    code = cache.get(key)
+    cache = ObjectCache()
+    key = None if cache.off else _key(program, tier=tier, trusted=trusted)
+    code = None if key is None else cache.get(key)
     if code is None:
         code = compile_program(program, tier=tier, trusted=trusted)
-        cache.put(key, code)
+        if key is not None:
+            cache.put(key, code)
     return code
 
 
-def _key(program: Program, *, tier: Tier, trusted: bool) -> bytes:
-    """Return what a program's code depends on: instructions, context, maps, this host and this library."""
+def _key(program: Program, *, tier: Tier, trusted: bool) -> bytes | None:
+    """Return what a program's code depends on: instructions, context, maps, this host and this library.
+
+    None where this can't be found out: the code is then good for this process, and for no other.
+    """
     from ebpf.codegen.cache import cache_key
     from ebpf.codegen.fingerprint import host_fingerprint, source_fingerprint
-    from ebpf.codegen.image import read_support
+    from ebpf.codegen.image import ImageError, read_support
 
     facts = (int(program.type), program.attach_type, program.functions, tier.value, trusted)
     maps = "\n".join(_shape(map_) for map_ in program.maps)
-    compilers = source_fingerprint("vm", "vm.jit", "vm.maps", "codegen")
-    return cache_key(program.xlated, repr(facts).encode(), maps.encode(), read_support(), compilers, host_fingerprint())
+    try:
+        compilers = source_fingerprint("vm", "vm.jit", "vm.maps", "codegen")
+        made_by = read_support(), compilers, host_fingerprint()
+    except (OSError, ImageError) as error:
+        log.info("compiled programs are not kept: %s", error)
+        return None
+    return cache_key(program.xlated, repr(facts).encode(), maps.encode(), *made_by)
 
 
 def _shape(map_: Map) -> str:

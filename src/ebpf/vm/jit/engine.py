@@ -142,7 +142,10 @@ class Compiled:
         self._patient = patient
 
     def code_for(self, program: Program) -> CompiledProgram | None:
-        """Return a program's native code; None where the interpreter has to run it so far. Raises CompileError."""
+        """Return a program's native code; None where the interpreter has to run it so far.
+
+        Raises NotSupportedError where a program of a patient engine can't be compiled.
+        """
         tiers = tiers_of(program, trusted=self._trusted)
         return tiers.now() if self._patient else tiers.code
 
@@ -150,10 +153,14 @@ class Compiled:
         """Return the name of the engine that runs a program at the moment."""
         return "interpreter" if tiers_of(program, trusted=self._trusted).code is None else "jit"
 
+    def failure(self, program: Program) -> str:
+        """Return why a program gets no better code; nothing where it does, or has the best."""
+        return tiers_of(program, trusted=self._trusted).reason
+
     def execute(self, run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
         """Run the program of `run` with `arguments` in r1 and up; return r0. As `interpreter.execute`.
 
-        Raises CompileError, too.
+        Raises NotSupportedError, too, as `code_for`.
         """
         program, machine = run.program, Machine(run, helper, self.code_for)
         try:
@@ -162,7 +169,7 @@ class Compiled:
             tiers_of(program, trusted=self._trusted).count(machine.executed)
 
     def lane_code(self, program: Program) -> LaneCode:
-        """Return what a lane runs. Raises CompileError."""
+        """Return what a lane runs."""
         return LaneCode(program, self.code_for, tiers_of(program, trusted=self._trusted))
 
 

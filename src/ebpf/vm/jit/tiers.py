@@ -14,6 +14,7 @@ from array import array
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from ebpf.errors import NotSupportedError
 from ebpf.vm.jit.compiled import CompiledProgram, cached_code
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Follower(Protocol):
 class Tiers:
     """The native code of one program, at each moment the best that there is. Threads may share it.
 
-    `code` is None while there is none; `reason` says why it stays so, where compiling failed.
+    `code` is None while there is none; `reason` says why it gets no better, where compiling failed.
     """
 
     def __init__(self, program: Program, *, trusted: bool) -> None:
@@ -67,11 +68,27 @@ class Tiers:
         self.count(0)
 
     def now(self) -> CompiledProgram:
-        """Return native code, compiled here and now if there is none. Raises CompileError."""
+        """Return native code, compiled here and now if there is none.
+
+        Raises NotSupportedError where it can't be compiled; the next call tries again.
+        """
         if self.code is None:
-            self.compile("light")
+            self._compile_first()
         assert self.code is not None  # or compiling would have raised
         return self.code
+
+    def _compile_first(self) -> None:
+        from ebpf.codegen.compiler import CompileError
+        from ebpf.codegen.image import ImageError
+
+        try:
+            self.compile("light")
+        except (CompileError, ImageError) as error:
+            raise NotSupportedError(
+                f"engine 'jit' for program {self._name!r}",
+                runtime="embedded",
+                alternative=f"{error}; use 'interpreter'",
+            ) from error
 
     def count(self, instructions: int) -> None:
         """Take note of a run; ask for better code where that is worth it."""
@@ -81,32 +98,34 @@ class Tiers:
             _queue_up(self)
 
     def improve(self) -> None:
-        """Make the code of the next tier, on the thread that does so."""
+        """Make the code of the next tier, on the thread that does so; log why where that is impossible."""
         tier = _NEXT.get(self._tier)
         if tier is None:
             return  # threads that ran it at the same time have both asked
         with _compiling:
             failure = self._try(tier)
-        if failure:
-            self.reason = f"compiling failed: {failure}"
-            log.warning("program %s is not compiled: %s", self._name, failure)
+        if failure is not None:
+            why = _explain(failure)
+            log.warning("program %s is not compiled: %s", self._name, why)
+            log.debug("compiling failed here", exc_info=failure)
+            self.reason = f"compiling failed: {why}"
 
-    def _try(self, tier: str) -> str:
-        """Compile, and go on in that code; return why that is impossible."""
-        from ebpf.codegen.compiler import CompileError
-        from ebpf.codegen.image import ImageError
-
+    def _try(self, tier: str) -> Exception | None:
+        """Compile, and go on in that code; return the error that makes it impossible."""
         try:
             self.compile(tier)
-        except (CompileError, ImageError) as error:
-            return str(error)  # and stay in the queue, as it were: it would fail again
+            self._tell_followers()
+        except Exception as error:  # noqa: BLE001  # whatever it is, other programs wait for this thread
+            return error  # and stay in the queue, as it were: it would fail again
         self._asked = None
+        self.count(0)
+        return None
+
+    def _tell_followers(self) -> None:
         for known, code in list(self._followers.values()):
             follower = known()
             if follower is not None:
                 follower.enter(code)
-        self.count(0)
-        return ""
 
     @property
     def _name(self) -> str:
@@ -114,7 +133,10 @@ class Tiers:
         return "" if program is None else program.name
 
     def compile(self, tier: str) -> None:
-        """Compile with a tier, or take such code from the cache. Raises CompileError."""
+        """Compile with a tier, or take such code from the cache.
+
+        Raises CompileError, and ImageError where its code can't be mapped or the installation lacks a part.
+        """
         program = self._program()
         if program is None:
             return
@@ -122,7 +144,15 @@ class Tiers:
             from ebpf.codegen.compiler import Tier
 
             self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
-        self._tier = tier
+        self._tier, self.reason = tier, ""
+
+
+def _explain(error: Exception) -> str:
+    """Return the message of an error, with its type where none was written for people."""
+    from ebpf.codegen.compiler import CompileError
+    from ebpf.codegen.image import ImageError
+
+    return str(error) if isinstance(error, (CompileError, ImageError)) else f"{type(error).__name__}: {error}"
 
 
 def tiers_of(program: Program, *, trusted: bool = False) -> Tiers:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import cast
 
 import pytest
 
 from ebpf.asm.instructions import Instructions
-from ebpf.codegen import compiler
+from ebpf.codegen import compiler, fingerprint
 from ebpf.codegen.compiler import CompileError
+from ebpf.codegen.fingerprint import host_fingerprint
 from ebpf.codegen.image import ImageError
 from ebpf.errors import NotSupportedError
 from ebpf.vm import engines
@@ -29,6 +32,7 @@ from ebpf.vm.jit.tiers import HOT, Tiers, tiers_of
 from ebpf.vm.kernel import Kernel
 from ebpf.vm.machine import Run
 from ebpf.vm.program import Program
+from ebpf.vm.values import places_of
 
 LOOP = "r0 = 0\nr1 = 5000\nagain:\nr0 += r1\nr1 -= 1\nif r1 != 0 goto again\nexit"
 RESULT = 5000 * 5001 // 2
@@ -50,6 +54,11 @@ def program(text: str = LOOP) -> Program:
 
 def run(engine: Engine, code: Program) -> int:
     return engine.execute(Run(code, cast("Kernel", None)))
+
+
+def lane_of(engine: Engine, code: Program) -> object:
+    assert engine.code is not None
+    return engine.code(code).take(places_of(code))
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
@@ -164,16 +173,96 @@ def test_where_no_thread_is_left_the_next_one_who_asks_tries_again(monkeypatch: 
     assert len(tried) == 2
 
 
-def test_memory_that_is_refused_is_no_end_of_the_compiler(auto: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_args: object, **_options: object) -> None:
-        raise ImageError("the system refuses executable memory (error 12)", refused=True)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ImageError("the system refuses executable memory (error 12)", refused=True), "the system refuses executable"),
+        (OSError(24, "Too many open files"), r"OSError: \[Errno 24\] Too many open files"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_no_error_is_the_end_of_the_compiler(
+    auto: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    reason: str,
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
 
     code = program()
-    with monkeypatch.context() as patched:
-        patched.setattr(tiers, "cached_code", refuse)
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "ebpf"):
+        patched.setattr(tiers, "cached_code", fail)
         assert eventually(lambda: run(auto, code) == RESULT and tiers_of(code).reason != "")
     other = program()
     assert eventually(lambda: run(auto, other) == RESULT and tiers_of(other).code is not None)
+    (record,) = caplog.records
+    assert re.match(f"program  is not compiled: {reason}", record.message)
+    assert auto.why is not None
+    assert re.match(f"compiling failed: {reason}", auto.why(code))
+    assert auto.why(other) == auto.reason
+
+
+@pytest.mark.parametrize("error", [CompileError("no llvmlite"), ImageError("no executable memory", refused=True)])
+@pytest.mark.usefixtures("auto")
+def test_jit_says_why_it_cannot_compile(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise error
+
+    code, jit = program(), choose_engine("jit")
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers, "cached_code", refuse)
+        for enter in (lambda: run(jit, code), lambda: lane_of(jit, code)):
+            with pytest.raises(
+                NotSupportedError, match=rf"engine 'jit' for program '' is .*; {error}; use 'interpreter'"
+            ):
+                enter()
+    assert run(jit, code) == RESULT
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    monkeypatch.setenv("EBPF_CACHE_DIR", str(tmp_path / "cache"))
+    host_fingerprint.cache_clear()
+    yield tmp_path / "cache"
+    host_fingerprint.cache_clear()
+
+
+@pytest.mark.parametrize("part", ["_processor", "source_fingerprint"])
+@pytest.mark.usefixtures("auto")
+def test_without_a_fingerprint_nothing_is_kept(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+) -> None:
+    def fail(*_packages: str) -> bytes:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/cpuinfo")
+
+    jit = choose_engine("jit")
+    with monkeypatch.context() as patched, caplog.at_level(logging.INFO, "ebpf"):
+        patched.setattr(fingerprint, part, fail)
+        assert run(jit, program()) == RESULT
+    assert "compiled programs are not kept: [Errno 2] No such file or directory: '/proc/cpuinfo'" in caplog.text
+    assert not cache.exists()
+    assert run(jit, program()) == RESULT
+    assert list(cache.glob("*.obj"))
+
+
+@pytest.mark.usefixtures("auto", "cache")
+def test_without_a_cache_no_fingerprint_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> bytes:
+        raise AssertionError("nobody needs it")
+
+    monkeypatch.setenv("EBPF_CACHE", "off")
+    monkeypatch.setattr(fingerprint, "host_fingerprint", fail)
+    assert run(choose_engine("jit"), program()) == RESULT
+
+
+def test_what_could_not_be_compiled_is_compiled_once_it_can(auto: Engine) -> None:
+    code = program()
+    tiers_of(code).reason = "compiling failed: no executable memory"
+    assert run(choose_engine("jit"), code) == RESULT
+    assert auto.why is not None
+    assert auto.why(code) == auto.reason
 
 
 FORKED = """
