@@ -63,7 +63,6 @@ class EmbeddedRunner:
         self._lanes: list[PacketLane] = []
         with self._loaded() as loaded:
             self._engine = choose_engine(engine, trusted=trusted, program=loaded.program)
-        self.engine_reason = self._engine.reason
 
     @contextmanager
     def _loaded(self) -> Iterator[ProgramObject]:
@@ -83,6 +82,14 @@ class EmbeddedRunner:
             return self._engine.name
         with self._loaded() as loaded:
             return self._engine.now(loaded.program)
+
+    @property
+    def engine_reason(self) -> str:
+        """Why that engine runs the program; what kept it from a better one, if something did."""
+        if self._engine.why is None:
+            return self._engine.reason
+        with self._loaded() as loaded:
+            return self._engine.why(loaded.program)
 
     def run(
         self,
