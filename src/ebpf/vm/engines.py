@@ -51,7 +51,8 @@ def choose_engine(wanted: str = "auto", *, trusted: bool = False, program: Progr
     Raises:
         NotSupportedError: there is no such engine, or it can't run here. It names the variable if that asked for it.
     """
-    named = os.environ.get(VARIABLE) if wanted == "auto" else None
+    with_image = program is not None and NATIVE in program.compiled
+    named = os.environ.get(VARIABLE) if wanted == "auto" and not with_image else None
     if not named:
         return _choose(wanted, "asked for", trusted=trusted, program=program)
     try:

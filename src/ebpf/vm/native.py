@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -127,12 +126,17 @@ _NO_TABLE = array("Q", bytes(8 * REGION_WORDS * PLACES))
 _NO_STATE = array("Q", bytes(8 * MACHINE_WORDS))
 
 
-@cache
+_images: list[Image] = []
+"""The first is the process's. Threads that begin at once may map more, which stay for what they have given out."""
+
+
 def load_interpreter() -> Image:
     """Map the interpreter's image, once in a process. Raises ImageError."""
-    from ebpf.codegen.image import load_image
+    if not _images:
+        from ebpf.codegen.image import load_image
 
-    return load_image("interp", LAYOUT)
+        _images.append(load_image("interp", LAYOUT))
+    return _images[0]
 
 
 def waits_for_readers(kernel: Kernel | None) -> bool:

@@ -8,13 +8,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from ebpf.codegen import image
 from ebpf.codegen.image import ImageError
 from ebpf.errors import NotSupportedError
-from ebpf.vm import engines
+from ebpf.vm import engines, native
 from ebpf.vm.engines import VARIABLE, choose_engine
+from ebpf.vm.program import NATIVE
+from tests.threads import in_threads
+from tests.unit.vm.test_engines import load
 
 
 @pytest.fixture
@@ -69,6 +74,33 @@ def test_environment_asks_for_what_cannot_run(hardened: None, monkeypatch: pytes
     monkeypatch.setenv(VARIABLE, name)
     with pytest.raises(NotSupportedError, match=rf"engine '{name}'.* \(environment variable EBPF_ENGINE\) is not"):
         choose_engine()
+
+
+def test_the_environment_takes_no_program_from_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "reference")
+    program = load("r0 = 1\nexit")
+    assert choose_engine(program=program).name == "reference"
+    program.compiled[NATIVE] = SimpleNamespace(image="program.native")
+    assert choose_engine(program=program).name == NATIVE
+    assert choose_engine("reference", program=program).name == "reference"
+
+
+def test_threads_that_begin_at_once_run_on_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    together, load_image = threading.Barrier(2), image.load_image
+
+    def at_once(name: str, layout: tuple[int, ...]) -> image.Image:
+        loaded = load_image(name, layout)
+        together.wait(20)
+        return loaded
+
+    monkeypatch.setattr(image, "load_image", at_once)
+    monkeypatch.setattr(native, "_images", [])
+    tables: list[int] = []
+    in_threads([lambda: tables.append(native.NativeState().words[native.CALLS])] * 2)
+    live = {loaded.table.buffer_info()[0] for loaded in native._images}
+    assert len(native._images) == len(tables) == 2
+    assert set(tables) <= live
+    assert native.load_interpreter() is native._images[0]
 
 
 def test_threads_that_begin_at_once_warn_once(
