@@ -10,7 +10,7 @@ from ebpf.abi.platform import Platform
 from ebpf.asm import Instructions, assemble, disassemble
 from ebpf.asm.instructions import ByteOrder
 from ebpf.cli.output import echo_json
-from ebpf.errors import AsmError
+from ebpf.errors import AsmError, ImageError
 
 _ELF_MAGIC = b"\x7fELF"
 _HEX = frozenset(b"0123456789abcdefABCDEF \t\r\n")
@@ -86,7 +86,7 @@ def disasm_command(
     """Disassemble instructions (hex text or raw bytes) or an object file, from FILE or standard input."""
     data = _read(file)
     if form == "auto":
-        form = _guess(data)
+        form = _guess(data, file)
     if form == "elf":
         programs, byte_order = _programs(data, file, names)
     elif names:
@@ -128,7 +128,11 @@ def _hex_lines(insns: Instructions, data: bytes) -> bytes:
     return "".join(lines).encode()
 
 
-def _guess(data: bytes) -> str:
+def _guess(data: bytes, file: str) -> str:
+    from ebpf.codegen.native import is_image
+
+    if is_image(data):
+        raise ImageError(f"{file}: it is a native image; disassemble the object that it was made from")
     if data.startswith(_ELF_MAGIC):
         return "elf"
     return "hex" if _HEX.issuperset(data) else "raw"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ebpf.cli.files import read_object_or_image, refuse_to_overwrite, write_whole
 from ebpf.cli.images import as_usage, describe_image
 from ebpf.cli.output import echo_json, facts
 from ebpf.cli.selectors import json_option
@@ -59,7 +60,8 @@ def native(
     """
     from ebpf.objects.native import make_native
 
-    data = file.read_bytes()
+    refuse_to_overwrite(output, {"the object": file, "the signing key": key})
+    data = read_object_or_image(file)
     try:
         image = make_native(data, name=str(file), target=target, tier=tier, cpus=cpus)
         if key is not None:
@@ -67,7 +69,7 @@ def native(
     except ValueError as error:
         raise as_usage(error) from None
     written = image.pack()
-    output.write_bytes(written)
+    write_whole(output, written)
     document = {"path": str(output), "size": len(written), **describe_image(image)}
     if as_json:
         echo_json(document)
@@ -84,6 +86,6 @@ def native(
 
 
 def _signed(image: NativeImage, key: Path) -> NativeImage:
-    from ebpf.codegen.signature import read_private_key, sign
+    from ebpf.codegen.signature import read_key_file, read_private_key, sign
 
-    return sign(image, read_private_key(key.read_bytes(), name=str(key)))
+    return sign(image, read_private_key(read_key_file(key), name=str(key)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ebpf.codegen.native import MAGIC, NativeImage, is_image
+from ebpf.codegen.native import NativeImage, is_image
 from ebpf.errors import EbpfError, ImageError, NotSupportedError
 
 if TYPE_CHECKING:
@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from ebpf.spec import CollectionSpec
 
 
-def looks_like_image(path: Path) -> bool:
-    """Say whether a file begins as a native image does."""
-    with path.open("rb") as file:
-        return is_image(file.read(len(MAGIC)))
-
-
-def open_image(path: Path, *, trusted_keys: Sequence[Path], allow_unsigned: bool) -> NativeImage | None:
+def open_image(data: bytes, *, name: str, trusted_keys: Sequence[Path], allow_unsigned: bool) -> NativeImage | None:
     """Read an image that may run; None for another file, for which the options make no sense."""
-    from ebpf.objects.native import read_native
+    from ebpf.objects.native import admit_native
 
-    if not looks_like_image(path):
+    if not is_image(data):
         if trusted_keys or allow_unsigned:
-            raise click.UsageError(f"--trusted-key and --allow-unsigned are for native images, and {path} is none")
+            raise click.UsageError(f"--trusted-key and --allow-unsigned are for native images, and {name} is none")
         return None
     if not trusted_keys and not allow_unsigned:
-        raise click.UsageError(f"{path} is a native image: give --trusted-key FILE, or --allow-unsigned if you made it")
+        raise click.UsageError(f"{name} is a native image: give --trusted-key FILE, or --allow-unsigned if you made it")
+    if trusted_keys and allow_unsigned:
+        raise click.UsageError("--trusted-key and --allow-unsigned say opposite things: give one of them")
     try:
-        return read_native(path, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+        return admit_native(data, name=name, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
     except ValueError as error:
         raise as_usage(error) from None
 

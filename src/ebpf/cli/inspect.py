@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from ebpf.cli.images import describe_image, looks_like_image, signature_state
+from ebpf.cli.files import read_object_or_image
+from ebpf.cli.images import describe_image, signature_state
 from ebpf.cli.output import echo_json, facts, heading, table
-from ebpf.codegen.native import NativeImage
-from ebpf.elf import describe, read_file
+from ebpf.codegen.native import NativeImage, is_image
+from ebpf.elf import describe, read_bytes
 from ebpf.objects.native import spec_of
 
 
@@ -19,7 +20,8 @@ from ebpf.objects.native import spec_of
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(file: Path, as_json: bool) -> None:
     """Show what an object FILE defines: maps, programs, variables, types; of an image its code and signer, too."""
-    document = _describe_image(file) if looks_like_image(file) else describe(read_file(file))
+    data, name = read_object_or_image(file), str(file)
+    document = _describe_image(data, name) if is_image(data) else describe(read_bytes(data, name=name))
     if as_json:
         echo_json(document)
         return
@@ -28,9 +30,8 @@ def command(file: Path, as_json: bool) -> None:
         _show_image(document["native"])
 
 
-def _describe_image(file: Path) -> dict[str, Any]:
-    data = file.read_bytes()
-    image = NativeImage.parse(data, name=str(file))
+def _describe_image(data: bytes, name: str) -> dict[str, Any]:
+    image = NativeImage.parse(data, name=name)
     native = {**describe_image(image), "signature": signature_state(image, data)}
     return {**describe(spec_of(image)), "native": native}
 

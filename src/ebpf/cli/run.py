@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ebpf.cli.events import RINGS
+from ebpf.cli.files import read_object_or_image
 from ebpf.cli.images import load, open_image
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
@@ -75,10 +76,11 @@ def command(
     """
     if out is not None and pcap is None:
         raise click.UsageError("--out writes what survives of a capture: give --pcap too")
-    image = open_image(Path(file), trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
+    data = read_object_or_image(Path(file))
+    image = open_image(data, name=file, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
     if pcap is None and (runtime == "embedded" or image is not None):
         raise click.UsageError(_QUIET)
-    spec = CollectionSpec.from_file(file) if image is None else spec_of(image)
+    spec = CollectionSpec.from_bytes(data, name=file) if image is None else spec_of(image)
     _select(spec, names, packets_only=pcap is not None)
     for assignment in assignments:
         _assign(spec, assignment)

@@ -13,15 +13,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from struct import Struct
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from ebpf.errors import ImageError
+from ebpf.plain import NamedTuple
 
 MAGIC = b"ebpf\0nat"
-FORMAT = 1
+FORMAT = 2
+MOST_BYTES = 1 << 28
+"""The largest image: a header that says more is wrong, and is not followed."""
 SIGNATURE_SIZE = 64
 """Bytes of an Ed25519 signature; it is made over every byte before it."""
-_HEADER = Struct("<8sII16s16s32s32s32sQQ32sQ32sQ32s")
+_HEADER = Struct("<8sII16s16s32s32s32sQQ32sQ32sQ32s32s")
+_DIGEST_SIZE = 32
+"""Bytes of the SHA-256 at the end of the header, of all before it."""
 _COUNT = Struct("<I")
 _PROGRAM = Struct("<HHII32s")
 _MAP = Struct("<HIIIIIIQI")
@@ -114,8 +119,9 @@ class NativeImage:
             self.signer or _UNSIGNED,
             interface.calls,
             *(part for data in (self.object, tables, code) for part in (len(data), hashlib.sha256(data).digest())),
+            b"",
         )
-        return header + self.object + tables + code
+        return _with_digest(header) + self.object + tables + code
 
     def pack(self) -> bytes:
         """Return the file's bytes."""
@@ -135,6 +141,25 @@ def is_image(data: bytes) -> bool:
     return data.startswith(MAGIC)
 
 
+def read_image(file: BinaryIO, *, name: str, head: bytes = b"") -> bytes:
+    """Read the bytes of an image, as many as its header says; `head` are those that were read before.
+
+    Raises ImageError for anything else, before more than a header is read: the file may be a device without an end.
+    """
+    header = head + file.read(_HEADER.size - len(head))
+    parser = _Parser(header, name)
+    size = parser.header().file_size
+    data = header + file.read(size - len(header))
+    if file.read(1):
+        parser.refuse(f"it is longer than the {size} bytes that its header says")
+    return data
+
+
+def _with_digest(header: bytes) -> bytes:
+    start = header[:-_DIGEST_SIZE]
+    return start + hashlib.sha256(start).digest()
+
+
 def _pack_tables(programs: Sequence[NativeProgram]) -> bytes:
     rows = [_COUNT.pack(len(programs))]
     for program in programs:
@@ -147,6 +172,29 @@ def _pack_tables(programs: Sequence[NativeProgram]) -> bytes:
     return b"".join(rows)
 
 
+class _Header(NamedTuple):
+    """The header's members as they are in the file; sizes and digests are of object, program table and code."""
+
+    abi: int
+    target: bytes
+    version: bytes
+    structures: bytes
+    calls_digest: bytes
+    signer: bytes
+    calls: int
+    sizes: list[int]
+    digests: list[bytes]
+
+    @property
+    def signature_size(self) -> int:
+        return 0 if self.signer == _UNSIGNED else SIGNATURE_SIZE
+
+    @property
+    def file_size(self) -> int:
+        """Bytes of the whole file: there is nothing between the parts."""
+        return _HEADER.size + sum(self.sizes) + self.signature_size
+
+
 class _Parser:
     """Reads one image from its beginning to its end."""
 
@@ -157,37 +205,49 @@ class _Parser:
     def refuse(self, reason: str) -> NoReturn:
         raise ImageError(f"{self._name}: {reason}")
 
-    def image(self) -> NativeImage:
+    def header(self) -> _Header:
+        """Read the header; the data may end behind it."""
         if not is_image(self._data):
             self.refuse("this is no native image; make one with `ebpf gen native`")
         if len(self._data) < _HEADER.size:
             self.refuse(f"the header is cut short: {len(self._data)} bytes of {_HEADER.size}")
-        (_, version, abi, target, library, structures, calls_digest, signer, calls, *parts) = _HEADER.unpack_from(
-            self._data
-        )
+        _, version, *members, _ = _HEADER.unpack_from(self._data)
         if version != FORMAT:
             self.refuse(f"it has format {version}, this version reads {FORMAT}; make it again with this version")
-        interface = Interface(self._header_text(target, "target"), abi, structures, calls, calls_digest)
-        is_signed = signer != _UNSIGNED
-        object_, tables, code = self._parts(parts, SIGNATURE_SIZE if is_signed else 0)
+        packed = self._data[: _HEADER.size]
+        if packed != _with_digest(packed):
+            self.refuse("it is damaged: its header has another SHA-256 than it says")
+        facts, parts = members[:-6], members[-6:]
+        header = _Header._make([*facts, parts[::2], parts[1::2]])
+        if header.file_size > MOST_BYTES:
+            self.refuse(f"its header says {header.file_size} bytes, expected at most {MOST_BYTES}")
+        return header
+
+    def image(self) -> NativeImage:
+        header = self.header()
+        object_, tables, code = self._parts(header)
         return NativeImage(
-            interface,
-            self._header_text(library, "version"),
+            Interface(
+                self._header_text(header.target, "target"),
+                header.abi,
+                header.structures,
+                header.calls,
+                header.calls_digest,
+            ),
+            self._header_text(header.version, "version"),
             object_,
             tuple(_Tables(self, tables).programs(code)),
-            signer if is_signed else None,
-            self._data[-SIGNATURE_SIZE:] if is_signed else b"",
+            header.signer if header.signature_size else None,
+            self._data[header.file_size - header.signature_size :],
             self._name,
         )
 
-    def _parts(self, numbers: Sequence[int | bytes], tail: int) -> list[bytes]:
+    def _parts(self, header: _Header) -> list[bytes]:
         """Cut the parts out; together with header and signature they are the whole file."""
-        sizes = [size for size in numbers[::2] if isinstance(size, int)]
-        whole = _HEADER.size + sum(sizes) + tail
-        if whole != len(self._data):
-            self.refuse(f"it has {len(self._data)} bytes, its header says {whole}")
+        if header.file_size != len(self._data):
+            self.refuse(f"it has {len(self._data)} bytes, its header says {header.file_size}")
         found, at = [], _HEADER.size
-        for what, size, digest in zip(("object", "program table", "code"), sizes, numbers[1::2], strict=True):
+        for what, size, digest in zip(("object", "program table", "code"), header.sizes, header.digests, strict=True):
             part = self._data[at : at + size]
             if hashlib.sha256(part).digest() != digest:
                 self.refuse(f"it is damaged: its {what} has another SHA-256 than the header says")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ebpf.codegen.native import NativeImage
+from ebpf.codegen.native import NativeImage, is_image, read_image
 from ebpf.errors import ImageError, NotSupportedError, ObjectFileError
 from ebpf.objects.collection import Collection
 from ebpf.objects.load import load_collection
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebpf.objects.map import Map
     from ebpf.runtime.base import Runtime
 
+_TIERS = ("light", "full")
 _PINS = "/native"
 """Where maps that are pinned by name are while an image is made, in a kernel that nobody else sees."""
 
@@ -26,14 +27,31 @@ def read_native(
     path: str | os.PathLike[str], *, trusted_keys: Iterable[TrustedKey] = (), allow_unsigned: bool = False
 ) -> NativeImage:
     """Read an image and decide whether it may run; see `Collection.load_native()`. Nothing of it is mapped."""
-    if isinstance(trusted_keys, (str, bytes, os.PathLike)):
-        raise TypeError(f"trusted_keys is a list of keys, got one {type(trusted_keys).__name__}: put it into a list")
+    keys = _checked(trusted_keys, allow_unsigned=allow_unsigned)
+    name = os.fspath(path)
+    with open(path, "rb") as file:
+        data = read_image(file, name=name)
+    return admit_native(data, name=name, trusted_keys=keys, allow_unsigned=allow_unsigned)
+
+
+def _checked(trusted_keys: Iterable[TrustedKey], *, allow_unsigned: bool) -> tuple[TrustedKey, ...]:
+    given = type(trusted_keys).__name__
+    if isinstance(trusted_keys, (str, bytes, bytearray, memoryview, os.PathLike)):
+        raise TypeError(f"trusted_keys is a list of keys, got one {given}: put it into a list")
+    if not isinstance(trusted_keys, Iterable):
+        raise TypeError(f"trusted_keys is a list of keys, got {given}")
     keys = tuple(trusted_keys)
     if keys and allow_unsigned:
         raise ValueError("trusted_keys and allow_unsigned say opposite things: give one of them")
-    with open(path, "rb") as file:
-        data = file.read()
-    image = NativeImage.parse(data, name=os.fspath(path))
+    return keys
+
+
+def admit_native(
+    data: bytes, *, name: str, trusted_keys: Iterable[TrustedKey] = (), allow_unsigned: bool = False
+) -> NativeImage:
+    """Do what `read_native` does with the bytes of an image; `name` stands for the path in errors."""
+    keys = _checked(trusted_keys, allow_unsigned=allow_unsigned)
+    image = NativeImage.parse(data, name=name)
     if keys:
         from ebpf.codegen.signature import check_signature
 
@@ -91,11 +109,15 @@ def make_native(
 
     `target` is a name or a triple (None: this machine), `tier` "light" or "full". Code that uses per-CPU maps is for
     runtimes with `cpus` virtual CPUs. Raises what loading the object on the embedded runtime raises, ValueError for a
-    target that there is none of, NotSupportedError without llvmlite.
+    target or tier that there is none of, NotSupportedError without llvmlite.
     """
     from ebpf.codegen.triple import target_of
     from ebpf.runtime.embedded import EmbeddedRuntime
 
+    if is_image(data):
+        raise ImageError(f"{name}: it is a native image already; give the object that it was made from")
+    if tier not in _TIERS:
+        raise ValueError(f"the tier is {' or '.join(_TIERS)}, got {tier!r}")
     chosen = _this_target() if target is None else target_of(target)
     spec = CollectionSpec.from_bytes(data, name=name)
     kernel = EmbeddedRuntime(cpus=cpus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -78,6 +79,51 @@ def test_inspect(image: Path) -> None:
     assert "signed           unsigned" in shown
 
 
+def test_what_it_reads_is_not_overwritten(keys: Path, tmp_path: Path) -> None:
+    calls, key, link = tmp_path / "calls.o", tmp_path / "key", tmp_path / "link"
+    shutil.copy(OBJECTS / "calls.o", calls)
+    shutil.copy(keys, key)
+    link.symlink_to(calls)
+    for output, what in ((calls, "the object"), (link, "the object"), (key, "the signing key")):
+        ran = ebpf("gen", "native", calls, "--sign", key, "-o", output)
+        assert (ran.status, ran.output) == (2, "")
+        assert f"-o {output} would overwrite {what}: name another file" in ran.errors
+    assert (calls.read_bytes(), key.read_bytes()) == ((OBJECTS / "calls.o").read_bytes(), keys.read_bytes())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is full")
+def test_an_output_that_can_not_be_written_is_named() -> None:
+    ran = ebpf("gen", "native", OBJECTS / "calls.o", "-o", "/dev/full", "--tier", "light")
+    assert (ran.status, ran.errors) == (1, "ebpf: /dev/full: No space left on device\n")
+
+
+def test_images_where_objects_are_expected(image: Path, tmp_path: Path) -> None:
+    ran = ebpf("gen", "native", image, "-o", tmp_path / "x")
+    reason = f"ebpf: {image}: it is a native image already; give the object that it was made from\n"
+    assert (ran.status, ran.errors) == (1, reason)
+    ran = ebpf("disasm", image)
+    reason = f"ebpf: {image}: it is a native image; disassemble the object that it was made from\n"
+    assert (ran.status, ran.errors) == (1, reason)
+
+
+def test_an_image_that_has_grown(image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "grown.native"
+    path.write_bytes(image.read_bytes())
+    os.truncate(path, 1 << 24)
+    for command in (("inspect", path), ("run", path, "--allow-unsigned", *FEED)):
+        ran = ebpf(*command)
+        assert ran.status == 1
+        assert f"{path}: it is longer than the {image.stat().st_size} bytes that its header says" in ran.errors
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no paths")
+def test_an_image_from_a_pipe(image: Path) -> None:
+    with subprocess.Popen(["cat", image], stdout=subprocess.PIPE) as cat:
+        assert cat.stdout is not None
+        ran = ebpf("run", f"/dev/fd/{cat.stdout.fileno()}", "--allow-unsigned", *FEED)
+    assert (ran.status, ran.errors) == (0, "")
+
+
 @pytest.mark.parametrize("target", ["aarch64-linux-gnu", "x86_64-pc-windows-msvc", "x86_64-linux-gnu"])
 def test_target(target: str, tmp_path: Path) -> None:
     path = tmp_path / "x.native"
@@ -115,5 +161,7 @@ def test_run_asks_for_trust(image: Path) -> None:
     assert "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE" in ran.errors
     ran = ebpf("run", image, "--allow-unsigned", "--runtime", "linux", *FEED)
     assert "is not supported on the linux runtime" in ran.errors
+    ran = ebpf("run", image, "--allow-unsigned", "--trusted-key", FIREWALL, *FEED)
+    assert "--trusted-key and --allow-unsigned say opposite things: give one of them" in ran.errors
     ran = ebpf("run", image, "--trusted-key", FIREWALL, *FEED)
     assert "expected an Ed25519 public key in PEM or OpenSSH form" in ran.errors

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import itertools
 import random
+import re
 import struct
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ebpf.codegen.native import FORMAT, SIGNATURE_SIZE, Interface, NativeImage, NativeMap, NativeProgram
-from ebpf.codegen.signature import check_signature, fingerprint, public_key, read_private_key, sign
+from ebpf.codegen.native import (
+    FORMAT,
+    MOST_BYTES,
+    SIGNATURE_SIZE,
+    Interface,
+    NativeImage,
+    NativeMap,
+    NativeProgram,
+    read_image,
+)
+from ebpf.codegen.signature import MOST_KEY_BYTES, check_signature, fingerprint, public_key, read_private_key, sign
 from ebpf.codegen.triple import target_of
 from ebpf.errors import ImageError
 
@@ -20,6 +33,8 @@ serialization = pytest.importorskip("cryptography.hazmat.primitives.serializatio
 
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
+SSH = KEY.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+PEM = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 IMAGE = NativeImage(
     Interface("aarch64", 3, bytes(range(32)), 3, hashlib.sha256(b"a\0b\0c").digest()),
     "0.1.0",
@@ -31,7 +46,9 @@ IMAGE = NativeImage(
 )
 DATA = IMAGE.pack()
 SIGNED = sign(IMAGE, KEY).pack()
-HEADER = 272
+HEADER = 304
+DIGEST = 32
+"""Bytes at the end of the header, which are the SHA-256 of those before them."""
 MUTATIONS = 2000
 
 
@@ -61,6 +78,17 @@ def test_no_bit_of_a_signed_image_can_be_changed(bit: int) -> None:
         changed[at] ^= 1 << bit
         with pytest.raises(ImageError):
             accept(bytes(changed), PUBLIC)
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_damage_is_found_without_a_key(bit: int) -> None:
+    """Every bit has a hash but those of the signature, which only a key tells right from wrong."""
+    for data, end in ((DATA, len(DATA)), (SIGNED, len(SIGNED) - SIGNATURE_SIZE)):
+        for at in range(end):
+            changed = bytearray(data)
+            changed[at] ^= 1 << bit
+            with pytest.raises(ImageError):
+                parse(bytes(changed))
 
 
 def test_hashes_alone_do_not_make_a_change_pass() -> None:
@@ -134,11 +162,17 @@ def with_tables(tables: bytes) -> bytes:
     code = b"".join(program.code for program in IMAGE.programs)
     parts = (IMAGE.object, tables, code)
     described = b"".join(struct.pack("<Q", len(part)) + hashlib.sha256(part).digest() for part in parts)
-    return DATA[: HEADER - len(described)] + described + b"".join(parts)
+    return with_digest(DATA[: HEADER - DIGEST - len(described)] + described) + b"".join(parts)
+
+
+def with_digest(header: bytes) -> bytes:
+    return header + hashlib.sha256(header).digest()
 
 
 def replaced(at: int, value: bytes) -> bytes:
-    return DATA[:at] + value + DATA[at + len(value) :]
+    """The image with other bytes; a change in the header has a hash that fits."""
+    changed = DATA[:at] + value + DATA[at + len(value) :]
+    return with_digest(changed[: HEADER - DIGEST]) + changed[HEADER:]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +189,8 @@ def replaced(at: int, value: bytes) -> bytes:
         (replaced(HEADER, b"T"), "damaged: its object has another SHA-256"),
         (replaced(HEADER + 10, b"\xff"), "damaged: its program table has another"),
         (DATA[:-1] + b"!", "damaged: its code has another"),
+        (DATA[:32] + b"1" + DATA[33:], "damaged: its header has another SHA-256 than it says"),
+        (replaced(152, struct.pack("<Q", 1 << 60)), f"its header says {(1 << 60) + len(DATA) - 10} bytes, expected at"),
         (replaced(112, b"k" * 32), f"its header says {len(DATA) + SIGNATURE_SIZE}"),
     ],
     ids=map(str, itertools.count()),
@@ -178,11 +214,45 @@ def test_reasons_in_tables(programs: tuple[NativeProgram, ...], reason: str) -> 
         parse(dataclasses.replace(IMAGE, programs=programs).pack())
 
 
-def test_keys() -> None:
-    public = KEY.public_key()
-    ssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert public_key(PUBLIC) == public_key(ssh) == public_key(pem) == public_key(pem.decode()) == PUBLIC
+@pytest.mark.parametrize("given", [0, 8, HEADER])
+def test_a_file_is_read_as_far_as_its_header_says(given: int) -> None:
+    assert read_image(io.BytesIO(SIGNED[given:]), name="x", head=SIGNED[:given]) == SIGNED
+
+
+class Endless(io.RawIOBase):
+    """A file that begins with some bytes and has zeros behind them for ever."""
+
+    def __init__(self, start: bytes) -> None:
+        self._start = io.BytesIO(start)
+        self.most = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0, "without an end it can't be read"
+        self.most = max(self.most, size)
+        return self._start.read(size) or bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        (b"", "x: this is no native image"),
+        (DATA, f"x: it is longer than the {len(DATA)} bytes that its header says"),
+        (replaced(152, struct.pack("<Q", 1 << 40)), f"bytes, expected at most {MOST_BYTES}"),
+    ],
+)
+def test_files_without_an_end(start: bytes, reason: str) -> None:
+    file: Any = Endless(start)
+    with pytest.raises(ImageError, match=reason):
+        read_image(file, name="x")
+    assert file.most < 1000
+
+
+def test_keys(tmp_path: Path) -> None:
+    assert public_key(PUBLIC) == public_key(bytearray(PUBLIC)) == public_key(memoryview(PUBLIC)) == PUBLIC
+    file = tmp_path / "k.pub"
+    for text in (SSH, PEM, b"\xef\xbb\xbf" + SSH, b"\n# mine\n\n" + SSH + b" me@here\r\n", b"\n" + PEM):
+        file.write_bytes(text)
+        assert public_key(text) == public_key(text.decode()) == public_key(file) == public_key(str(file)) == PUBLIC
     for form in (serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.OpenSSH):
         text = KEY.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
         assert read_private_key(text, name="k").private_bytes_raw() == bytes(range(32))
@@ -192,9 +262,48 @@ def test_keys() -> None:
         read_private_key(locked, name="k")
 
 
-def test_wrong_keys() -> None:
-    with pytest.raises(ValueError, match="a trusted key: expected an Ed25519 public key in PEM or OpenSSH form"):
-        public_key(b"ssh-ed25519 AAAA")
+EXPECTED = "a trusted key: expected an Ed25519 public key in PEM or OpenSSH form"
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (b"ssh-ed25519 AAAA", f"{EXPECTED}: "),
+        (b"", "a trusted key: expected 32 bytes or the text of a PEM or OpenSSH file, got 0 bytes"),
+        (PUBLIC[:31], "a trusted key: expected 32 bytes or the text of a PEM or OpenSSH file, got 31 bytes"),
+        (PUBLIC.hex(), f"trusted key '{PUBLIC.hex()}': there is no such file, and it is no text of a PEM or OpenSSH"),
+        ("\udc80\0", "there is no such file, and it is no text of"),
+        (SSH + b"\n" + SSH, f"{EXPECTED}, found 2 of them; give each one by itself"),
+        (PEM + PEM, f"{EXPECTED}, found 2 of them; give each one by itself"),
+        (SSH.replace(b"ed25519 ", b"ed25519-cert-v01@openssh.com "), f"{EXPECTED}, found an OpenSSH certificate"),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\n", f"{EXPECTED}, found a private key; give the public one"),
+    ],
+)
+def test_wrong_keys(key: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        public_key(key)
+
+
+@pytest.mark.parametrize("key", [None, 7, 10**15, [PUBLIC], io.BytesIO(PUBLIC)])
+def test_what_is_no_key_at_all(key: Any) -> None:
+    reason = "a trusted key is 32 bytes, the text of a PEM or OpenSSH file, or the path of one, got "
+    with pytest.raises(TypeError, match=reason + type(key).__name__):
+        public_key(key)
+
+
+def test_files_that_are_no_keys(tmp_path: Path) -> None:
+    file = tmp_path / "k"
+    file.write_bytes(bytes(MOST_KEY_BYTES + 1))
+    with pytest.raises(ValueError, match="k: expected an Ed25519 key in PEM or OpenSSH form, found more than 65536"):
+        public_key(file)
+    file.write_bytes(PUBLIC)
+    with pytest.raises(ValueError, match=r"k: expected an Ed25519 public key .* form, found 32 bytes that are neither"):
+        public_key(file)
+    with pytest.raises(FileNotFoundError):
+        public_key(tmp_path / "nobody")
+
+
+def test_wrong_private_keys() -> None:
     with pytest.raises(ValueError, match="k: expected an Ed25519 private key in PEM or OpenSSH form"):
         read_private_key(b"secret", name="k")
     ec = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.x25519").X25519PrivateKey.generate()
@@ -220,7 +329,19 @@ def test_triples(name: str, target: str) -> None:
     assert target_of(name) == target
 
 
-@pytest.mark.parametrize("name", ["", "sparc-linux-gnu", "aarch64-apple-darwin", "aarch64-pc-windows-msvc", "x86_64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "sparc-linux-gnu",
+        "aarch64-apple-darwin",
+        "aarch64-pc-windows-msvc",
+        "x86_64",
+        "x86_64-linux-gnux32",
+        "x86_64-pc-linux-muslx32",
+        "aarch64-linux-gnu_ilp32",
+    ],
+)
 def test_triples_without_a_runtime(name: str) -> None:
     with pytest.raises(ValueError, match="there is no native code for"):
         target_of(name)

@@ -210,6 +210,8 @@ def test_policy(firewall: NativeImage, key: Any, tmp_path: Path) -> None:
         Collection.load_native(path, trusted_keys=[public(key)], allow_unsigned=True)
     with pytest.raises(TypeError, match="trusted_keys is a list of keys, got one bytes: put it into a list"):
         Collection.load_native(path, trusted_keys=public(key))
+    with pytest.raises(TypeError, match="trusted_keys is a list of keys, got NoneType"):
+        Collection.load_native(path, trusted_keys=None)  # type: ignore[arg-type]  # as callers without types may
     path = write(sign(firewall, key), tmp_path)
     with pytest.raises(ImageError, match="it is signed, but there is no key to compare with"):
         Collection.load_native(path)
@@ -229,7 +231,7 @@ def test_a_trusted_signature(firewall: NativeImage, key: Any, tmp_path: Path) ->
         key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH) + b" me"
     )
     path = write(sign(firewall, key), tmp_path)
-    for keys in ([bytes(32), public(key)], [file], [file.read_text()]):
+    for keys in ([bytes(32), public(key)], [file], [str(file)], [file.read_text()]):
         with Collection.load_native(path, trusted_keys=keys) as collection:
             assert collection.programs["firewall"].engine == "native"
 
@@ -324,7 +326,38 @@ def test_a_process_without_native_code(firewall: NativeImage, monkeypatch: pytes
         load(firewall, tmp_path)
 
 
+IN_PYTHON = "a native image with map .* in Python storage is not supported on the embedded runtime; "
+
+
+def test_maps_in_python_storage(firewall: NativeImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Code for maps in one storage is of no use with the other: neither is made nor taken."""
+    monkeypatch.setenv("EBPF_MAP_STORAGE", "python")
+    with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}EBPF_MAP_STORAGE is python: unset it"):
+        load(firewall, tmp_path)
+    with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}EBPF_MAP_STORAGE is python: unset it"):
+        make_native(FIREWALL.read_bytes(), tier="light")
+    assert make_native(object_of("r0 = 0\nexit"), tier="light").programs[0].maps == ()
+
+
+def test_a_map_from_before_storage_was_chosen(
+    firewall: NativeImage, kernel: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EBPF_MAP_STORAGE", "python")
+    with CollectionSpec.from_file(FIREWALL).load(runtime=kernel) as before:
+        monkeypatch.delenv("EBPF_MAP_STORAGE")
+        with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}it was made while EBPF_MAP_STORAGE was python"):
+            load(firewall, tmp_path, runtime=kernel, replace_maps={"flows": before.maps["flows"]})
+
+
 # How it is made.
+
+
+def test_nothing_is_made_for_maps_that_are_elsewhere_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process can't run native code, its maps are not those that an image is loaded with."""
+    monkeypatch.setattr("ebpf.vm.maps.storage._obstacle", lambda: "the system refuses executable memory (error 13)")
+    reason = r"the system refuses executable memory \(error 13\); make it where native code can run"
+    with pytest.raises(NotSupportedError, match=IN_PYTHON + reason):
+        make_native(FIREWALL.read_bytes(), target="aarch64", tier="light")
 
 
 def test_making_it_again_gives_the_same_bytes(firewall: NativeImage) -> None:
@@ -357,6 +390,11 @@ def test_what_does_not_load_makes_no_image() -> None:
         make_native((OBJECTS / "calls-eb.o").read_bytes())
     with pytest.raises(ImageError, match="no program of it is loaded"):
         make_native((OBJECTS / "isa.o").read_bytes(), name="isa.o")
+    with pytest.raises(ValueError, match="the tier is light or full, got 'best'"):
+        make_native(object_of("r0 = 0\nexit"), tier="best")
+    image = make_native(object_of("r0 = 0\nexit"), tier="light").pack()
+    with pytest.raises(ImageError, match=r"x\.native: it is a native image already; give the object that it was made"):
+        make_native(image, name="x.native")
     with pytest.raises(ValueError, match="there is no native code for 'vax'"):
         make_native(object_of("r0 = 0\nexit"), target="vax")
 

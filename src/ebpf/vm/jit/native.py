@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from ebpf.codegen.flat import FlatCode
 from ebpf.codegen.image import ENTRIES, read_support
 from ebpf.codegen.native import Interface, NativeMap, NativeProgram, digest_of_calls
+from ebpf.errors import NotSupportedError
 from ebpf.vm import interpreter, native
 from ebpf.vm.jit import state
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
 from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.maps import storage
+from ebpf.vm.maps.native import native_kind
 from ebpf.vm.native import ABI_VERSION, ENTRY, LANE_WORDS, LAYOUT, Action, Stop, load_interpreter, native_code
 from ebpf.vm.program import NATIVE, Program
 from ebpf.vm.values import Places
@@ -46,8 +48,22 @@ def _members(numbers: type[Stop | Action]) -> list[tuple[str, int]]:
 
 
 def shapes_of(program: Program) -> tuple[NativeMap, ...]:
-    """Return what code for a program may count on of its maps."""
+    """Return what code for a program may count on of its maps.
+
+    Raises NotSupportedError for a map in Python storage whose like is in native storage elsewhere: code for the one is
+    of no use with the other.
+    """
+    for map_ in program.maps:
+        if map_.native is None and native_kind(map_.shape, cpus=map_.cpus) is not None:
+            raise _misplaced(map_)
     return tuple(_shape(map_) for map_ in program.maps)
+
+
+def _misplaced(map_: Map) -> NotSupportedError:
+    reason = storage.reason_for_python() or f"it was made while {storage.VARIABLE} was python: make it again"
+    return NotSupportedError(
+        f"a native image with map {map_.name} in Python storage", runtime="embedded", alternative=reason
+    )
 
 
 def _shape(map_: Map) -> NativeMap:

@@ -223,6 +223,14 @@ def native_storage() -> bool:
     return obstacle is None
 
 
+def reason_for_python() -> str | None:
+    """Say why new maps are in Python's objects, and what to do for an image; None where they are in native storage."""
+    if native_storage():
+        return None
+    obstacle = _obstacle()
+    return f"{VARIABLE} is python: unset it" if obstacle is None else f"{obstacle}; make it where native code can run"
+
+
 @cache
 def _obstacle() -> str | None:
     from ebpf.codegen.image import ImageError
