@@ -57,7 +57,7 @@ def digest_of_calls(entries: Sequence[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class NativeMap:
-    """The shape of a map that a program uses: its code may count on each of these. Sizes in bytes.
+    """The shape of a map that a program uses: its code may count on each of these but the name. Sizes in bytes.
 
     `cpus` is the number of copies of a per-CPU value, 0 for other maps. `stride` and `shift` say how values lie in
     native storage and what their addresses are; both are 0 elsewhere.

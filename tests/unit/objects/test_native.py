@@ -13,7 +13,7 @@ import pytest
 
 from ebpf import runtime
 from ebpf.codegen.native import NativeImage
-from ebpf.errors import ImageError, LoadError, NotSupportedError, ProgramFault
+from ebpf.errors import ImageError, LoadError, MapIncompatibleError, NotSupportedError, ProgramFault
 from ebpf.link import packets
 from ebpf.objects import Collection
 from ebpf.objects.native import make_native
@@ -289,6 +289,44 @@ def test_maps_of_other_shapes(member: str, firewall: NativeImage, kernel: Any, t
     with pytest.raises(ImageError, match=rf"its code is for a map flows with {member} \d+, the map has \d+"):
         load(changed, tmp_path, runtime=kernel)
     assert kernel.state.memory_used == 0
+
+
+@pytest.fixture
+def others(kernel: Any) -> Iterator[Collection]:
+    """Maps in the same kernel: one like the firewall's "rules" under another name, one that is not."""
+    rules = CollectionSpec.from_file(FIREWALL).maps["rules"]
+    spec = CollectionSpec()
+    spec.maps["mine"] = rules._replace(name="mine")
+    spec.maps["wider"] = rules._replace(name="wider", max_entries=rules.max_entries + 1)
+    with spec.load(runtime=kernel) as collection:
+        yield collection
+
+
+def test_a_map_of_another_name(firewall: NativeImage, kernel: Any, others: Collection, tmp_path: Path) -> None:
+    with load(firewall, tmp_path, runtime=kernel, replace_maps={"rules": others.maps["mine"]}) as collection:
+        assert collection.programs["firewall"].engine == "native"
+        expected = outcome(collection)["verdicts"]
+    with load(firewall, tmp_path) as collection:
+        assert outcome(collection)["verdicts"] == expected
+
+
+def test_a_pinned_map_of_another_name(kernel: Any, tmp_path: Path) -> None:
+    typed = CollectionSpec.from_file(OBJECTS / "maps.o").maps["typed"]
+    spec = CollectionSpec()
+    spec.maps["mine"] = typed._replace(name="mine", pinning="none")
+    image = make_native((OBJECTS / "maps.o").read_bytes(), tier="light")
+    kernel.pins.make_directory("/pins")
+    with spec.load(runtime=kernel) as given:
+        given.maps["mine"].pin("/pins/typed")
+        with load(image, tmp_path, runtime=kernel, pin_path="/pins") as collection:
+            assert collection.programs["entry"].engine == "native"
+
+
+def test_a_map_that_the_object_does_not_describe(
+    firewall: NativeImage, kernel: Any, others: Collection, tmp_path: Path
+) -> None:
+    with pytest.raises(MapIncompatibleError, match="use an existing map for rules: the spec says max_entries 64, the"):
+        load(firewall, tmp_path, runtime=kernel, replace_maps={"rules": others.maps["wider"]})
 
 
 def test_cpus(firewall: NativeImage, tmp_path: Path) -> None:

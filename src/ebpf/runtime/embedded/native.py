@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ebpf.runtime.facts import ProgramFacts
 
 
+_SHAPE = tuple(field.name for field in fields(NativeMap) if field.name != "name")
+"""What code counts on; how a map is called is no part of it."""
+
+
 class EmbeddedNative:
     """An image whose code fits this process. Threads may share it."""
 
@@ -71,9 +75,9 @@ class EmbeddedNative:
             raise ImageError(f"{where}: its code is for {len(native.maps)} maps, the program uses {len(shapes)}")
         for theirs, ours in zip(native.maps, shapes, strict=True):
             differing = [
-                f"{field.name} {getattr(theirs, field.name)}, the map has {getattr(ours, field.name)}"
-                for field in fields(NativeMap)
-                if getattr(theirs, field.name) != getattr(ours, field.name)
+                f"{member} {getattr(theirs, member)}, the map has {getattr(ours, member)}"
+                for member in _SHAPE
+                if getattr(theirs, member) != getattr(ours, member)
             ]
             if differing:
                 remedy = f"; make it with --cpus {ours.cpus}" if theirs.cpus != ours.cpus else ""
