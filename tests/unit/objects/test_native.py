@@ -368,13 +368,10 @@ IN_PYTHON = "a native image with map .* in Python storage is not supported on th
 
 
 def test_maps_in_python_storage(firewall: NativeImage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Code for maps in one storage is of no use with the other: neither is made nor taken."""
+    """The code of images is for maps in native storage, and of no use with others."""
     monkeypatch.setenv("EBPF_MAP_STORAGE", "python")
-    with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}EBPF_MAP_STORAGE is python: unset it"):
+    with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}it was made while EBPF_MAP_STORAGE was python: unset it"):
         load(firewall, tmp_path)
-    with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}EBPF_MAP_STORAGE is python: unset it"):
-        make_native(FIREWALL.read_bytes(), tier="light")
-    assert make_native(object_of("r0 = 0\nexit"), tier="light").programs[0].maps == ()
 
 
 def test_a_map_from_before_storage_was_chosen(
@@ -383,19 +380,37 @@ def test_a_map_from_before_storage_was_chosen(
     monkeypatch.setenv("EBPF_MAP_STORAGE", "python")
     with CollectionSpec.from_file(FIREWALL).load(runtime=kernel) as before:
         monkeypatch.delenv("EBPF_MAP_STORAGE")
-        with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}it was made while EBPF_MAP_STORAGE was python"):
+        with pytest.raises(NotSupportedError, match=f"{IN_PYTHON}it was made while EBPF_MAP_STORAGE was python: make"):
             load(firewall, tmp_path, runtime=kernel, replace_maps={"flows": before.maps["flows"]})
 
 
 # How it is made.
 
 
-def test_nothing_is_made_for_maps_that_are_elsewhere_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the process can't run native code, its maps are not those that an image is loaded with."""
-    monkeypatch.setattr("ebpf.vm.maps.storage._obstacle", lambda: "the system refuses executable memory (error 13)")
-    reason = r"the system refuses executable memory \(error 13\); make it where native code can run"
-    with pytest.raises(NotSupportedError, match=IN_PYTHON + reason):
-        make_native(FIREWALL.read_bytes(), target="aarch64", tier="light")
+@pytest.mark.parametrize("name", ["maps.o", "passing.o", "watch.o"])
+def test_where_maps_are_does_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = (OBJECTS / name).read_bytes()
+    expected = make_native(data, tier="light", cpus=2).pack()
+    monkeypatch.setenv("EBPF_MAP_STORAGE", "python")
+    assert make_native(data, tier="light", cpus=2).pack() == expected
+
+
+WITHOUT_CODE = """
+import sys
+from ebpf.codegen import executable
+def refuse(self, code):
+    raise executable.ImageError("the system refuses executable memory (error 13)", refused=True)
+executable.Executable.__init__ = refuse
+from pathlib import Path
+from ebpf.objects.native import make_native
+data = Path(sys.argv[1]).read_bytes()
+sys.stdout.buffer.write(make_native(data, name="firewall.o", tier="light").pack())
+"""
+
+
+def test_it_is_made_where_no_native_code_runs(firewall: NativeImage) -> None:
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_CODE, str(FIREWALL)], capture_output=True)
+    assert (ran.stdout, ran.stderr) == (firewall.pack(), b"")
 
 
 def test_making_it_again_gives_the_same_bytes(firewall: NativeImage) -> None:

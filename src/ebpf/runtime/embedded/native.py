@@ -119,11 +119,11 @@ def make_image(
 def _compile(state: State, program: ProgramFacts, *, target: str, tier: str) -> NativeProgram:
     from ebpf.codegen.compiler import GENERIC_TARGETS, CompileError, Tier
     from ebpf.vm.jit.compiled import compile_program
-    from ebpf.vm.jit.native import shapes_of
+    from ebpf.vm.jit.native import shapes_of, with_native_maps
     from ebpf.vm.jit.state import ENTRY
 
     with program.handle.borrow() as fd:
-        loaded = state.handles.program(fd).program
+        loaded = with_native_maps(state.handles.program(fd).program)
     try:
         flat = compile_program(loaded, tier=Tier(tier), target=GENERIC_TARGETS[target])
     except CompileError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
 from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.maps import storage
+from ebpf.vm.maps.create import native_like
 from ebpf.vm.maps.native import native_kind
 from ebpf.vm.native import ABI_VERSION, ENTRY, LANE_WORDS, LAYOUT, Action, Stop, load_interpreter, native_code
 from ebpf.vm.program import NATIVE, Program
@@ -47,11 +49,20 @@ def _members(numbers: type[Stop | Action]) -> list[tuple[str, int]]:
     return [(name, value) for name, value in vars(numbers).items() if name.isupper()]
 
 
+def with_native_maps(program: Program) -> Program:
+    """Return the program as it is where its maps are in native storage, which is what code of images is made for.
+
+    The result is compiled and never run. Maps without native storage stay the same ones.
+    """
+    placed = copy(program)
+    placed.maps, placed.compiled = tuple(map(native_like, program.maps)), {}
+    return placed
+
+
 def shapes_of(program: Program) -> tuple[NativeMap, ...]:
     """Return what code for a program may count on of its maps.
 
-    Raises NotSupportedError for a map in Python storage whose like is in native storage elsewhere: code for the one is
-    of no use with the other.
+    Raises NotSupportedError for one in Python storage that has a place in native storage, which code of images is for.
     """
     for map_ in program.maps:
         if map_.native is None and native_kind(map_.shape, cpus=map_.cpus) is not None:
@@ -60,9 +71,11 @@ def shapes_of(program: Program) -> tuple[NativeMap, ...]:
 
 
 def _misplaced(map_: Map) -> NotSupportedError:
-    reason = storage.reason_for_python() or f"it was made while {storage.VARIABLE} was python: make it again"
+    remedy = "make it again" if storage.native_storage() else "unset it"
     return NotSupportedError(
-        f"a native image with map {map_.name} in Python storage", runtime="embedded", alternative=reason
+        f"a native image with map {map_.name} in Python storage",
+        runtime="embedded",
+        alternative=f"it was made while {storage.VARIABLE} was python: {remedy}",
     )
 
 

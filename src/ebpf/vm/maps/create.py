@@ -190,6 +190,19 @@ def create_map(shape: MapShape, *, cpus: int = 1, seed: int = 0, template: MapSh
     return make(shape, cpus=cpus, seed=seed)
 
 
+def native_like(map_: Map) -> Map:
+    """Return an empty map of the same shape in native storage, for its layout; the map itself where there is none.
+
+    No code is mapped: this process need not be able to use the map.
+    """
+    native = native_kind(map_.shape, cpus=map_.cpus)
+    if map_.native is not None or native is None:
+        return map_
+    make: Callable[..., Map] = native
+    template = getattr(map_, "template", None)
+    return make(map_.shape, cpus=map_.cpus, **({} if template is None else {"template": template}))
+
+
 def cost_of(shape: MapShape, *, cpus: int) -> int:
     """Return the bytes that the creation of a map takes from the kernel's memory limit."""
     return _class_of(shape).cost(shape, cpus=cpus)

@@ -141,42 +141,56 @@ class NativeStorage:
         return [self.start, self.stride, words[VALUE_SIZE], self.numbers, self.shift, words[ACCESS]]
 
 
-class Functions:
-    """The functions on maps of the support library. Each is called through `patiently`."""
+_ARGUMENTS = {
+    "take_lock": "p",
+    "take_credit": "p",
+    "hash_update": "pppwww",
+    "hash_delete": "ppp",
+    "hash_read": "ppp",
+    "hash_find": "ppw",
+    "hash_next": "ppp",
+    "hash_walk": "ppwppp",
+    "hash_clear": "p",
+    "hash_update_many": "pppwwp",
+    "hash_delete_many": "ppwp",
+    "hash_read_many": "ppwppp",
+    "trie_update": "pppww",
+    "trie_delete": "pp",
+    "trie_find": "ppp",
+    "trie_next": "ppp",
+    "queue_push": "ppw",
+    "queue_next": "ppw",
+    "bloom_push": "pp",
+    "bloom_peek": "pp",
+    "ring_reserve": "pwp",
+    "ring_commit": "pwww",
+    "take_spin_lock": "p",
+}
+"""Functions on maps of the support library and what they take, as `Image.bind` wants it."""
 
-    def __init__(self) -> None:
+
+class Functions:
+    """The functions on maps, each bound when it is first asked for: maps can be made where no code can be mapped.
+
+    Each is called through `patiently`. Asking raises codegen's ImageError.
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
         from ebpf.vm.native import load_interpreter
 
-        bind = load_interpreter().bind
-        self.take_lock = bind("ebpf_take_lock", "p")
-        self.take_credit = bind("ebpf_take_credit", "p")
-        self.hash_update = bind("ebpf_hash_update", "pppwww")
-        self.hash_delete = bind("ebpf_hash_delete", "ppp")
-        self.hash_read = bind("ebpf_hash_read", "ppp")
-        self.hash_find = bind("ebpf_hash_find", "ppw")
-        self.hash_next = bind("ebpf_hash_next", "ppp")
-        self.hash_walk = bind("ebpf_hash_walk", "ppwppp")
-        self.hash_clear = bind("ebpf_hash_clear", "p")
-        self.hash_update_many = bind("ebpf_hash_update_many", "pppwwp")
-        self.hash_delete_many = bind("ebpf_hash_delete_many", "ppwp")
-        self.hash_read_many = bind("ebpf_hash_read_many", "ppwppp")
-        self.trie_update = bind("ebpf_trie_update", "pppww")
-        self.trie_delete = bind("ebpf_trie_delete", "pp")
-        self.trie_find = bind("ebpf_trie_find", "ppp")
-        self.trie_next = bind("ebpf_trie_next", "ppp")
-        self.queue_push = bind("ebpf_queue_push", "ppw")
-        self.queue_next = bind("ebpf_queue_next", "ppw")
-        self.bloom_push = bind("ebpf_bloom_push", "pp")
-        self.bloom_peek = bind("ebpf_bloom_peek", "pp")
-        self.ring_reserve = bind("ebpf_ring_reserve", "pwp")
-        self.ring_commit = bind("ebpf_ring_commit", "pwww")
-        self.take_spin_lock = bind("ebpf_take_spin_lock", "p")
+        if name not in _ARGUMENTS:
+            raise AttributeError(name)
+        function = load_interpreter().bind(f"ebpf_{name}", _ARGUMENTS[name])
+        setattr(self, name, function)
+        return function
 
 
-@cache
+_FUNCTIONS = Functions()
+
+
 def functions() -> Functions:
-    """Return the functions. Raises ImageError."""
-    return Functions()
+    """Return the functions."""
+    return _FUNCTIONS
 
 
 def patiently(function: Callable[..., int], *arguments: Any) -> int:
@@ -223,20 +237,13 @@ def native_storage() -> bool:
     return obstacle is None
 
 
-def reason_for_python() -> str | None:
-    """Say why new maps are in Python's objects, and what to do for an image; None where they are in native storage."""
-    if native_storage():
-        return None
-    obstacle = _obstacle()
-    return f"{VARIABLE} is python: unset it" if obstacle is None else f"{obstacle}; make it where native code can run"
-
-
 @cache
 def _obstacle() -> str | None:
     from ebpf.codegen.image import ImageError
+    from ebpf.vm.native import load_interpreter
 
     try:
-        functions()
+        load_interpreter()
     except ImageError as error:
         return str(error)
     return None
