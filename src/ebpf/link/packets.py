@@ -88,11 +88,13 @@ class PacketsLink(Link):
         self._started = False
         self._lock = threading.Lock()
         self._end_source: Callable[[], None] | None = None
+        self._writer: CaptureWriter | None = None
         nano = self._capture is not None and self._capture.nano
         try:
-            self._writer = None if sink is None else CaptureWriter(sink, nano=nano)
-        except BaseException:
-            self._close_source()
+            if sink is not None:
+                self._writer = CaptureWriter(sink, nano=nano)
+        except BaseException as error:
+            self._close_files(error)
             raise
 
     @property
@@ -122,8 +124,8 @@ class PacketsLink(Link):
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the source is exhausted or closed.
 
-        Raises DeadlineExceeded after `timeout` seconds, and what ended it early: ProgramFault, OSError,
-        ObjectFileError, SystemCallError.
+        Raises DeadlineExceeded after `timeout` seconds, and what ended it early or kept its files from being closed:
+        ProgramFault, OSError, ObjectFileError, SystemCallError.
         """
         if not self._started and not self._stopping:
             raise ValueError("the source was not started: call start() or use a with statement")
@@ -204,17 +206,23 @@ class PacketsLink(Link):
             return
         if isinstance(failure, SystemCallError):
             failure.add_note(f"packet {self.processed + 1 + self.skipped} of the source")
-        self._failure = failure
-        self._close_source()
-        if self._writer is not None:
-            self._writer.close()
+        self._failure = self._close_files(failure)
         self._finished.set()
         if self._end_source is not None:
             self._end_source()
 
-    def _close_source(self) -> None:
-        if self._capture is not None:
-            self._capture.close()
+    def _close_files(self, failure: BaseException | None) -> BaseException | None:
+        """Close source and sink; return `failure`, or without one what kept a file from being closed."""
+        for file in (self._capture, self._writer):
+            try:
+                if file is not None:
+                    file.close()
+            except BaseException as error:  # noqa: BLE001 - wait() raises it; readers have to see the end all the same
+                if failure is None:
+                    failure = error
+                else:
+                    failure.add_note(f"then closing a file failed: {error}")
+        return failure
 
 
 def _bare(source: Iterable[bytes]) -> Iterator[Packet]:
