@@ -75,6 +75,7 @@ class PacketsLink(Link):
         self.survived = 0
         self.skipped = 0
         self.verdicts: Counter[str] = Counter()
+        self.sources = program.sources
         self._program = program
         self._lossless = lossless
         # The embedded kernel waits itself, when a record finds no room; another kernel drops the record.
@@ -113,7 +114,7 @@ class PacketsLink(Link):
             if self._started or self._stopping:
                 return
             self._started = True
-            self._end_source = self._program.sources.begin()
+            self._end_source = self.sources.begin()
             hook = PacketsHook(self._feed(), sink=self._take, done=self._done, lossless=self._lossless)
             try:
                 self._handle = self.runtime.attach(self._program.facts, hook)
@@ -186,8 +187,7 @@ class PacketsLink(Link):
             yield packet.data
 
     def _wait_for_room(self) -> None:
-        sources = self._program.sources
-        while not self._stopping and sources.backlog > _HALF_FULL:
+        while not self._stopping and self.sources.backlog > _HALF_FULL:
             time.sleep(_PAUSE)
 
     def _take(self, left: bytes, result: object) -> None:

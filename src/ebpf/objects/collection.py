@@ -133,7 +133,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._running = 0
+        self._running: set[object] = set()
         self._started = False
         self._listeners: WeakSet[Any] = WeakSet()
 
@@ -144,33 +144,37 @@ class Sources:
             return self._started and not self._running
 
     def begin(self) -> Callable[[], None]:
-        """Count a source in; call the result once when it has no more packets."""
+        """Count a source in; call the result when it has no more packets (further calls do nothing)."""
+        source = object()
         with self._lock:
-            self._running += 1
+            self._running.add(source)
             self._started = True
-        ended = False
+        return lambda: self._end(source)
 
-        def end() -> None:
-            nonlocal ended
-            with self._lock:
-                if ended:
-                    return
-                ended = True
-                self._running -= 1
-                listeners = list(self._listeners) if not self._running else []
-            for listener in listeners:
-                listener.wake()
-
-        return end
+    def _end(self, source: object) -> None:
+        with self._lock:
+            if source not in self._running:
+                return
+            self._running.remove(source)
+            last = not self._running
+        if last:
+            self.wake()
 
     @property
     def backlog(self) -> float:
         """How full the fullest ring is that somebody reads, 0 to 1; 0 without readers."""
-        with self._lock:
-            listeners = list(self._listeners)
-        return max((listener.backlog for listener in listeners), default=0.0)
+        return max((listener.backlog for listener in self._listening()), default=0.0)
 
     def listen(self, listener: Any) -> None:
         """Call `listener.wake()` when the last source ends; the listener is not kept alive."""
         with self._lock:
             self._listeners.add(listener)
+
+    def wake(self) -> None:
+        """Make readers that wait look again."""
+        for listener in self._listening():
+            listener.wake()
+
+    def _listening(self) -> list[Any]:
+        with self._lock:
+            return list(self._listeners)
