@@ -188,6 +188,7 @@ class PacketsLink(Link):
 
     def _wait_for_room(self) -> None:
         while not self._stopping and self.sources.backlog > _HALF_FULL:
+            self.sources.wake()  # whom a program leaves asleep (BPF_RB_NO_WAKEUP) would never make room
             time.sleep(_PAUSE)
 
     def _take(self, left: bytes, result: object) -> None:

@@ -1,45 +1,36 @@
-"""Sources of packets: their end is always told."""
+"""Sources of packets: their end is always told, and they wait for readers that nobody else wakes."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import dpkt
 import pytest
 
 from ebpf import link
-from ebpf.errors import ClosedError
+from ebpf.abi.types import MapType
 from ebpf.link.pcap import CaptureReader, CaptureWriter
-from ebpf.objects import Collection, Reader, RingBuffer
-from tests.conformance.specs import ring_collection
+from ebpf.objects import Collection
+from ebpf.runtime import PacketsHook
+from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
+from ebpf.runtime.handle import Handle
+from ebpf.runtime.hooks import Hook
+from ebpf.spec import MapSpec
+from tests.conformance.specs import RING, RING_SIZE, collection, program, ring_collection
+from tests.reading import PATIENCE, count_to_the_end, reader_of
 
 PACKET = bytes(64)
-PATIENCE = 20
-"""Seconds after which a test fails that would wait for ever."""
 
 
 @pytest.fixture
 def loaded() -> Iterator[Collection]:
     with ring_collection().load(runtime="embedded") as collection:
         yield collection
-
-
-def reader_of(loaded: Collection) -> Reader:
-    events = loaded.maps["events"]
-    assert isinstance(events, RingBuffer)
-    return events.reader()
-
-
-def count_to_the_end(reader: Reader) -> int:
-    """Read until the sources are exhausted; DeadlineExceeded where that never comes."""
-    count = 0
-    while True:
-        try:
-            reader.read(PATIENCE)
-        except ClosedError:
-            return count
-        count += 1
 
 
 def fail_to_close(monkeypatch: pytest.MonkeyPatch, kind: type[CaptureReader | CaptureWriter], text: str) -> None:
@@ -100,3 +91,37 @@ def test_closing_a_source_that_never_started_tells_of_its_sink(
     packets.close()
     with pytest.raises(OSError, match="no space left"):
         packets.wait(PATIENCE)
+
+
+class DroppingRuntime(EmbeddedRuntime):
+    """A kernel that drops records where a ring is full, so that the source has to wait, as on linux."""
+
+    name = "dropping"
+
+    def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
+        assert isinstance(hook, PacketsHook)
+        return super().attach(program, replace(hook, lossless=False))
+
+
+def test_a_source_that_waits_for_room_wakes_readers() -> None:
+    no_wakeup = program(RING.replace("r4 = 0", "r4 = 1"))
+    spec, frames = collection(MapSpec("events", MapType.RINGBUF, 0, 0, RING_SIZE), no_wakeup), [PACKET] * 1000
+    with (
+        closing(DroppingRuntime()) as runtime,
+        spec.load(runtime=runtime) as loaded,
+        reader_of(loaded) as reader,
+        link.packets(loaded.programs["program"], frames),
+    ):
+        assert count_to_the_end(reader) == 1000
+
+
+def test_waking_readers_ends_no_call_of_theirs(loaded: Collection) -> None:
+    with reader_of(loaded) as reader:
+        found: list[bytes] = []
+        thread = threading.Thread(target=lambda: found.append(reader.read(PATIENCE)))
+        thread.start()
+        for _ in range(100):
+            loaded.sources.wake()
+        loaded.programs["program"].run(PACKET)
+        thread.join(PATIENCE)
+        assert len(found) == 1
