@@ -9,7 +9,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Self
 
-from ebpf.errors import DeadlineExceeded, NotSupportedError, SystemCallError
+from ebpf.errors import ClosedError, DeadlineExceeded, NotSupportedError, SystemCallError
+from ebpf.lean import WeakSet
 from ebpf.link.link import Link
 from ebpf.link.pcap import CaptureReader, CaptureWriter, Packet
 from ebpf.link.verdicts import PACKET_TYPES, survivor, verdict
@@ -63,7 +64,8 @@ class PacketsLink(Link):
     """A source of packets and the program that it feeds. Threads may share it.
 
     `processed` counts packets that went through the program, `survived` those that came out, `skipped` frames
-    shorter than an Ethernet header (14 bytes), which no kernel runs over; `verdicts` counts by name.
+    shorter than an Ethernet header (14 bytes), which no kernel runs over; `verdicts` counts by name. After fork() a
+    started source goes on in the parent alone: in the child it is finished, and wait() raises ClosedError.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class PacketsLink(Link):
         except BaseException as error:
             self._close_files(error)
             raise
+        _all_links.add(self)
 
     @property
     def progress(self) -> float | None:
@@ -172,6 +175,15 @@ class PacketsLink(Link):
         self.start()
         return self
 
+    def _finish_in_child(self) -> None:
+        """Finish a started source in the child of a fork: the thread that feeds is the parent's."""
+        if self._started and not (self._stopping or self.finished):
+            self._failure = ClosedError("the source belongs to the parent process; make one of its own in the child")
+        self._lock = threading.Lock()
+        self._finished = threading.Event()
+        if self._started or self._stopping:
+            self._finished.set()
+
     # On the source's thread
 
     def _feed(self) -> Iterator[bytes]:
@@ -235,3 +247,16 @@ def _nothing() -> Handle:
     handle = Handle(lambda _: None, -1)
     handle.close()
     return handle
+
+
+_all_links: WeakSet[PacketsLink] = WeakSet()
+"""Those of this process, for the child of a fork."""
+
+
+def _after_fork_in_child() -> None:
+    for link in _all_links:
+        link._finish_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

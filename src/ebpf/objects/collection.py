@@ -129,13 +129,17 @@ class Collection:
 
 
 class Sources:
-    """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it."""
+    """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it.
+
+    The child of a fork has none of those that run: their threads are the parent's.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._running: set[object] = set()
         self._started = False
         self._listeners: WeakSet[Any] = WeakSet()
+        _all_sources.add(self)
 
     @property
     def exhausted(self) -> bool:
@@ -166,7 +170,7 @@ class Sources:
         return max((listener.backlog for listener in self._listening()), default=0.0)
 
     def listen(self, listener: Any) -> None:
-        """Call `listener.wake()` when the last source ends; the listener is not kept alive."""
+        """Wake a reader when the last source ends, and heed its backlog; it is not kept alive."""
         with self._lock:
             self._listeners.add(listener)
 
@@ -178,3 +182,22 @@ class Sources:
     def _listening(self) -> list[Any]:
         with self._lock:
             return list(self._listeners)
+
+    def _forget_running(self) -> None:
+        """Be without those that run, in the child of a fork, as if they had not begun there; an end stays an end."""
+        self._lock = Lock()
+        self._started = self._started and not self._running
+        self._running.clear()
+
+
+_all_sources: WeakSet[Sources] = WeakSet()
+"""Those of this process, for the child of a fork."""
+
+
+def _after_fork_in_child() -> None:
+    for sources in _all_sources:
+        sources._forget_running()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -125,3 +128,54 @@ def test_waking_readers_ends_no_call_of_theirs(loaded: Collection) -> None:
         loaded.programs["program"].run(PACKET)
         thread.join(PATIENCE)
         assert len(found) == 1
+
+
+FORKED = """
+import os, signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork beside threads
+from ebpf import link
+from ebpf.errors import ClosedError
+from tests.conformance.specs import ring_collection
+from tests.reading import count_to_the_end, reader_of
+
+go_on = threading.Event()
+
+def source():
+    yield bytes(64)
+    go_on.wait()
+
+def look():
+    for _ in range(2):
+        with reader_of(loaded) as reader, link.packets(loaded.programs["program"], [bytes(64)] * 5):
+            print(count_to_the_end(reader))
+    try:
+        inherited.wait(30)
+    except ClosedError as error:
+        print(error)
+    inherited.close()
+    print(inherited.finished, loaded.sources.exhausted, flush=True)
+
+with ring_collection().load(runtime="embedded") as loaded:
+    inherited = link.packets(loaded.programs["program"], source())
+    inherited.start()
+    with reader_of(loaded) as reader:
+        reader.read()
+    with loaded.sources._lock, inherited._lock:  # as another thread may hold them
+        child = os.fork()
+    if not child:
+        signal.alarm(90)
+        look()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not inherited.finished
+    assert not loaded.sources.exhausted
+    go_on.set()
+    inherited.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_no_source_of_the_parent_runs_in_the_child_of_a_fork() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=100)
+    shown = "5\n5\nthe source belongs to the parent process; make one of its own in the child\nTrue True\n"
+    assert (done.stdout, done.returncode) == (shown, 0), done.stderr
