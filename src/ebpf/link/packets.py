@@ -48,8 +48,9 @@ def packets(
     effect, and there is no device behind the context. Kernels refuse frames of more than about 3,700 bytes for all but
     XDP programs (EINVAL, which ends the source).
 
-    When the last source of a collection is exhausted, its readers drain and end. Raises NotSupportedError for other
-    types of program, OSError and ObjectFileError for the file.
+    When the last source of a collection is exhausted, its readers drain and end, and so do those of a map that it was
+    given by `replace_maps`, unless another source feeds that. Raises NotSupportedError for other types of program,
+    OSError and ObjectFileError for the file.
     """
     if program.type not in PACKET_TYPES:
         raise NotSupportedError(

@@ -131,7 +131,8 @@ class Collection:
 class Sources:
     """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it.
 
-    The child of a fork has none of those that run: their threads are the parent's.
+    A source counts in its own collection and where the maps are from that this collection was given. The child of a
+    fork has none of those that run: their threads are the parent's.
     """
 
     def __init__(self) -> None:
@@ -139,6 +140,7 @@ class Sources:
         self._running: set[object] = set()
         self._started = False
         self._listeners: WeakSet[Any] = WeakSet()
+        self._also: set[Sources] = set()
         _all_sources.add(self)
 
     @property
@@ -147,15 +149,28 @@ class Sources:
         with self._lock:
             return self._started and not self._running
 
+    def feed_also(self, others: Sources) -> None:
+        """Count the sources that begin from now on among `others` as well, whose readers see what they bring."""
+        self._also.add(others)
+
     def begin(self) -> Callable[[], None]:
         """Count a source in; call the result when it has no more packets (further calls do nothing)."""
-        source = object()
+        source, counting = object(), (self, *self._also)
+        for sources in counting:
+            sources._add(source)
+
+        def end() -> None:
+            for sources in counting:
+                sources._remove(source)
+
+        return end
+
+    def _add(self, source: object) -> None:
         with self._lock:
             self._running.add(source)
             self._started = True
-        return lambda: self._end(source)
 
-    def _end(self, source: object) -> None:
+    def _remove(self, source: object) -> None:
         with self._lock:
             if source not in self._running:
                 return
@@ -180,8 +195,11 @@ class Sources:
             listener.wake()
 
     def _listening(self) -> list[Any]:
-        with self._lock:
-            return list(self._listeners)
+        found: list[Any] = []
+        for sources in (self, *self._also):
+            with sources._lock:
+                found += sources._listeners
+        return found
 
     def _forget_running(self) -> None:
         """Be without those that run, in the child of a fork, as if they had not begun there; an end stays an end."""
