@@ -14,12 +14,13 @@ import pytest
 from ebpf import link
 from ebpf.abi.types import AttachType, LinkType, MapType, ProgramFlag, ProgramType
 from ebpf.errors import ClosedError, DeadlineExceeded, NotSupportedError, ObjectFileError, SystemCallError
-from ebpf.objects import Collection, RingBuffer
+from ebpf.objects import Collection, Map, RingBuffer
 from ebpf.runtime import Runtime
 from ebpf.spec import CollectionSpec, MapSpec
 from tests.conformance.specs import (
     REWRITE,
     RING,
+    RING_SIZE,
     collection,
     constant,
     counter_collection,
@@ -28,6 +29,7 @@ from tests.conformance.specs import (
     u64,
 )
 from tests.namespaces import network_namespace
+from tests.reading import count_to_the_end, reader_of
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +152,33 @@ def test_readers_drain_and_end_with_the_last_source(runtime: Runtime) -> None:
         # Another source, another beginning.
         with link.packets(loaded.programs["one"], [frame(0)] * 3):
             assert len(list(reader)) == 3
+
+
+def test_readers_of_a_given_map_end_with_the_last_source_that_feeds_it(runtime: Runtime) -> None:
+    spec = ring_collection()
+    with (
+        Map.create(spec.maps["events"], runtime=runtime) as given,
+        spec.load(runtime=runtime, replace_maps={"events": given}) as one,
+        spec.load(runtime=runtime, replace_maps={"events": given}) as two,
+    ):
+        assert isinstance(given, RingBuffer)
+        packets = [link.packets(loaded.programs["program"], [frame(0)] * 400) for loaded in (one, two)]
+        with given.reader() as reader, link.Links(packets):
+            assert count_to_the_end(reader) == 800
+        with reader_of(one) as reader, link.packets(two.programs["program"], [frame(0)] * 300):
+            assert count_to_the_end(reader) == 300
+
+
+def test_a_collection_knows_how_full_a_given_map_is(runtime: Runtime) -> None:
+    spec = ring_collection()
+    with (
+        Map.create(spec.maps["events"], runtime=runtime) as given,
+        spec.load(runtime=runtime, replace_maps={"events": given}) as loaded,
+    ):
+        assert isinstance(given, RingBuffer)
+        with given.reader() as reader:
+            loaded.programs["program"].run(frame(0), repeat=100)
+            assert loaded.sources.backlog == reader.backlog == 100 * 24 / RING_SIZE
 
 
 def test_a_source_without_loss_ends_even_if_nobody_reads(runtime: Runtime) -> None:

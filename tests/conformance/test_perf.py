@@ -80,6 +80,22 @@ def test_close_wakes_a_reader(runtime: Runtime) -> None:
         assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_reader_takes_over_from_one_that_closes_later(runtime: Runtime, given: bool) -> None:
+    spec = perf_collection()
+    with spec.load(runtime=runtime) as first:
+        before = first.maps["events"]
+        with spec.load(runtime=runtime, replace_maps={"events": before}) as loaded:
+            after = loaded.maps["events"] if given else before
+            assert isinstance(before, PerfEventArray)
+            assert isinstance(after, PerfEventArray)
+            old = before.reader()
+            with after.reader() as reader:
+                old.close()
+                loaded.programs["program"].run(bytes(64))
+                assert reader.read(1)[:16] == RECORD
+
+
 def test_the_type_of_the_slots_is_not_the_type_of_records(runtime: Runtime) -> None:
     types = CollectionSpec.from_file(FIREWALL).types
     assert types is not None

@@ -19,10 +19,11 @@ from ebpf.abi.types import AttachType, LinkType, MapType, ProgramType
 from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.objects import Collection
 from ebpf.spec import MapSpec, ProgramSpec
-from tests.conformance.specs import COUNT, collection, constant, program
+from tests.conformance.specs import COUNT, RING, RING_SIZE, collection, constant, program
 from tests.linux.making import mounted
 from tests.mounts import cgroup_root
 from tests.namespaces import network_namespace
+from tests.reading import count_to_the_end, reader_of
 
 RUNTIME = ebpf.runtime.linux()
 ETH_P_ALL = 3
@@ -192,3 +193,14 @@ def test_an_interface_that_is_not_there_is_named() -> None:
     ):
         link.xdp(loaded.programs["program"], "moon0")
     assert caught.value.errno == errno.ENODEV
+
+
+def test_a_source_wakes_readers_whom_the_program_does_not() -> None:
+    no_wakeup = program(RING.replace("r4 = 0", "r4 = 1"))
+    spec, frames = collection(MapSpec("events", MapType.RINGBUF, 0, 0, RING_SIZE), no_wakeup), [bytes(64)] * 1000
+    with (
+        spec.load(runtime=RUNTIME) as loaded,
+        reader_of(loaded) as reader,
+        link.packets(loaded.programs["program"], frames),
+    ):
+        assert count_to_the_end(reader) == 1000

@@ -27,9 +27,16 @@ class Links(Sequence["Link"]):
         self._links = tuple(links)
 
     def start(self) -> None:
-        """Begin; packet sources run on threads of their own from here on."""
-        for link in self._links:
-            link.start()
+        """Begin; packet sources run on threads of their own from here on.
+
+        Readers don't end before the last source is exhausted, even if the first is before another one starts.
+        """
+        with ExitStack() as until_all_run:
+            for link in self._links:
+                if isinstance(link, PacketsLink) and not link.closed:
+                    until_all_run.callback(link.sources.begin())
+            for link in self._links:
+                link.start()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until every packet source is exhausted; returns at once when there is none.

@@ -9,7 +9,8 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Self
 
-from ebpf.errors import DeadlineExceeded, NotSupportedError, SystemCallError
+from ebpf.errors import ClosedError, DeadlineExceeded, NotSupportedError, SystemCallError
+from ebpf.lean import WeakSet
 from ebpf.link.link import Link
 from ebpf.link.pcap import CaptureReader, CaptureWriter, Packet
 from ebpf.link.verdicts import PACKET_TYPES, survivor, verdict
@@ -42,13 +43,15 @@ def packets(
     PIPE; cgroup_skb 1; for a socket filter the return value is the length that survives. Redirected packets don't.
 
     With `lossless` the source waits for readers of the collection that fall behind, so that no record is dropped but
-    those that no reader can make room for: larger than their ring, or behind one that the same run has reserved. On
+    those that no reader can make room for: larger than their ring, or behind one that the same run has reserved. A
+    run that waits keeps its virtual CPU: a reader that runs programs itself needs a runtime with more of them. On
     linux it waits while a ring is more than half full, and packets go through PROG_TEST_RUN: redirects have no
     effect, and there is no device behind the context. Kernels refuse frames of more than about 3,700 bytes for all but
     XDP programs (EINVAL, which ends the source).
 
-    When the last source of a collection is exhausted, its readers drain and end. Raises NotSupportedError for other
-    types of program, OSError and ObjectFileError for the file.
+    When the last source of a collection is exhausted, its readers drain and end, and so do those of a map that it was
+    given by `replace_maps`, unless another source feeds that. Raises NotSupportedError for other types of program,
+    OSError and ObjectFileError for the file.
     """
     if program.type not in PACKET_TYPES:
         raise NotSupportedError(
@@ -63,7 +66,8 @@ class PacketsLink(Link):
     """A source of packets and the program that it feeds. Threads may share it.
 
     `processed` counts packets that went through the program, `survived` those that came out, `skipped` frames
-    shorter than an Ethernet header (14 bytes), which no kernel runs over; `verdicts` counts by name.
+    shorter than an Ethernet header (14 bytes), which no kernel runs over; `verdicts` counts by name. After fork() a
+    started source goes on in the parent alone: in the child it is finished, and wait() raises ClosedError.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class PacketsLink(Link):
         self.survived = 0
         self.skipped = 0
         self.verdicts: Counter[str] = Counter()
+        self.sources = program.sources
         self._program = program
         self._lossless = lossless
         # The embedded kernel waits itself, when a record finds no room; another kernel drops the record.
@@ -88,12 +93,15 @@ class PacketsLink(Link):
         self._started = False
         self._lock = threading.Lock()
         self._end_source: Callable[[], None] | None = None
+        self._writer: CaptureWriter | None = None
         nano = self._capture is not None and self._capture.nano
         try:
-            self._writer = None if sink is None else CaptureWriter(sink, nano=nano)
-        except BaseException:
-            self._close_source()
+            if sink is not None:
+                self._writer = CaptureWriter(sink, nano=nano)
+        except BaseException as error:
+            self._close_files(error)
             raise
+        _all_links.add(self)
 
     @property
     def progress(self) -> float | None:
@@ -111,7 +119,7 @@ class PacketsLink(Link):
             if self._started or self._stopping:
                 return
             self._started = True
-            self._end_source = self._program.sources.begin()
+            self._end_source = self.sources.begin()
             try:
                 hook = PacketsHook(
                     self._feed(),
@@ -128,8 +136,8 @@ class PacketsLink(Link):
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the source is exhausted or closed.
 
-        Raises DeadlineExceeded after `timeout` seconds, and what ended it early: ProgramFault, OSError,
-        ObjectFileError, SystemCallError.
+        Raises DeadlineExceeded after `timeout` seconds, and what ended it early or kept its files from being closed:
+        ProgramFault, OSError, ObjectFileError, SystemCallError.
         """
         if not self._started and not self._stopping:
             raise ValueError("the source was not started: call start() or use a with statement")
@@ -175,6 +183,15 @@ class PacketsLink(Link):
         self.start()
         return self
 
+    def _finish_in_child(self) -> None:
+        """Finish a started source in the child of a fork: the thread that feeds is the parent's."""
+        if self._started and not (self._stopping or self.finished):
+            self._failure = ClosedError("the source belongs to the parent process; make one of its own in the child")
+        self._lock = threading.Lock()
+        self._finished = threading.Event()
+        if self._started or self._stopping:
+            self._finished.set()
+
     # On the source's thread
 
     def _feed(self) -> Iterator[bytes]:
@@ -190,8 +207,8 @@ class PacketsLink(Link):
             yield packet.data
 
     def _wait_for_room(self) -> None:
-        sources = self._program.sources
-        while not self._stopping and sources.backlog > _HALF_FULL:
+        while not self._stopping and self.sources.backlog > _HALF_FULL:
+            self.sources.wake()  # whom a program leaves asleep (BPF_RB_NO_WAKEUP) would never make room
             time.sleep(_PAUSE)
 
     def _take(self, left: bytes, result: object) -> None:
@@ -210,17 +227,23 @@ class PacketsLink(Link):
             return
         if isinstance(failure, SystemCallError):
             failure.add_note(f"packet {self.processed + 1 + self.skipped} of the source")
-        self._failure = failure
-        self._close_source()
-        if self._writer is not None:
-            self._writer.close()
+        self._failure = self._close_files(failure)
         self._finished.set()
         if self._end_source is not None:
             self._end_source()
 
-    def _close_source(self) -> None:
-        if self._capture is not None:
-            self._capture.close()
+    def _close_files(self, failure: BaseException | None) -> BaseException | None:
+        """Close source and sink; return `failure`, or without one what kept a file from being closed."""
+        for file in (self._capture, self._writer):
+            try:
+                if file is not None:
+                    file.close()
+            except BaseException as error:  # noqa: BLE001 - wait() raises it; readers have to see the end all the same
+                if failure is None:
+                    failure = error
+                else:
+                    failure.add_note(f"then closing a file failed: {error}")
+        return failure
 
 
 def _bare(source: Iterable[bytes]) -> Iterator[Packet]:
@@ -232,3 +255,16 @@ def _nothing() -> Handle:
     handle = Handle(lambda _: None, -1)
     handle.close()
     return handle
+
+
+_all_links: WeakSet[PacketsLink] = WeakSet()
+"""Those of this process, for the child of a fork."""
+
+
+def _after_fork_in_child() -> None:
+    for link in _all_links:
+        link._finish_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

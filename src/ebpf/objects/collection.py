@@ -129,13 +129,19 @@ class Collection:
 
 
 class Sources:
-    """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it."""
+    """Which packet sources feed a collection: its readers end when the last one is exhausted. Threads may share it.
+
+    A source counts in its own collection and where the maps are from that this collection was given. The child of a
+    fork has none of those that run: their threads are the parent's.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._running = 0
+        self._running: set[object] = set()
         self._started = False
         self._listeners: WeakSet[Any] = WeakSet()
+        self._also: set[Sources] = set()
+        _all_sources.add(self)
 
     @property
     def exhausted(self) -> bool:
@@ -143,34 +149,73 @@ class Sources:
         with self._lock:
             return self._started and not self._running
 
+    def feed_also(self, others: Sources) -> None:
+        """Count the sources that begin from now on among `others` as well, whose readers see what they bring."""
+        self._also.add(others)
+
     def begin(self) -> Callable[[], None]:
-        """Count a source in; call the result once when it has no more packets."""
-        with self._lock:
-            self._running += 1
-            self._started = True
-        ended = False
+        """Count a source in; call the result when it has no more packets (further calls do nothing)."""
+        source, counting = object(), (self, *self._also)
+        for sources in counting:
+            sources._add(source)
 
         def end() -> None:
-            nonlocal ended
-            with self._lock:
-                if ended:
-                    return
-                ended = True
-                self._running -= 1
-                listeners = list(self._listeners) if not self._running else []
-            for listener in listeners:
-                listener.wake()
+            for sources in counting:
+                sources._remove(source)
 
         return end
+
+    def _add(self, source: object) -> None:
+        with self._lock:
+            self._running.add(source)
+            self._started = True
+
+    def _remove(self, source: object) -> None:
+        with self._lock:
+            if source not in self._running:
+                return
+            self._running.remove(source)
+            last = not self._running
+        if last:
+            self.wake()
 
     @property
     def backlog(self) -> float:
         """How full the fullest ring is that somebody reads, 0 to 1; 0 without readers."""
-        with self._lock:
-            listeners = list(self._listeners)
-        return max((listener.backlog for listener in listeners), default=0.0)
+        return max((listener.backlog for listener in self._listening()), default=0.0)
 
     def listen(self, listener: Any) -> None:
-        """Call `listener.wake()` when the last source ends; the listener is not kept alive."""
+        """Wake a reader when the last source ends, and heed its backlog; it is not kept alive."""
         with self._lock:
             self._listeners.add(listener)
+
+    def wake(self) -> None:
+        """Make readers that wait look again."""
+        for listener in self._listening():
+            listener.wake()
+
+    def _listening(self) -> list[Any]:
+        found: list[Any] = []
+        for sources in (self, *self._also):
+            with sources._lock:
+                found += sources._listeners
+        return found
+
+    def _forget_running(self) -> None:
+        """Be without those that run, in the child of a fork, as if they had not begun there; an end stays an end."""
+        self._lock = Lock()
+        self._started = self._started and not self._running
+        self._running.clear()
+
+
+_all_sources: WeakSet[Sources] = WeakSet()
+"""Those of this process, for the child of a fork."""
+
+
+def _after_fork_in_child() -> None:
+    for sources in _all_sources:
+        sources._forget_running()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -52,14 +52,19 @@ def check_compatible(spec: MapSpec, map_: Map | MapInfo, *, cpus: int) -> None:
 
 
 def use_given(spec: MapSpec, given: Map, *, runtime: Runtime, sources: Sources) -> Map:
-    """Return a second object for the caller's map: closing it leaves the caller's open, and the other way round."""
+    """Return a second object for the caller's map: closing it leaves the caller's open, and the other way round.
+
+    Both have the same sources, to which those of the collection (`sources`) are added: readers of either see the end
+    of all that feed the map.
+    """
     if given.runtime is not runtime:
         raise ValueError(
             f"map {given.name} given for {spec.name} is of runtime {given.runtime.name}, not {runtime.name}"
         )
     check_compatible(spec, given, cpus=runtime.cpus)
     spec = effective_spec(spec, cpus=runtime.cpus)._replace(flags=given.flags)
-    return type(given)(runtime, share(given.handle), spec, types=given.types, sources=sources)
+    sources.feed_also(given.sources)
+    return type(given)(runtime, share(given.handle), spec, types=given.types, sources=given.sources)
 
 
 def share(handle: Handle) -> Handle:

@@ -15,7 +15,8 @@ def feed(hook: PacketsHook, run: Callable[[bytes], RunResult]) -> Handle:
     """Start the thread; closing the handle ends it after the packet it is at.
 
     close() does not wait: a source that blocks ends with its next packet, and `done` says when. An exception of the
-    source, the program or the sink ends the feeding and goes to `done`.
+    source, the program or the sink ends the feeding and goes to `done`, which is called once; one that `done` raises
+    goes to threading.excepthook. Where no thread can be started `done` is not called.
     """
     stop = threading.Event()
 

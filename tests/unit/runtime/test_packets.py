@@ -107,3 +107,23 @@ def test_a_closed_program_is_a_failure_only_while_feeding(closed: bool) -> None:
     go.set()
     assert (end.wait() is None) is closed
     handle.close()
+
+
+def test_an_exception_of_done_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[BaseException | None] = []
+    shown: list[type[BaseException]] = []
+    told = threading.Event()
+
+    def done(failure: BaseException | None) -> None:
+        calls.append(failure)
+        raise LookupError("nobody to tell")
+
+    def show(args: threading.ExceptHookArgs) -> None:
+        shown.append(args.exc_type)
+        told.set()
+
+    monkeypatch.setattr(threading, "excepthook", show)
+    handle = feed(PacketsHook([b"ab"], None, done), _drop_first)
+    assert told.wait(10)
+    handle.close()
+    assert (calls, shown) == ([None], [LookupError])

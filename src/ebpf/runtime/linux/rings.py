@@ -26,6 +26,10 @@ DEFAULT_PERF_SIZE = 64 * 1024
 _HEAD, _TAIL = 1024, 1032
 
 _barrier = threading.Lock()
+# A finalizer may close another ring in the middle of it: the lock has to let its own thread in.
+_slots_lock = threading.RLock()
+_in_slots: dict[tuple[int, int], int] = {}
+"""The event that this process put into a slot last, by the map's descriptor and the CPU."""
 
 
 def _fence() -> None:
@@ -137,12 +141,14 @@ class PerfRingMemory(_Ring):
         self._tail = whole[_TAIL : _TAIL + 8].cast("Q")
         self._views += [self._head, self._tail, whole]
         self._maps.append(memory)
-        self._cpu, self._put = cpu, put
+        self._map, self._cpu, self._put = map_, cpu, put
         self._start()
 
     def _start(self) -> None:
         try:
-            self._put(self._cpu, self.fd)
+            with _slots_lock, self._map.handle.borrow() as map_fd:
+                _in_slots[map_fd, self._cpu] = self.fd  # first, so that such a finalizer leaves the slot alone
+                self._put(self._cpu, self.fd)
             perf.control(self.fd, perf.IOC_ENABLE)
         except (SystemCallError, ClosedError):
             self.close()
@@ -151,10 +157,30 @@ class PerfRingMemory(_Ring):
     def _detach(self) -> None:
         try:
             perf.control(self.fd, perf.IOC_DISABLE)
-            self._put(self._cpu, None)
+            self._leave_slot()
         except (SystemCallError, ClosedError):
-            # The map is gone, or the slot was given to another ring: nothing is left to detach.
+            # The map is gone, or the slot was emptied by somebody else: nothing is left to detach.
             return
+
+    def _leave_slot(self) -> None:
+        """Empty the slot, unless a newer ring is there that was opened by the same descriptor of the map.
+
+        The kernel doesn't tell what is in a slot, so a ring of another process or descriptor is taken out.
+        """
+        with _slots_lock, self._map.handle.borrow() as map_fd:
+            if _in_slots.get((map_fd, self._cpu)) == self.fd:
+                del _in_slots[map_fd, self._cpu]
+                self._put(self._cpu, None)
+
+
+def _after_fork_in_child() -> None:
+    # Another thread of the parent may have held it.
+    global _slots_lock
+    _slots_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def slot(value: int) -> bytes:

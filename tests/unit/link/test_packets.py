@@ -1,0 +1,181 @@
+"""Sources of packets: their end is always told, and they wait for readers that nobody else wakes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import dpkt
+import pytest
+
+from ebpf import link
+from ebpf.abi.types import MapType
+from ebpf.link.pcap import CaptureReader, CaptureWriter
+from ebpf.objects import Collection
+from ebpf.runtime import PacketsHook
+from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import ProgramFacts
+from ebpf.runtime.handle import Handle
+from ebpf.runtime.hooks import Hook
+from ebpf.spec import MapSpec
+from tests.conformance.specs import RING, RING_SIZE, collection, program, ring_collection
+from tests.reading import PATIENCE, count_to_the_end, reader_of
+
+PACKET = bytes(64)
+
+
+@pytest.fixture
+def loaded() -> Iterator[Collection]:
+    with ring_collection().load(runtime="embedded") as collection:
+        yield collection
+
+
+def fail_to_close(monkeypatch: pytest.MonkeyPatch, kind: type[CaptureReader | CaptureWriter], text: str) -> None:
+    close = kind.close
+
+    def closed(file: CaptureReader | CaptureWriter) -> None:
+        close(file)  # type: ignore[arg-type]  # it is of that kind
+        raise OSError(text)
+
+    monkeypatch.setattr(kind, "close", closed)
+
+
+def test_a_sink_that_can_not_be_closed_is_the_failure(
+    loaded: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_close(monkeypatch, CaptureWriter, "no space left")
+    packets = link.packets(loaded.programs["program"], [PACKET] * 3, sink=tmp_path / "out.pcap")
+    with reader_of(loaded) as reader, packets:
+        assert count_to_the_end(reader) == 3
+        with pytest.raises(OSError, match="no space left"):
+            packets.wait(PATIENCE)
+    assert packets.finished
+
+
+def test_what_ended_the_feeding_comes_before_files_that_can_not_be_closed(
+    loaded: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source() -> Iterator[bytes]:
+        yield PACKET
+        raise LookupError("no more packets")
+
+    fail_to_close(monkeypatch, CaptureWriter, "no space left")
+    with link.packets(loaded.programs["program"], source(), sink=tmp_path / "out.pcap") as packets:
+        with pytest.raises(LookupError, match="no more packets") as caught:
+            packets.wait(PATIENCE)
+        assert caught.value.__notes__ == ["then closing a file failed: no space left"]
+
+
+def test_a_source_that_can_not_be_closed_leaves_the_sink_whole(
+    loaded: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture, sink = tmp_path / "in.pcap", tmp_path / "out.pcap"
+    with CaptureWriter(capture) as writer:
+        writer.write(PACKET, 1.0)
+    fail_to_close(monkeypatch, CaptureReader, "the disk is gone")
+    packets = link.packets(loaded.programs["program"], capture, sink=sink)
+    with packets, pytest.raises(OSError, match="the disk is gone"):
+        packets.wait(PATIENCE)
+    with sink.open("rb") as file:
+        assert [data for _, data in dpkt.pcap.Reader(file)] == [PACKET]
+
+
+def test_closing_a_source_that_never_started_tells_of_its_sink(
+    loaded: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_close(monkeypatch, CaptureWriter, "no space left")
+    packets = link.packets(loaded.programs["program"], [PACKET], sink=tmp_path / "out.pcap")
+    packets.close()
+    with pytest.raises(OSError, match="no space left"):
+        packets.wait(PATIENCE)
+
+
+class DroppingRuntime(EmbeddedRuntime):
+    """A kernel that drops records where a ring is full, so that the source has to wait, as on linux."""
+
+    name = "dropping"
+
+    def attach(self, program: ProgramFacts, hook: Hook) -> Handle:
+        assert isinstance(hook, PacketsHook)
+        return super().attach(program, replace(hook, lossless=False))
+
+
+def test_a_source_that_waits_for_room_wakes_readers() -> None:
+    no_wakeup = program(RING.replace("r4 = 0", "r4 = 1"))
+    spec, frames = collection(MapSpec("events", MapType.RINGBUF, 0, 0, RING_SIZE), no_wakeup), [PACKET] * 1000
+    with (
+        closing(DroppingRuntime()) as runtime,
+        spec.load(runtime=runtime) as loaded,
+        reader_of(loaded) as reader,
+        link.packets(loaded.programs["program"], frames),
+    ):
+        assert count_to_the_end(reader) == 1000
+
+
+def test_waking_readers_ends_no_call_of_theirs(loaded: Collection) -> None:
+    with reader_of(loaded) as reader:
+        found: list[bytes] = []
+        thread = threading.Thread(target=lambda: found.append(reader.read(PATIENCE)))
+        thread.start()
+        for _ in range(100):
+            loaded.sources.wake()
+        loaded.programs["program"].run(PACKET)
+        thread.join(PATIENCE)
+        assert len(found) == 1
+
+
+FORKED = """
+import os, signal, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork beside threads
+from ebpf import link
+from ebpf.errors import ClosedError
+from tests.conformance.specs import ring_collection
+from tests.reading import count_to_the_end, reader_of
+
+go_on = threading.Event()
+
+def source():
+    yield bytes(64)
+    go_on.wait()
+
+def look():
+    for _ in range(2):
+        with reader_of(loaded) as reader, link.packets(loaded.programs["program"], [bytes(64)] * 5):
+            print(count_to_the_end(reader))
+    try:
+        inherited.wait(30)
+    except ClosedError as error:
+        print(error)
+    inherited.close()
+    print(inherited.finished, loaded.sources.exhausted, flush=True)
+
+with ring_collection().load(runtime="embedded") as loaded:
+    inherited = link.packets(loaded.programs["program"], source())
+    inherited.start()
+    with reader_of(loaded) as reader:
+        reader.read()
+    with loaded.sources._lock, inherited._lock:  # as another thread may hold them
+        child = os.fork()
+    if not child:
+        signal.alarm(90)
+        look()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not inherited.finished
+    assert not loaded.sources.exhausted
+    go_on.set()
+    inherited.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_no_source_of_the_parent_runs_in_the_child_of_a_fork() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=100)
+    shown = "5\n5\nthe source belongs to the parent process; make one of its own in the child\nTrue True\n"
+    assert (done.stdout, done.returncode) == (shown, 0), done.stderr
