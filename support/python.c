@@ -18,8 +18,10 @@ struct python {
   void (ENTRY *clear)(void);
   void (ENTRY *take_error)(void **type, void **value, void **trace);
   void (ENTRY *give_error_back)(void *type, void *value, void *trace);
+  u64 (ENTRY *thread)(void);
   void *const *type_error; /* where the variables are that hold the classes */
   void *const *buffer_error;
+  void *const *value_error;
 };
 
 /* Address of a struct python. The host writes it before the code becomes executable; its checksum is of 0. */
@@ -39,7 +41,7 @@ struct gate {
   u64 owned;      /* virtual CPUs that have an owner */
   u64 statistics; /* run times are counted */
   u64 closed;     /* the kernel is */
-  u64 claimed;    /* the claim of a run that began here and that the host is to finish: virtual CPU 0 is its own */
+  u64 claimed;    /* the thread whose run began here and is the host's to finish: virtual CPU 0 is its own */
 };
 
 /* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
@@ -111,10 +113,9 @@ RARE static void wake_in_spite(const struct python *py, const struct function *f
 
 RARE static __attribute__((noinline)) void *
 go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
-  const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
-  const u64 claim = (u64)facts; /* no other thread has the same */
+  const u64 facts[] = {stop, (u64)view->data, (u64)view->length}, me = py->thread();
   f->busy = HANDED_OVER;
-  f->gate->claimed = claim;
+  f->gate->claimed = me;
   void *arguments = py->new_tuple(3);
   for (int i = 0; arguments && i < 3; i++) {
     void *number = py->from_unsigned(facts[i]);
@@ -126,7 +127,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
     }
   }
   void *result = call(py, f->go_on, arguments);
-  if (f->gate->claimed != claim) return result; /* the host has taken it; others may have begun since */
+  if (f->gate->claimed != me) return result; /* the host has taken it; others may have begun since */
   f->gate->claimed = 0;
   if (f->busy == HANDED_OVER) {
     abandon(f);
@@ -142,7 +143,7 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   struct buffer view;
   if (!open(f)) return run_elsewhere(py, f, packet);
   if (py->get_buffer(packet, &view, WRITABLE_BUFFER)) {
-    if (!py->raised(*py->type_error) && !py->raised(*py->buffer_error)) return 0;
+    if (!py->raised(*py->type_error) && !py->raised(*py->buffer_error) && !py->raised(*py->value_error)) return 0;
     py->clear();
     return run_elsewhere(py, f, packet);
   }

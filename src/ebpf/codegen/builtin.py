@@ -23,9 +23,10 @@ _FUNCTIONS = (
     "PyErr_Clear",
     "PyErr_Fetch",
     "PyErr_Restore",
+    "PyThread_get_thread_ident",
 )
 """Members of struct python: functions of the stable ABI, PyObject_GetBuffer and PyBuffer_Release since 3.11."""
-_VARIABLES = ("PyExc_TypeError", "PyExc_BufferError")
+_VARIABLES = ("PyExc_TypeError", "PyExc_BufferError", "PyExc_ValueError")
 _ONE_ARGUMENT = 0x0008
 """METH_O."""
 

@@ -20,7 +20,7 @@ from ebpf.plain import NamedTuple
 
 _TARGETS = {("linux", "x86_64"): "x86_64-sysv", ("win32", "amd64"): "x86_64-win64", ("linux", "aarch64"): "aarch64"}
 """System and processor → target of an image."""
-PYTHON = array("Q", bytes(8 * 15))
+PYTHON = array("Q", bytes(8 * 17))
 """struct python of this process, which only builtins look at: `ebpf.codegen.builtin` fills it in."""
 _IMAGES = os.path.join(os.path.dirname(__file__), "images")
 
@@ -128,6 +128,7 @@ class Image:
         self.target = header.target
         self.addresses = {name: address + offset for name, offset in header.entries.items()}
         self.table = array("Q", (self.addresses[name] for name in ENTRIES))
+        keep(self.table)
         _, self._decode = self.calls("ebpf_decode")
         self.run, self.run_released = self.calls("ebpf_run")
 
@@ -217,8 +218,14 @@ def read_support() -> bytes:
 def load_image(name: str, layout: tuple[int, ...]) -> Image:
     """Map the image `name`-TARGET for this process. Raises ImageError."""
     header, code = read_image(f"{name}-{target_of_process()}", layout)
+    keep(PYTHON)
     at = header.entries["ebpf_python"]
     return Image(header, map_code(code[:at] + PYTHON.buffer_info()[0].to_bytes(8, "little") + code[at + 8 :]))
+
+
+def keep(thing: object) -> None:
+    """Never free an object whose address native code has: destructors may run programs when modules are gone."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def map_code(code: bytes) -> int:

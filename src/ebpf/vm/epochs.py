@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from array import array
 
-from ebpf.lean import Lock, get_ident, ref
+from ebpf.lean import Lock, RLock, get_ident, ref
 
 _MOST_RUNS = 1 << 12
 _NOW, _USED, _CROWD = 0, 1, 2
@@ -19,7 +19,7 @@ _NOW, _USED, _CROWD = 0, 1, 2
 WORDS = array("Q", [0]) * _MOST_RUNS
 WORDS[_NOW], WORDS[_USED] = 1, _CROWD + 1
 
-_SCRATCH = array("Q", [0])
+SCRATCH = array("Q", [0])
 """Where native code may write whose epoch is the crowd's: that lasts until the last of it leaves."""
 CLOCK = WORDS.buffer_info()[0]
 """Address of the time."""
@@ -28,7 +28,8 @@ _free: list[int] = []
 _fresh = iter(range(_CROWD + 1, _MOST_RUNS))
 """Words that were given back, and those that nobody has had; taking one of either can't be interrupted."""
 _crowd = 0
-_lock = Lock()
+_lock = RLock()
+"""Entered again where a destructor or a signal handler runs a program in the middle of it."""
 _barrier = Lock()
 """Taken and freed for the memory barrier in it: a run's epoch has to be seen before the run looks anything up. On ARM64
 there is none in it, and native code has its own."""
@@ -85,9 +86,19 @@ class Epoch:
                 _end(self._ticket)
 
     @property
+    def shared(self) -> bool:
+        """Whether it is one of the crowd: it then lasts until the last of them leaves, runs or not."""
+        return self._ticket.word <= _CROWD
+
+    @property
+    def cell(self) -> memoryview:
+        """The number in which native code notes, in turn, when each run of a lane begins; 0: no run is on."""
+        return memoryview(SCRATCH) if self.shared else memoryview(WORDS)[self._ticket.word :][:1]
+
+    @property
     def address(self) -> int:
-        """Where native code notes, in turn, when each run of a lane begins."""
-        words, word = (WORDS, self._ticket.word) if self._ticket.word > _CROWD else (_SCRATCH, 0)
+        """Where that is."""
+        words, word = (SCRATCH, 0) if self.shared else (WORDS, self._ticket.word)
         return words.buffer_info()[0] + 8 * word
 
     def pause(self) -> None:
@@ -138,14 +149,16 @@ def _take_back() -> None:
     """End the epochs that were dropped."""
     with _lock:
         while _dropped:
-            _end(_dropped[0])
-            del _dropped[0]
+            ticket = _dropped[0]
+            _end(ticket)
+            if _dropped and _dropped[0] is ticket:  # else one that came in between has done it
+                del _dropped[0]
 
 
 def _forget_other_threads() -> None:
     # In the child of a fork their runs go on nowhere.
     global _barrier, _crowd, _lock
-    _lock, _barrier = Lock(), Lock()
+    _lock, _barrier = RLock(), Lock()
     _take_back()
     me = get_ident()
     for ticket in list(_tickets.values()):

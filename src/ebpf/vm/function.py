@@ -45,6 +45,7 @@ class ProgramFunction:
         adopt: Callable[[Callable[[int], int]], int],
     ) -> None:
         self._lane = lane
+        self._began = lane.epoch.cell
         self._adopt = adopt
         self._kept = closed, elsewhere, self._go_on, lane.wake_readers
         self._words = array("Q", bytes(8 * FUNCTION_WORDS))
@@ -78,6 +79,7 @@ class ProgramFunction:
         try:
             result = self._adopt(body)
         finally:
+            self._began[0] = 0  # first, and without a call: Ctrl-C may come as one begins, and the lane is kept
             lane.state.take_back(lane.places)
             # After Ctrl-C in the middle of it the lane is not usable; then every run goes elsewhere.
             if lane.ready:

@@ -133,9 +133,12 @@ _images: list[Image] = []
 def load_interpreter() -> Image:
     """Map the interpreter's image, once in a process. Raises ImageError."""
     if not _images:
-        from ebpf.codegen.image import load_image
+        from ebpf.codegen.image import keep, load_image
+        from ebpf.vm.epochs import SCRATCH, WORDS
 
         _images.append(load_image("interp", LAYOUT))
+        keep(WORDS)
+        keep(SCRATCH)
     return _images[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 import ebpf.vm.function
+from ebpf.vm import epochs
 from ebpf.vm.engines import Engine
 from ebpf.vm.function import ProgramFunction
 from tests.unit.embedded_programs import kernel, load
@@ -91,3 +93,54 @@ def test_a_run_that_ends_does_not_give_up_the_next_one(engine: Engine, monkeypat
         other.join(20)
         assert results == [2]
         facts.handle.close()
+
+
+NAMES = ("__call__", "_go_on", "<lambda>", "adopt", "body", "go_on", "finish", "take_back", "pause", "_release")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupt_leaves_no_run_behind_that_holds_memory_back(name: str) -> None:
+    def interrupt(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_name == name:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    with kernel(cpus=1, clock=Clock()) as runtime:
+        facts = load(runtime, CLOCK)
+        call = runtime.runner(facts).function()
+        assert call(bytearray(64)) == 2
+        traced = sys.gettrace()
+        sys.settrace(interrupt)
+        try:
+            call(bytearray(64))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(traced)
+        assert not any(epochs.WORDS[3 : epochs.WORDS[1]])
+        assert runtime.state.cpus.busy == 0
+        assert call(bytearray(64)) == 2
+        facts.handle.close()
+
+
+def test_a_destructor_may_call_it_when_modules_are_gone(engine: Engine) -> None:
+    code = f"""
+import logging, os
+from tests.unit.embedded_programs import EmbeddedRuntime, load
+class Last:
+    def __init__(self):
+        self.kernel = EmbeddedRuntime()
+        self.call = self.kernel.runner(load(self.kernel, "r0 = 2\\nexit"), engine={engine.name!r}).function()
+        self.packet, self.write = bytearray(64), os.write
+    def __del__(self):
+        try:
+            self.write(1, b"%d" % self.call(self.packet))
+        except Exception:
+            self.write(1, b"refused")
+handler = logging.NullHandler()
+handler.last = Last()
+logging.getLogger().addHandler(handler)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout in ("2", "refused") or engine.code is None

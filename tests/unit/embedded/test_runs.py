@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from types import FrameType
 
 import pytest
 
@@ -12,7 +14,7 @@ from ebpf.errors import ClosedError, NotSupportedError, ProgramFault, SystemCall
 from ebpf.runtime.attrs import EnableStats, ProgTestRun
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded import EmbeddedRuntime
-from ebpf.runtime.embedded.cpus import Cpus
+from ebpf.runtime.embedded.cpus import Cpus, Gate
 from ebpf.runtime.hooks import PacketsHook, SocketFilterHook
 from ebpf.runtime.info import program_info
 from tests.unit.embedded_programs import created, kernel, load, ring_program
@@ -104,6 +106,45 @@ def test_runner_and_command_agree() -> None:
             outcomes.append(str(refused.value))
         assert outcomes[0] == outcomes[1]
         program.handle.close()
+
+
+def nested_at(place: int) -> list[int]:
+    """Run, and run once more as a signal handler or a destructor would, at a step of `Cpus`; on which CPU that was."""
+    cpus, seen, ran = Cpus(1), [0], list[int]()
+
+    def handler(frame: FrameType, event: str, argument: object) -> object:
+        if frame.f_globals["__name__"] != Cpus.__module__:
+            return None
+        seen[0] += 1
+        if seen[0] == place:
+            sys.settrace(None)
+            cpus.run(object(), ran.append)
+        return handler
+
+    def work() -> None:
+        sys.settrace(handler)
+        cpus.run(object(), lambda cpu: None)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert cpus.busy == 0
+    return ran
+
+
+def test_a_handler_may_run_a_program_anywhere_in_between() -> None:
+    ran = [nested_at(place) for place in range(1, 200)]
+    assert ran == [[0]] * ran.index([]) + [[]] * (len(ran) - ran.index([]))
+    assert ran.index([]) > 20
+
+
+def test_a_thread_runs_on_the_cpu_that_native_code_has_claimed_for_it() -> None:
+    gate = Gate()
+    cpus = Cpus(1, gate)
+    gate._words[3] = threading.get_ident()
+    assert cpus.run(object(), lambda cpu: cpu) == 0
+    gate.end_claim()
 
 
 def test_fault_comes_out_as_program_fault() -> None:

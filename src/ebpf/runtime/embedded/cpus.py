@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from ebpf.abi.linux import ENXIO
-from ebpf.lean import Lock, get_ident
+from ebpf.lean import RLock, get_ident
 from ebpf.vm.fault import Rejected
 from ebpf.vm.native import GATE_WORDS
 
@@ -61,9 +61,9 @@ class Gate:
         self._words[_CLOSED] = closed
 
     @property
-    def claimed(self) -> bool:
-        """Whether CPU 0 belongs to a run that began in native code and has no owner in Python yet."""
-        return bool(self._words[_CLAIMED])
+    def claimed(self) -> int:
+        """The thread whose run began in native code and has CPU 0, but no owner in Python yet; 0: there is none."""
+        return self._words[_CLAIMED]
 
     def end_claim(self) -> None:
         """The run has an owner now; or there is none."""
@@ -73,17 +73,19 @@ class Gate:
 class Owned:
     """A CPU that a thread owns, and the programs that run on it, the innermost last."""
 
-    __slots__ = ("cpu", "running")
+    __slots__ = ("cpu", "running", "thread")
 
-    def __init__(self, cpu: int, running: list[object]) -> None:
+    def __init__(self, cpu: int = -1) -> None:
         self.cpu = cpu
-        self.running = running
+        self.thread = get_ident()
+        self.running: list[object] = []
 
 
 class Cpus:
     """The CPUs of one kernel. Threads may share it.
 
-    Ctrl-C may come between any two steps. Therefore ownership is an entry of a dict, which one call into C takes away,
+    Ctrl-C, destructors and signal handlers, which may run programs of their own, may come between any two steps.
+    Therefore a CPU is taken by one call into C, which finds it free and notes who has it, and given back without one;
     and the lock is entered itself, not through its condition, whose methods can be interrupted with the lock taken.
     """
 
@@ -92,31 +94,42 @@ class Cpus:
         self._gate = gate or Gate()
         self._gate.owned = 0
         self._gate.end_claim()
-        self._lock = Lock()
+        self._lock = RLock()
         self._free: Condition | None = None  # made for the first that has to wait
-        self._owners: dict[int, Owned] = {}
+        self._taken: dict[int, Owned] = {}
+        """CPU → who has it."""
 
     @property
     def busy(self) -> int:
         """How many CPUs are owned now."""
-        return len(self._owners)
+        return len(self._taken)
 
     @property
     def owned_here(self) -> bool:
         """Whether this thread owns a CPU, because a program runs on it."""
-        return get_ident() in self._owners
+        return self._here() is not None
+
+    def _here(self) -> Owned | None:
+        me = get_ident()
+        for owned in list(self._taken.values()):
+            if owned.thread == me:
+                return owned
+        return None
 
     def adopt(self, program: object, body: Callable[[int], _T]) -> _T:
         """Call `body` with CPU 0, which a run of `program` that native code has begun on this thread claims."""
-        me = get_ident()
+        owned = Owned(0)
         try:
+            owned.running.append(program)
             with self._lock:
-                self._owners[me] = Owned(0, [program])
-                self._gate.owned = len(self._owners)  # before the claim ends: one of both keeps others out
+                self._taken[0] = owned
+                self._gate.owned = len(self._taken)  # before the claim ends: one of both keeps others out
                 self._gate.end_claim()
             return body(0)
         finally:
-            self._owners.pop(me, None)  # here: an interrupt may come as a function of Python's begins
+            # Without a call: an interrupt may come as one begins or ends.
+            if 0 in self._taken and self._taken[0] is owned:
+                del self._taken[0]
             self._release()
 
     def run(
@@ -135,21 +148,25 @@ class Cpus:
         """
         if cpu is not None and cpu >= self.count:
             raise Rejected(ENXIO, f"there is no CPU {cpu}, only {self.count}")
-        me = get_ident()
-        owned = self._owners.get(me)
+        owned = self._here()
         if owned is not None:
             return self._nested(owned, program, body)
+        owned = Owned()
+        if self._gate.claimed == owned.thread:  # a run of this thread's is on its way from native code to `adopt`
+            return body(0)
         try:
-            owned = self._acquire(me, cpu, check)
+            self._acquire(owned, cpu, check)
             owned.running.append(program)
             return body(owned.cpu)
         finally:
-            self._owners.pop(me, None)  # here: an interrupt may come as a function of Python's begins
+            # Without a call, as in `adopt`.
+            if owned.cpu in self._taken and self._taken[owned.cpu] is owned:
+                del self._taken[owned.cpu]
             self._release()
 
     def _release(self) -> None:
         with self._lock:
-            self._gate.owned = len(self._owners)
+            self._gate.owned = len(self._taken)
             if self._free is not None:
                 self._free.notify_all()
 
@@ -163,20 +180,24 @@ class Cpus:
         finally:
             del owned.running[depth:]
 
-    def _acquire(self, me: int, wanted: int | None, check: Callable[[], None] | None) -> Owned:
+    def _acquire(self, owned: Owned, wanted: int | None, check: Callable[[], None] | None) -> None:
         with self._lock:
-            while True:
-                taken = {owned.cpu for owned in list(self._owners.values())}
-                if self._gate.claimed:
-                    taken.add(0)
-                for cpu in range(self.count) if wanted is None else (wanted,):
-                    if cpu not in taken:
-                        owned = self._owners[me] = Owned(cpu, [])
-                        self._gate.owned = len(self._owners)
-                        return owned
+            while not self._take(owned, range(self.count) if wanted is None else (wanted,)):
                 if check is not None:
                     check()
                 self._wait()
+
+    def _take(self, owned: Owned, cpus: Iterable[int]) -> bool:
+        for cpu in cpus:
+            owned.cpu = cpu  # first: whoever is interrupted finds out from it what to give back
+            if self._taken.setdefault(cpu, owned) is owned:
+                self._gate.owned = len(self._taken)
+                if cpu or not self._gate.claimed:  # asked last: from now on nobody claims it
+                    return True
+                del self._taken[cpu]
+                self._gate.owned = len(self._taken)
+        owned.cpu = -1
+        return False
 
     def _wait(self) -> None:
         if self._free is None:

@@ -63,6 +63,8 @@ def make_function(
         return CopyingFunction(name, run, reason)
     code = engine.code(program.program)
     lane = PacketLane(program.program, state, form, cpu=0, budget=state.limits.budget, code=code)
+    if lane.epoch.shared:
+        return CopyingFunction(name, run, "this process has too many functions")
     code.follow(lane.code)
     function = ProgramFunction(
         lane,
