@@ -178,6 +178,33 @@ def test_closing_the_kernel_ends_a_long_batch() -> None:
         closes_within(1, facts, runtime, lambda: runtime.runner(facts).run_many(packets))
 
 
+HUNDRED_RUNS: dict[str, Callable[[Runner], object]] = {
+    "repeat": lambda runner: runner.run(PACKET, repeat=100),
+    "one thread": lambda runner: runner.run_many(gather([PACKET] * 100)),
+    "two threads": lambda runner: runner.run_many(gather([PACKET] * 100), threads=2),
+}
+
+
+@pytest.mark.parametrize("way", HUNDRED_RUNS)
+def test_no_run_begins_on_a_closed_kernel(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every run comes back to Python, no slice of instructions is ever used up."""
+    with tail_caller(cpus=2) as (runtime, runner, _):
+        lookups, late = [], []
+
+        def look_up(_array: object, index: int) -> None:
+            if runtime.state.closed:
+                late.append(index)
+            lookups.append(index)
+            if len(lookups) >= 3:
+                runtime.close()
+
+        monkeypatch.setattr(runtime.state, "program_of", look_up)
+        with pytest.raises(ProgramFault) as caught:
+            HUNDRED_RUNS[way](runner)
+        assert caught.value.kind == "closed"
+        assert len(late) <= (way == "two threads")  # the other one may be in the middle of a run
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to send Ctrl-C to one process")
 @pytest.mark.parametrize("what", ["run(bytes(64), repeat=1 << 31)", "run_many(gather([bytes(64)] * 100_000))"])
 def test_ctrl_c_ends_them(what: str) -> None:
