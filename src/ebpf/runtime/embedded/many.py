@@ -158,7 +158,9 @@ class _Work:
             lane.use_again(self._kernel, cpu)
             return lane
         code, budget = self._engine.code(program), self._state.limits.budget
-        return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
+        lane = PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
+        self._check()  # the kernel may have ended while LLVM worked
+        return lane
 
     def _run_one(self, cpu: int, index: int, position: int) -> TestRun:
         self._check()
