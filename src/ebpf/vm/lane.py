@@ -139,6 +139,10 @@ class Lane:
         """Take note of a slice of instructions between two runs. Raises ProgramFault when the kernel was closed."""
         self.wake_readers()
         self._owner.renew(self.code, self.words[SLICE])
+        self.check_open()
+
+    def check_open(self) -> None:
+        """Raise ProgramFault when the kernel was closed: Python asks before each run that it begins."""
         check_open_between_runs(self.program, self.kernel)
 
     def wake_readers(self) -> None:
@@ -186,7 +190,8 @@ class Lane:
             memory = self._attach(context)
 
     def _attach(self, context: Context) -> AddressSpace:
-        """Put a context into native code's table of regions."""
+        """Put a context into native code's table of regions. Raises ProgramFault when the kernel was closed."""
+        self.check_open()
         self.clear()
         memory = AddressSpace()
         memory.mirror = self.state

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
 
 import ebpf.codegen.builtin
 from ebpf.abi.types import Cmd, MapType, ProgramType
-from ebpf.errors import ProgramFault
+from ebpf.errors import ProgramFault, SystemCallError
 from ebpf.objects.packets import gather
 from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import ProgramFacts
+from ebpf.runtime.joined import JoinedPackets
 from ebpf.vm.engines import choose_engine
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
@@ -71,6 +74,14 @@ def tail_caller(**options: Any) -> Iterator[tuple[EmbeddedRuntime, Runner, Calla
         finally:
             for facts in (caller, target, targets):
                 facts.handle.close()
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """What is in a cycle stays."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def test_tail_calls_leave_native_code_and_come_back() -> None:
@@ -176,6 +187,43 @@ def test_closing_the_kernel_ends_a_long_batch() -> None:
         facts = load(runtime, LONG)
         packets = gather([PACKET] * 50_000)
         closes_within(1, facts, runtime, lambda: runtime.runner(facts).run_many(packets))
+
+
+HUNDRED_RUNS: dict[str, Callable[[Runner], object]] = {
+    "repeat": lambda runner: runner.run(PACKET, repeat=100),
+    "one thread": lambda runner: runner.run_many(gather([PACKET] * 100)),
+    "two threads": lambda runner: runner.run_many(gather([PACKET] * 100), threads=2),
+}
+
+
+@pytest.mark.parametrize("way", HUNDRED_RUNS)
+def test_no_run_begins_on_a_closed_kernel(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every run comes back to Python, no slice of instructions is ever used up."""
+    with tail_caller(cpus=2) as (runtime, runner, _):
+        lookups, late = [], []
+
+        def look_up(_array: object, index: int) -> None:
+            if runtime.state.closed:
+                late.append(index)
+            lookups.append(index)
+            if len(lookups) >= 3:
+                runtime.close()
+
+        monkeypatch.setattr(runtime.state, "program_of", look_up)
+        with pytest.raises(ProgramFault) as caught:
+            HUNDRED_RUNS[way](runner)
+        assert caught.value.kind == "closed"
+        assert len(late) <= (way == "two threads")  # the other one may be in the middle of a run
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lengths", [[64] * 9, [64] * 3 + [5] + [64] * 4 + [5]])
+def test_nothing_is_kept_of_a_batch(lengths: list[int], threads: int, without_collector: None) -> None:
+    data = bytearray(sum(lengths))
+    with tail_caller(cpus=threads) as (_, runner, _):
+        with pytest.raises(SystemCallError) if 5 in lengths else nullcontext():
+            runner.run_many(JoinedPackets(memoryview(data), array("Q", lengths)), threads=threads)
+        data.append(1)  # a BufferError while there is a view of it
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no way to send Ctrl-C to one process")

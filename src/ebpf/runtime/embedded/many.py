@@ -104,7 +104,8 @@ class _Work:
                 if thread.ident is not None:
                     thread.join()
         if self._failures:
-            raise self._failures[min(self._failures)]
+            failures, self._failures = self._failures, {}  # their tracebacks hold this object, and it the batch
+            raise failures.pop(min(failures))
 
     def _share(self, first: int, last: int) -> None:
         try:
@@ -143,6 +144,7 @@ class _Work:
                 self._program.count_run(lane.index - first, time.perf_counter_ns() - started)
         # One that was cancelled may be in the middle of a run.
         if isinstance(lane, PacketLane) and not self._batch.cancelled and len(self._spare) < self._state.cpu_count:
+            lane.kernel = self._state  # and not the batch's, with packets that are the caller's
             self._spare.append(lane)
         return True
 
@@ -158,7 +160,9 @@ class _Work:
             lane.use_again(self._kernel, cpu)
             return lane
         code, budget = self._engine.code(program), self._state.limits.budget
-        return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
+        lane = PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
+        self._check()  # the kernel may have ended while LLVM worked
+        return lane
 
     def _run_one(self, cpu: int, index: int, position: int) -> TestRun:
         self._check()

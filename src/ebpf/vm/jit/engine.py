@@ -13,7 +13,7 @@ from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.host import Host
 from ebpf.vm.jit.state import REPLACED
 from ebpf.vm.jit.tiers import Tiers, tiers_of
-from ebpf.vm.machine import HelperCall, Run, python_stack_is_full
+from ebpf.vm.machine import HelperCall, Run, check_open_between_runs, python_stack_is_full
 from ebpf.vm.native import (
     ACTION,
     ASK,
@@ -122,6 +122,8 @@ class Machine(interpreter.Machine):
         if target is None:
             words[SIZE] = 0
             return _ANSWERED
+        self._code_for(target)
+        self.check_open()  # the kernel may have ended while LLVM worked
         depth = words[DEPTH] - 1
         if words[NUMBERS + depth]:
             self.memory.remove(words[NUMBERS + depth] << 32)
@@ -162,11 +164,15 @@ class Compiled:
 
         Raises NotSupportedError, too, as `code_for`.
         """
-        program, machine = run.program, Machine(run, helper, self.code_for)
+        tiers = tiers_of(run.program, trusted=self._trusted)
+        if self._patient and tiers.code is None:
+            tiers.now()
+            check_open_between_runs(run.program, run.kernel)  # it may have ended while LLVM worked
+        machine = Machine(run, helper, self.code_for)
         try:
             return interpreter.run_in(machine, arguments)
         finally:
-            tiers_of(program, trusted=self._trusted).count(machine.executed)
+            tiers.count(machine.executed)
 
     def lane_code(self, program: Program) -> LaneCode:
         """Return what a lane runs."""
