@@ -6,16 +6,26 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from ebpf.objects.spans import spans
 from ebpf.runtime.joined import JoinedPackets
 
 
 class _Schema(ctypes.Structure):
-    """The beginning of struct ArrowSchema."""
+    """struct ArrowSchema."""
 
-    _fields_ = (("format", ctypes.c_char_p), ("name", ctypes.c_char_p))
+    _fields_ = (
+        ("format", ctypes.c_char_p),
+        ("name", ctypes.c_char_p),
+        ("metadata", ctypes.c_void_p),
+        ("flags", ctypes.c_int64),
+        ("n_children", ctypes.c_int64),
+        ("children", ctypes.c_void_p),
+        ("dictionary", ctypes.c_void_p),
+        ("release", ctypes.c_void_p),
+        ("private_data", ctypes.c_void_p),
+    )
 
 
 class _Array(ctypes.Structure):
@@ -40,12 +50,14 @@ class _Stream(ctypes.Structure):
 
 
 _Stream._fields_ = (
-    ("get_schema", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Stream), ctypes.c_void_p)),
+    ("get_schema", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Stream), ctypes.POINTER(_Schema))),
     ("get_next", ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(_Stream), ctypes.POINTER(_Array))),
     ("get_last_error", ctypes.c_void_p),
     ("release", ctypes.c_void_p),
     ("private_data", ctypes.c_void_p),
 )
+
+_Struct = TypeVar("_Struct", _Schema, _Array, _Stream)
 
 _OFFSETS = {b"z": ctypes.c_int32, b"Z": ctypes.c_int64}
 """Formats of binary and large binary → type of their offsets."""
@@ -54,7 +66,7 @@ _OFFSETS = {b"z": ctypes.c_int32, b"Z": ctypes.c_int64}
 def binary_column(column: Any) -> JoinedPackets:
     """Copy a column of type binary, large_binary or fixed_size_binary.
 
-    Raises TypeError for other types, ValueError where a value is null.
+    Raises TypeError for other types, ValueError where a value is null or somebody has read the column's capsules.
     """
     lengths, data = array("Q"), bytearray()
     for chunk, format_ in _chunks(column):
@@ -68,13 +80,19 @@ def _chunks(column: Any) -> Iterator[tuple[_Array, bytes]]:
     if hasattr(column, "__arrow_c_array__"):
         schema, content = column.__arrow_c_array__()
         # The capsules own the structures, and release them.
-        yield _Array.from_address(_pointer(content, b"arrow_array")), _format(_pointer(schema, b"arrow_schema"))
+        yield _content(content, b"arrow_array", _Array), _format(_content(schema, b"arrow_schema", _Schema))
         return
     capsule = column.__arrow_c_stream__()
-    stream = _Stream.from_address(_pointer(capsule, b"arrow_array_stream"))
-    schema = ctypes.create_string_buffer(72)
-    _asked(stream.get_schema(stream, ctypes.addressof(schema)))
-    format_ = _format(ctypes.addressof(schema))
+    stream = _content(capsule, b"arrow_array_stream", _Stream)
+    try:
+        yield from _streamed(stream)
+    finally:
+        _release(stream)
+
+
+def _streamed(stream: _Stream) -> Iterator[tuple[_Array, bytes]]:
+    schema = _Schema()
+    _asked(stream.get_schema(stream, schema))
     try:
         while True:
             chunk = _Array()
@@ -82,12 +100,16 @@ def _chunks(column: Any) -> Iterator[tuple[_Array, bytes]]:
             if not chunk.release:
                 return
             try:
-                yield chunk, format_
+                yield chunk, _format(schema)
             finally:
-                ctypes.CFUNCTYPE(None, ctypes.POINTER(_Array))(chunk.release)(chunk)
+                _release(chunk)
     finally:
-        release = ctypes.c_void_p.from_buffer(schema, 56).value
-        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(release or 0)(ctypes.addressof(schema))
+        _release(schema)
+
+
+def _release(structure: _Schema | _Array | _Stream) -> None:
+    if structure.release:
+        ctypes.CFUNCTYPE(None, ctypes.c_void_p)(structure.release)(ctypes.addressof(structure))
 
 
 def _asked(error: int) -> None:
@@ -95,15 +117,21 @@ def _asked(error: int) -> None:
         raise OSError(error, "the Arrow stream gives no data")
 
 
-def _pointer(capsule: Any, name: bytes) -> int:
+def _content(capsule: Any, name: bytes, kind: type[_Struct]) -> _Struct:
+    """Return the structure in a capsule. It is released once a reader has moved it out, and its memory is gone."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    address: int = get(capsule, name)
-    return address
+    content = kind.from_address(get(capsule, name))
+    if not content.release:
+        raise ValueError(
+            f"the capsule {name.decode()!r} of an Arrow column has been read already, which can be done once: pass a "
+            "column that makes a new one"
+        )
+    return content
 
 
-def _format(schema: int) -> bytes:
-    return bytes(_Schema.from_address(schema).format or b"")
+def _format(schema: _Schema) -> bytes:
+    return bytes(schema.format or b"")
 
 
 def _values(chunk: _Array, format_: bytes) -> tuple[array[int], bytes]:
@@ -114,9 +142,11 @@ def _values(chunk: _Array, format_: bytes) -> tuple[array[int], bytes]:
             f"an Arrow column of format {format_.decode()!r} has no packets: cast it to binary, large_binary or "
             "fixed_size_binary"
         )
+    count = chunk.length
+    if not count:
+        return array("Q"), b""  # it needs no buffers
     if _nulls(chunk):
         raise ValueError("the Arrow column has nulls, which are no packets: drop or fill them")
-    count = chunk.length
     if width is None:
         size = int(format_[2:])
         return array("Q", [size]) * count, _memory(chunk.buffers[1], chunk.offset * size, count * size)

@@ -84,6 +84,8 @@ def _are_offsets(value: Any) -> bool:
 
 
 def _cut(data: Any, offsets: Any) -> JoinedPackets:
+    if hasattr(offsets, "mask"):  # what memoryview() shows behind it is no offset
+        raise ValueError("offsets are an array without a mask, got a masked one: fill or drop what is masked")
     view = memoryview(data).cast("B")
     first, end, lengths = spans(offsets)
     if end > len(view):

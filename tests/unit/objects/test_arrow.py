@@ -10,10 +10,35 @@ from typing import Any
 
 import pytest
 
-from ebpf.objects.arrow import _Array, _Schema, binary_column
+from ebpf.objects.arrow import _Array, _Schema, _Stream, binary_column
 from ebpf.objects.packets import gather
 
 VALUES = [b"one", b"", b"three", b"0123456789"]
+
+
+RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def release_of(kind: type[_Array | _Schema | _Stream]) -> Any:
+    """Return a function that releases a structure whose memory somebody else owns."""
+
+    def release(structure: int) -> None:
+        kind.from_address(structure).release = None
+
+    return RELEASE(release)
+
+
+RELEASES = {kind: release_of(kind) for kind in (_Array, _Schema, _Stream)}
+
+
+def address_of_release(kind: type[_Array | _Schema | _Stream]) -> int | None:
+    return ctypes.cast(RELEASES[kind], ctypes.c_void_p).value
+
+
+def capsule(structure: ctypes.Structure, name: bytes) -> Any:
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    return new(ctypes.addressof(structure), name, None)
 
 
 class Column:
@@ -24,17 +49,35 @@ class Column:
         self._buffers = [None if data is None else ctypes.create_string_buffer(data, len(data)) for data in buffers]
         addresses = [None if data is None else ctypes.addressof(data) for data in self._buffers]
         self._table = (ctypes.c_void_p * len(addresses))(*addresses)
-        self._schema = _Schema(self._format, None)
+        self._schema = _Schema(self._format, release=address_of_release(_Schema))
         self._array = _Array(length=length, null_count=nulls, offset=offset, n_buffers=len(buffers))
+        self._array.release = address_of_release(_Array)
         self._array.buffers = ctypes.cast(self._table, ctypes.POINTER(ctypes.c_void_p))
 
     def __arrow_c_array__(self, requested: object = None) -> tuple[Any, Any]:
-        new = ctypes.pythonapi.PyCapsule_New
-        new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return (
-            new(ctypes.addressof(self._schema), b"arrow_schema", None),
-            new(ctypes.addressof(self._array), b"arrow_array", None),
-        )
+        return capsule(self._schema, b"arrow_schema"), capsule(self._array, b"arrow_array")
+
+
+class Stream:
+    """Columns of one type as `__arrow_c_stream__` gives them."""
+
+    def __init__(self, *columns: Column) -> None:
+        self._columns = columns
+        self._left = [one._array for one in columns]
+        self._stream = _Stream(release=address_of_release(_Stream))
+        self._stream.get_schema = dict(_Stream._fields_)["get_schema"](self._get_schema)
+        self._stream.get_next = dict(_Stream._fields_)["get_next"](self._get_next)
+
+    def _get_schema(self, _stream: object, schema: Any) -> int:
+        schema[0] = self._columns[0]._schema
+        return 0
+
+    def _get_next(self, _stream: object, chunk: Any) -> int:
+        chunk[0] = self._left.pop(0) if self._left else _Array()
+        return 0
+
+    def __arrow_c_stream__(self, requested: object = None) -> Any:
+        return capsule(self._stream, b"arrow_array_stream")
 
 
 def edges(values: Iterable[bytes], code: str) -> bytes:
@@ -79,6 +122,32 @@ def test_nulls_are_no_packets() -> None:
     with pytest.raises(ValueError, match="has nulls"):
         binary_column(Column("z", content, 4, nulls=-1))
     assert values(Column("z", content, 2, offset=2, nulls=-1)) == VALUES[2:]
+
+
+@pytest.mark.parametrize(("format_", "count"), [("z", 3), ("Z", 3), ("w:4", 2)])
+def test_an_empty_column_needs_no_buffers(format_: str, count: int) -> None:
+    assert values(Column(format_, [None] * count, 0)) == []
+    with pytest.raises(TypeError, match="has no packets"):
+        binary_column(Column("l", [None, None], 0))
+
+
+def test_a_stream_is_read_to_its_end() -> None:
+    assert values(Stream(column(), Column("z", [None] * 3, 0), column())) == VALUES * 2
+
+
+@pytest.mark.parametrize("part", ["_array", "_schema"])
+def test_a_capsule_that_somebody_has_read_is_refused(part: str) -> None:
+    known = column()
+    getattr(known, part).release = None  # as a reader leaves it that has moved the structure out
+    with pytest.raises(ValueError, match=rf"'arrow{part}' of an Arrow column has been read already.*makes a new one"):
+        binary_column(known)
+
+
+def test_a_stream_is_read_once() -> None:
+    known = Stream(column())
+    assert values(known) == VALUES
+    with pytest.raises(ValueError, match="'arrow_array_stream' of an Arrow column has been read already"):
+        binary_column(known)
 
 
 def test_other_types_are_refused() -> None:

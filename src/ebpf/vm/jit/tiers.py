@@ -6,6 +6,7 @@ the next tier once the program has run long enough, on a thread of their own.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -33,6 +34,12 @@ _compiling = threading.RLock()
 neither. The handler of a signal that came meanwhile may fork."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_compiling.acquire, after_in_parent=_compiling.release)
+_ending: list[bool] = []
+"""Not empty once the interpreter ends."""
+AT_EXIT = 5.0
+"""Seconds that the end of the interpreter waits at most for a compile. A thread that is killed while it imports leaves
+that module's lock taken, and a destructor that imports it waits for ever. Imports come first and take a fraction of
+this; LLVM may take minutes, and may be cut off."""
 
 
 class Follower(Protocol):
@@ -103,9 +110,9 @@ class Tiers:
         if tier is None:
             return  # threads that ran it at the same time have both asked
         with _compiling:
-            failure = self._try(tier)
+            failure = None if _ending else self._try(tier)
+            why = "" if failure is None else _explain(failure)
         if failure is not None:
-            why = _explain(failure)
             log.warning("program %s is not compiled: %s", self._name, why)
             log.debug("compiling failed here", exc_info=failure)
             self.reason = f"compiling failed: {why}"
@@ -140,11 +147,22 @@ class Tiers:
         program = self._program()
         if program is None:
             return
-        with _compiling:
+        _take_turn()
+        try:
             from ebpf.codegen.compiler import Tier
 
             self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
+        finally:
+            _compiling.release()
         self._tier, self.reason = tier, ""
+
+
+def _take_turn() -> None:
+    """Take the lock. Raises CompileError where the interpreter ends and a thread has it, which may be dead."""
+    if not _compiling.acquire(blocking=not _ending):
+        from ebpf.codegen.compiler import CompileError
+
+        raise CompileError("the interpreter ends while another program is compiled")
 
 
 def _explain(error: Exception) -> str:
@@ -170,6 +188,8 @@ and there is no lock that a fork could find taken."""
 
 
 def _queue_up(tiers: Tiers) -> None:
+    if _ending:
+        return  # whoever starts a thread now waits for ever: it never runs
     _queue.put(weakref.ref(tiers))
     try:
         _begins.pop()
@@ -187,6 +207,16 @@ def _compile_all(queue: SimpleQueue[weakref.ref[Tiers]]) -> None:
         if tiers is not None:
             tiers.improve()
         del tiers  # a program that is closed meanwhile must not wait for the next one
+
+
+def _end() -> None:
+    """Begin no compile any more, and let the one that runs come to its end."""
+    _ending.append(True)
+    if _compiling.acquire(timeout=AT_EXIT):
+        _compiling.release()
+
+
+atexit.register(_end)
 
 
 def _forget_thread() -> None:

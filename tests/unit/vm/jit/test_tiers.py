@@ -265,6 +265,102 @@ def test_what_could_not_be_compiled_is_compiled_once_it_can(auto: Engine) -> Non
     assert auto.why(code) == auto.reason
 
 
+def output_at_exit(script: str, *arguments: str) -> str:
+    """Run what a process does up to its end, and in it."""
+    command = [sys.executable, "-c", DROPPED_LAST + script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+DROPPED_LAST = """
+import atexit, gc, sys, threading
+from tests.unit.vm.jit.test_tiers import HOT, Tiers, choose_engine, program, run, tiers, tiers_of
+
+class Last:
+    def __init__(self):
+        self.itself = self  # the interpreter drops it at its end, when other threads are gone
+    def __del__(self):
+        last()
+
+gc.collect()
+gc.set_threshold(0)
+Last()
+begun, ends = threading.Event(), threading.Event()
+"""
+
+IMPORTING = """
+sys.path.insert(0, sys.argv[1])
+
+def compile_slowly(*_arguments, **_options):
+    import slow
+
+def last():
+    import slow
+    print("imported")
+
+tiers.cached_code = compile_slowly
+code = program()
+tiers._queue_up(tiers_of(code))
+assert begun.wait(60)
+atexit.register(ends.set)
+"""
+
+SLOW = """
+import time
+from __main__ import begun, ends
+
+begun.set()
+ends.wait(60)
+time.sleep(0.2)
+"""
+
+
+@pytest.mark.usefixtures("auto")
+def test_no_import_is_cut_off_when_the_interpreter_ends(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    assert output_at_exit(IMPORTING, str(tmp_path)) == "imported\n"
+
+
+COMPILING = """
+def compile_for_ever(*_arguments, **_options):
+    begun.set()
+    threading.Event().wait()
+
+def last():
+    try:
+        run(choose_engine("jit"), other)
+    except Exception as error:
+        print(error)
+
+tiers.cached_code, tiers.AT_EXIT = compile_for_ever, 0
+code, other = program(), program()
+tiers._queue_up(tiers_of(code))
+assert begun.wait(60)
+"""
+
+
+@pytest.mark.usefixtures("auto")
+def test_nobody_waits_for_a_compile_that_was_cut_off() -> None:
+    assert "the interpreter ends while another program is compiled; use 'interp" in output_at_exit(COMPILING)
+
+
+INTERPRETED = """
+def last():
+    while tiers_of(code)._work <= HOT[None]:
+        run(auto, code)
+    print(auto.now(code), threading.active_count())
+
+auto, code = choose_engine("auto"), program()
+run(auto, code)
+"""
+
+
+@pytest.mark.usefixtures("auto")
+def test_auto_begins_no_compiler_when_the_interpreter_ends() -> None:
+    assert output_at_exit(INTERPRETED) == "interpreter 1\n"
+
+
 FORKED = """
 import os, time
 from tests.unit.vm.jit.test_tiers import RESULT, choose_engine, program, run, tiers, tiers_of
