@@ -6,79 +6,28 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from ebpf.btf import Array, Codec, Struct, size_of, strip
 from ebpf.errors import BtfError, ClosedError, DeadlineExceeded
-from ebpf.lean import Lock, WhenDropped
+from ebpf.lean import RLock, WhenDropped
 from ebpf.objects import batch
-from ebpf.objects.records import Cursor, RingCursor
+from ebpf.objects.consumer import Consumer
 from ebpf.runtime.handle import origin, warn_unclosed
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import MutableMapping
     from types import TracebackType
 
-    from ebpf.btf import Type
-    from ebpf.objects.collection import Sources
-    from ebpf.objects.map import Map
+    from ebpf.objects.channel import Channel
+    from ebpf.objects.consumer import Taken
+    from ebpf.objects.watch import Watch
     from ebpf.runtime.base import Waiter
     from ebpf.runtime.handle import Origin
 
-_AHEAD = 256
-"""How many records a loop copies out at once."""
 _SPIN = 0.0002
 """Seconds between looks at a record that a program has reserved but not yet submitted."""
-
-
-class Channel:
-    """One ring, the map it belongs to, and how its records are decoded."""
-
-    def __init__(self, cursor: Cursor, map_: Map, type_: Type | None) -> None:
-        self.cursor = cursor
-        self.map = map_
-        self.type = type_
-        self.size = 0 if type_ is None else size_of(type_)
-        self.codec = None if type_ is None else Codec(type_, byte_order=sys.byteorder)
-        self._flexible = type_ is not None and _ends_flexible(type_)
-
-    @property
-    def sources(self) -> Sources:
-        return self.map.sources
-
-    def decode(self, record: bytes) -> Any:
-        """Decode a record; ValueError if it is shorter than its type."""
-        if self.codec is None:
-            return record
-        return self.codec.decode(self.trim(record))
-
-    def trim(self, record: bytes) -> bytes:
-        """Cut off what a perf ring adds for alignment, except behind a flexible array, whose end only it knows."""
-        if len(record) < self.size:
-            raise ValueError(
-                f"record of map {self.map.name} has {len(record)} bytes, its type {self.size}; read it with raw=True"
-            )
-        return record if self._flexible else record[: self.size]
-
-    def close(self) -> None:
-        self.cursor.ring.close()
-
-    @property
-    def backlog(self) -> float:
-        """How full the ring is, 0 to 1."""
-        ring = self.cursor.ring
-        return (ring.producer() - ring.consumer()) / ring.size
-
-
-def _ends_flexible(type_: Type) -> bool:
-    """Say whether a struct ends in an array without a length."""
-    whole = strip(type_)
-    if not isinstance(whole, Struct) or not whole.members:
-        return False
-    last = strip(whole.members[-1].type)
-    return isinstance(last, Array) and last.nelems == 0
 
 
 class _Resources:
@@ -87,36 +36,41 @@ class _Resources:
     def __init__(self, channels: Sequence[Channel], waiter: Waiter) -> None:
         self.channels = channels
         self.waiter = waiter
-        self.exhausted = False
+        self.ended = False
+        self.released = False
+        self._busy = False
 
     def release(self) -> None:
-        self.waiter.close()
-        for channel in self.channels:
-            channel.close()
+        """Close everything, once; a call that Ctrl-C has ended is completed by the next."""
+        if self.released or self._busy:  # busy: a signal handler closes in the middle of this, which then goes on
+            return
+        self._busy = True
+        try:
+            self.waiter.close()
+            for channel in self.channels:
+                channel.close()
+            self.released = True
+        finally:
+            self._busy = False
 
     def drop(self, names: str, made: Origin) -> None:
         """Release what nobody closed. After its end, as of `for record in map.reader()`, that is no mistake."""
         try:
-            if not self.exhausted:
+            if not self.ended:
                 warn_unclosed(f"reader of {names}", made)
         finally:
             self.release()
 
 
-def _finish(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
-def _waiter_for(channels: Sequence[Channel]) -> Waiter:
-    """Make the waiter of channels that belong to one runtime; they are closed if there is none."""
-    first = channels[0].map
+@contextlib.contextmanager
+def _listed(calls: set[object]) -> Iterator[None]:
+    """List a call while it goes on, however it ends."""
+    call = object()
     try:
-        return first.runtime.waiter([channel.cursor.ring for channel in channels], first.facts)
-    except BaseException:
-        for channel in channels:
-            channel.close()
-        raise
+        calls.add(call)
+        yield
+    finally:
+        calls.discard(call)
 
 
 class Reader:
@@ -130,15 +84,16 @@ class Reader:
     """
 
     def __init__(self, channels: Sequence[Channel]) -> None:
-        """Read from channels that this reader owns from now on; `RingBuffer.reader()` makes them."""
+        """Read from channels of one runtime, which this reader owns from now on; `RingBuffer.reader()` makes them."""
+        first = channels[0].map
         self._channels = tuple(channels)
-        self._waiter = _waiter_for(channels)
-        self._pending: deque[Any] = deque()
-        self._lock = Lock()
-        self._state = Lock()
-        self._users = 0
+        self._consumer = Consumer(channels)
+        self._waiter = first.runtime.waiter([channel.cursor.ring for channel in channels], first.facts)
+        self._watches: MutableMapping[asyncio.AbstractEventLoop, Watch] | None = None
+        self._state = RLock()  # lets its own thread in: a signal handler may close the reader in the middle of a call
+        self._users: set[object] = set()
+        self._waiting: set[object] = set()
         self._closed = False
-        self._turn = 0
         self._process = os.getpid()
         self._resources = _Resources(self._channels, self._waiter)
         drop, names, made = self._resources.drop, self._names, origin()
@@ -162,28 +117,25 @@ class Reader:
 
         Raises DeadlineExceeded, and ClosedError once the reader is closed or its sources are exhausted.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        found = self._until(deadline, self._next)
-        if found is None:
-            raise ClosedError("no more records: every packet source of the collection is exhausted")
-        return found[0]
+        return self._until(timeout, self._consumer.take_one, _decoded)
 
     def read_batch(self, max: int | None = None, *, timeout: float | None = None) -> Any:
         """Return the records that are there, at most `max`, waiting up to `timeout` seconds for the first.
 
         A NumPy structured array where the record type is known, has a dtype and NumPy is installed; else a Batch.
-        Empty when the sources are exhausted. Raises DeadlineExceeded, ClosedError.
+        Empty when the sources are exhausted. Raises DeadlineExceeded, ClosedError. A record that is shorter than its
+        type ends the batch before it, and is a ValueError of the next call.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         limit = sys.maxsize if max is None else max
         layout = self._layout()
         if layout is None:
-            found = self._until(deadline, lambda: self._take_bytes(limit))
-            return batch.join(found or [])
+            return self._until(timeout, lambda taken: self._consumer.take(taken, limit), _joined)
         numpy, dtype = layout
-        blocks = self._until(deadline, lambda: self._take_arrays(numpy, limit))
-        joined = numpy.concatenate(blocks) if blocks else numpy.empty((0, dtype.itemsize), numpy.uint8)
-        return joined.reshape(-1).view(dtype)
+        return self._until(
+            timeout,
+            lambda taken: self._consumer.take_arrays(taken, limit, numpy),
+            lambda taken: numpy.frombuffer(bytearray().join(_parts(taken)), dtype),
+        )
 
     def flush(self) -> None:
         """Look for records now: wakes readers for those whose program asked not to wake anyone (NO_WAKEUP)."""
@@ -209,96 +161,84 @@ class Reader:
         return self
 
     async def __anext__(self) -> Any:
-        while True:
-            try:
-                with self._using():
-                    exhausted = self._exhausted()
-                    found = self._next()
-            except ClosedError:
-                raise StopAsyncIteration from None
-            if found:
-                return found[0]
-            if exhausted:
-                self.wake()
-                raise StopAsyncIteration
-            await self._ready()
-
-    async def _ready(self) -> None:
-        """Let the event loop run until the waiter may have something."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ClosedError), self._using():  # closing must not take the descriptor from the loop
-            number = self._waiter.fileno()
-            if number is None:
-                await self._ready_in_thread()
-                return
-            ready: asyncio.Future[None] = loop.create_future()
-            try:
-                loop.add_reader(number, _finish, ready)
-            except NotImplementedError:  # the proactor loop of Windows watches no descriptors
-                await self._ready_in_thread()
-                return
-            try:
-                await ready
-            finally:
-                loop.remove_reader(number)
-            self._wait(0)
-
-    async def _ready_in_thread(self) -> None:
-        import asyncio
-
+        taken: Taken = []
         try:
-            await asyncio.get_running_loop().run_in_executor(None, self._wait, None)
-        except asyncio.CancelledError:
-            self.wake()  # the thread must not outlive the task
+            with contextlib.suppress(ClosedError), self._using():
+                try:
+                    while self._look(self._consumer.take_one, taken):
+                        await self._wait_in_loop()
+                finally:
+                    self._pass_on()
+            if not taken:
+                raise StopAsyncIteration
+            return _decoded(taken)
+        except BaseException:
+            self._put_back(taken)
             raise
+
+    async def _wait_in_loop(self) -> None:
+        """Let the event loop run until a look may find something."""
+        import asyncio
+
+        with _listed(self._waiting):
+            if self._due():
+                await asyncio.sleep(_SPIN)
+            else:
+                await self._watch(asyncio.get_running_loop()).wait()
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> Watch:
+        """Return what all tasks of a loop wait for."""
+        from weakref import WeakKeyDictionary
+
+        from ebpf.objects.watch import Watch
+
+        with self._state:
+            if self._watches is None:
+                self._watches = WeakKeyDictionary()
+            return self._watches.setdefault(loop, Watch(self._waiter))
 
     # Joining and closing
 
     @classmethod
     def merge(cls, *readers: Reader) -> Reader:
-        """Make one reader of several of the same runtime; they are used up by it.
+        """Make one reader of several of the same runtime; they are used up by it, or all stay as they were on an error.
 
         Records of one ring stay in order. Each keeps its own decoding; read_batch() gives a Batch unless all types
-        are the same.
+        are the same. Raises ValueError, and ClosedError for a reader that is closed or being read.
         """
-        if not readers:
-            raise ValueError("merge needs at least one reader")
-        channels = [channel for reader in readers for channel in reader._channels]
-        if any(reader.closed for reader in readers):
-            raise ClosedError("a reader to merge is closed")
-        if any(channel.map.runtime is not channels[0].map.runtime for channel in channels):
-            raise ValueError("merge takes readers of one runtime")
-        pending = [record for reader in readers for record in reader._give_up()]
-        merged = cls(channels)
-        merged._pending.extend(pending)
-        for map_ in {channel.map for channel in channels}:
-            map_._readers.add(merged)
+        if not readers or len(set(readers)) < len(readers):
+            raise ValueError("merge needs at least one reader, and each once")
+        if any(reader._inherited for reader in readers):
+            raise ClosedError("a reader to merge belongs to the parent process")
+        with contextlib.ExitStack() as held:
+            for reader in sorted(readers, key=id):  # one order, so that no two calls wait for each other
+                held.enter_context(reader._state)
+            merged = cls(cls._free_channels(readers))
+            merged._consumer.pending.extend([record for reader in readers for record in reader._consumer.pending])
+            for map_ in {channel.map for channel in merged._channels}:
+                map_._readers.add(merged)
+            for reader in readers:
+                reader._give_up()
         return merged
 
-    def _give_up(self) -> list[Any]:
-        """Close without closing the channels; return what was copied out and not yet handed over."""
-        with self._state:
-            if self._closed or self._users:
-                raise ClosedError("a reader to merge is closed or being read")
-            self._closed = True
-            self._drop.cancel()
-        self._waiter.close()
-        return list(self._pending)
+    @staticmethod
+    def _free_channels(readers: Sequence[Reader]) -> list[Channel]:
+        """Return the channels of readers that can be merged."""
+        channels = [channel for reader in readers for channel in reader._channels]
+        if any(reader._closed or reader._users for reader in readers):
+            raise ClosedError("a reader to merge is closed or being read")
+        if any(channel.map.runtime is not channels[0].map.runtime for channel in channels):
+            raise ValueError("merge takes readers of one runtime")
+        return channels
 
-    def _release(self) -> None:
-        """Give everything back, once."""
-        if self._drop.cancel():
-            self._resources.release()
+    def _give_up(self) -> None:
+        """Close without closing the channels."""
+        self._resources.channels = ()
+        self.close()
 
     def wake(self) -> None:
-        """Make waiting calls look again; from any thread."""
-        if self._inherited:
-            return
-        with self._state:
-            if self._closed:
-                return
+        """Make waiting calls look again; from any thread, and from a signal handler."""
+        if not self._inherited and not self._closed:
             self._waiter.wake()
 
     @property
@@ -307,21 +247,29 @@ class Reader:
         return self._closed
 
     def close(self) -> None:
-        """End every iteration and unmap the rings; may be called again, from any thread.
+        """End every iteration and unmap the rings; may be called again, from any thread and from a signal handler.
 
-        Doesn't wait: the last call in flight gives the rings back.
+        Doesn't wait: the last call in flight gives the rings back. If Ctrl-C ends it, another call, or dropping the
+        reader, does the rest.
         """
+        self._closed = self._resources.ended = True
         if self._inherited:
-            self._closed = True
             self._release()
-            return
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Give everything back if no call is in flight, else wake one."""
         with self._state:
-            last = not self._users and not self._closed
-            self._closed = True
             if self._users:
-                self._waiter.wake()  # again, where Ctrl-C came before that
-        if last:
-            self._release()
+                self._waiter.wake()  # a wake() reaches one thread only: who leaves passes it on
+            else:
+                self._release()
+
+    def _release(self) -> None:
+        self._resources.release()
+        if self._resources.released:
+            self._drop.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -350,115 +298,72 @@ class Reader:
         """Keep the rings mapped during a call; the last user of a closed reader gives them back."""
         if self._inherited:  # asked before any lock: in the child another thread's lock stays held
             raise ClosedError("the reader belongs to the parent process; open one of its own in the child")
-        with self._state:
-            if self._closed:
-                raise ClosedError("the reader was closed")
-            self._users += 1
+        call = object()
         try:
-            yield
-        finally:
             with self._state:
-                self._users -= 1
-                last = self._closed and not self._users
-                if self._closed and self._users:
-                    self._waiter.wake()  # the wake() of close() may have reached this thread only
-            if last:
-                self._release()
-
-    def _until(self, deadline: float | None, take: Callable[[], list[Any]]) -> list[Any] | None:
-        """Call `take` until it gives something; None when the sources are exhausted."""
-        with self._using():
-            while True:
-                exhausted = self._exhausted()  # asked first: what the last source wrote is then visible
-                found = take()
-                if found:
-                    return found
-                if exhausted:
-                    self.wake()  # one wake() may reach one waiting thread only: pass it on
-                    return None
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    raise DeadlineExceeded("no record came before the deadline")
-                if self._reserved():
-                    time.sleep(_SPIN)
-                else:
-                    self._waiter.wait(left)
+                self._users.add(call)
                 if self._closed:
                     raise ClosedError("the reader was closed")
+            yield
+        finally:
+            self._users.discard(call)
+            if self._closed:
+                self._finish()
 
-    def _wait(self, timeout: float | None) -> None:
+    def _until(self, timeout: float | None, take: Callable[[Taken], None], result: Callable[[Taken], Any]) -> Any:
+        """Call `take` until it takes something or the sources are exhausted; return the result of that."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        taken: Taken = []
         try:
             with self._using():
-                self._waiter.wait(timeout)
-        except ClosedError:
-            pass  # the caller looks again and sees it
+                try:
+                    while self._look(take, taken):
+                        self._wait(deadline)
+                finally:
+                    self._pass_on()
+            return result(taken)
+        except BaseException:
+            self._put_back(taken)
+            raise
+
+    def _look(self, take: Callable[[Taken], None], taken: Taken) -> bool:
+        """Take what is there; return whether to wait for more."""
+        if self._closed:
+            raise ClosedError("the reader was closed")
+        exhausted = self._exhausted()  # asked first: what the last source wrote is then visible
+        take(taken)
+        return not taken and not exhausted
+
+    def _wait(self, deadline: float | None) -> None:
+        """Wait until a look may find something."""
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded("no record came before the deadline")
+        with _listed(self._waiting):  # before the look: whoever leaves something from now on wakes this call
+            if self._due():
+                time.sleep(_SPIN)
+            else:
+                self._waiter.wait(left)
+
+    def _pass_on(self) -> None:
+        """Wake another call for what this one leaves: a program, or wake(), may have woken this one only."""
+        if self._waiting and self._due():
+            self._waiter.wake()
+
+    def _put_back(self, taken: Taken) -> None:
+        """Keep for others what an exception, as that of a signal handler, does not let this call return."""
+        if taken:
+            self._consumer.put_back(taken)
+            self._pass_on()
+
+    def _due(self) -> bool:
+        """Say whether a look may find something, or that nothing more will come."""
+        return self._consumer.left() or self._exhausted()
 
     def _exhausted(self) -> bool:
-        self._resources.exhausted = all(channel.sources.exhausted for channel in self._channels)
-        return self._resources.exhausted
-
-    def _reserved(self) -> bool:
-        """Say whether a ring's next record is not yet submitted: waiting for such a ring returns at once."""
-        rings = (channel.cursor.ring for channel in self._channels)
-        return any(ring.producer() != ring.consumer() for ring in rings)
-
-    # Taking; under the lock
-
-    def _next(self) -> list[Any]:
-        with self._lock:
-            if not self._pending:
-                self._fill()
-            if not self._pending:
-                return []
-            channel, record = self._pending.popleft()
-        return [channel.decode(record)]
-
-    def _fill(self) -> None:
-        """Copy records out of each ring in turn, beginning with another one each time."""
-        self._turn = (self._turn + 1) % len(self._channels)
-        for channel in (*self._channels[self._turn :], *self._channels[: self._turn]):
-            self._pending.extend((channel, record) for record in channel.cursor.take(_AHEAD))
-
-    def _take_bytes(self, limit: int) -> list[bytes]:
-        with self._lock:
-            records = self._take_pending(limit)
-            for channel in self._channels:
-                records.extend((channel, record) for record in channel.cursor.take(limit - len(records)))
-        return [channel.trim(record) if channel.codec else record for channel, record in records]
-
-    def _take_pending(self, limit: int) -> list[tuple[Channel, bytes]]:
-        return [self._pending.popleft() for _ in range(min(limit, len(self._pending)))]
-
-    def _take_arrays(self, numpy: Any, limit: int) -> list[Any]:
-        with self._lock:
-            size = self._channels[0].size
-            blocks = [self._rows(numpy, self._take_pending(limit))]
-            left = limit - len(blocks[0])
-            for channel in self._channels:
-                for rows in self._ring_rows(numpy, channel, size, left):
-                    blocks.append(rows)
-                    left -= len(rows)
-        return [rows for rows in blocks if len(rows)]
-
-    def _ring_rows(self, numpy: Any, channel: Channel, size: int, limit: int) -> Iterator[Any]:
-        """Take runs of equal records at once, and what stands between them one by one."""
-        while limit > 0:
-            cursor = channel.cursor
-            rows = cursor.take_array(numpy, size, limit) if isinstance(cursor, RingCursor) else ()
-            if not len(rows):
-                before = cursor.ring.consumer()
-                rows = self._rows(numpy, [(channel, record) for record in cursor.take(min(limit, _AHEAD))])
-                if cursor.ring.consumer() == before:
-                    return
-            limit -= len(rows)
-            yield rows
-
-    def _rows(self, numpy: Any, records: list[tuple[Channel, bytes]]) -> Any:
-        size = self._channels[0].size
-        rows = numpy.empty((len(records), size), numpy.uint8)
-        for row, (channel, record) in zip(rows, records, strict=True):
-            row[:] = numpy.frombuffer(channel.trim(record), numpy.uint8)
-        return rows
+        exhausted = all(channel.sources.exhausted for channel in self._channels)
+        self._resources.ended = exhausted or self._closed
+        return exhausted
 
     def _layout(self) -> tuple[Any, Any] | None:
         """Return (numpy, dtype) where batches can be arrays."""
@@ -473,3 +378,24 @@ class Reader:
             return numpy, first.codec.dtype
         except BtfError:  # bit-fields, flexible arrays: NumPy has no such layout
             return None
+
+
+def _decoded(taken: Taken) -> Any:
+    """Decode the one record that was taken; it is used up, even if it can't be decoded."""
+    if not taken:
+        raise ClosedError("no more records: every packet source of the collection is exhausted")
+    [(channel, record)] = taken
+    try:
+        return channel.decode(record)
+    except BtfError:
+        taken.clear()
+        raise
+
+
+def _joined(taken: Taken) -> batch.Batch:
+    return batch.join([channel.trim(record) for channel, record in taken])
+
+
+def _parts(taken: Taken) -> list[Any]:
+    """Return the arrays that were taken, and what was taken as bytes, cut to its type."""
+    return [channel.trim(part) if isinstance(part, bytes) else part for channel, part in taken]

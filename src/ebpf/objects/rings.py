@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ebpf.btf import Struct, strip
 from ebpf.errors import SystemCallError
+from ebpf.objects.channel import Channel
 from ebpf.objects.map import Map
-from ebpf.objects.reader import Channel, Reader
+from ebpf.objects.reader import Reader
 from ebpf.objects.records import PerfCursor, RingCursor
 
 if TYPE_CHECKING:
@@ -29,12 +30,11 @@ class _Ring(Map):
 
     def _read(self, rings: list[RingMemory], cursor: type[RingCursor] | type[PerfCursor], type_: Type | None) -> Reader:
         try:
-            channels = [Channel(cursor(ring), self, type_) for ring in rings]
+            reader = Reader([Channel(cursor(ring), self, type_) for ring in rings])
         except BaseException:
             for ring in rings:
                 ring.close()
             raise
-        reader = Reader(channels)
         self._readers.add(reader)
         return reader
 
