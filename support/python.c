@@ -18,7 +18,7 @@ struct python {
   void (ENTRY *clear)(void);
   void (ENTRY *take_error)(void **type, void **value, void **trace);
   void (ENTRY *give_error_back)(void *type, void *value, void *trace);
-  u64 (ENTRY *thread)(void);
+  u32 (ENTRY *thread)(void); /* an unsigned long, which has 32 bits on Windows; they are enough to know oneself */
   void *const *type_error; /* where the variables are that hold the classes */
   void *const *buffer_error;
   void *const *value_error;
@@ -41,7 +41,8 @@ struct gate {
   u64 owned;      /* virtual CPUs that have an owner */
   u64 statistics; /* run times are counted */
   u64 closed;     /* the kernel is */
-  u64 claimed;    /* the thread whose run began here and is the host's to finish: virtual CPU 0 is its own */
+  u64 claimed;    /* the claim of a run that began here and is the host's to finish: virtual CPU 0 is its own */
+  u64 claimant;   /* the thread of the last claim, its lower 32 bits */
 };
 
 /* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
@@ -113,9 +114,11 @@ RARE static void wake_in_spite(const struct python *py, const struct function *f
 
 RARE static __attribute__((noinline)) void *
 go_on(const struct python *py, struct function *f, u64 stop, const struct buffer *view) {
-  const u64 facts[] = {stop, (u64)view->data, (u64)view->length}, me = py->thread();
+  const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
+  const u64 claim = (u64)facts; /* no other thread has the same */
   f->busy = HANDED_OVER;
-  f->gate->claimed = me;
+  f->gate->claimant = py->thread();
+  f->gate->claimed = claim;
   void *arguments = py->new_tuple(3);
   for (int i = 0; arguments && i < 3; i++) {
     void *number = py->from_unsigned(facts[i]);
@@ -127,7 +130,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
     }
   }
   void *result = call(py, f->go_on, arguments);
-  if (f->gate->claimed != me) return result; /* the host has taken it; others may have begun since */
+  if (f->gate->claimed != claim) return result; /* the host has taken it; others may have begun since */
   f->gate->claimed = 0;
   if (f->busy == HANDED_OVER) {
     abandon(f);
@@ -166,4 +169,4 @@ ENTRY void *ebpf_function(void *self, void *packet) {
 
 _Static_assert(sizeof(struct buffer) == 80, "Py_buffer");
 _Static_assert(sizeof(struct function) == 56, "function");
-_Static_assert(sizeof(struct gate) == 32, "gate");
+_Static_assert(sizeof(struct gate) == 40, "gate");

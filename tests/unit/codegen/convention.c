@@ -27,18 +27,19 @@ THUNK(int, PyErr_ExceptionMatches, (void *a), (a))
 THUNK_VOID(PyErr_Clear, (void), ())
 THUNK_VOID(PyErr_Fetch, (void **a, void **b, void **c), (a, b, c))
 THUNK_VOID(PyErr_Restore, (void *a, void *b, void *c), (a, b, c))
-extern void *PyExc_TypeError, *PyExc_BufferError;
+THUNK(unsigned long, PyThread_get_thread_ident, (void), ())
+extern void *PyExc_TypeError, *PyExc_BufferError, *PyExc_ValueError;
 
 /* In the order of struct python. */
-enum { PLACES = 15 };
+enum { PLACES = 17 };
 void *table[PLACES];
 
 void fill(void) {
   void *all[] = {windows_PyBytes_AsString, windows_PyObject_GetBuffer, windows_PyBuffer_Release,
                  windows_PyLong_FromUnsignedLongLong, windows_PyTuple_New, windows_PyTuple_SetItem,
                  windows_PyObject_Call, windows_Py_IncRef, windows_Py_DecRef, windows_PyErr_ExceptionMatches,
-                 windows_PyErr_Clear, windows_PyErr_Fetch, windows_PyErr_Restore, &PyExc_TypeError,
-                 &PyExc_BufferError};
+                 windows_PyErr_Clear, windows_PyErr_Fetch, windows_PyErr_Restore,
+                 windows_PyThread_get_thread_ident, &PyExc_TypeError, &PyExc_BufferError, &PyExc_ValueError};
   for (int i = 0; i < PLACES; i++) table[i] = all[i];
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from array import array
 from types import FrameType
 
 import pytest
@@ -142,7 +143,7 @@ def test_a_handler_may_run_a_program_anywhere_in_between() -> None:
 def test_a_thread_runs_on_the_cpu_that_native_code_has_claimed_for_it() -> None:
     gate = Gate()
     cpus = Cpus(1, gate)
-    gate._words[3] = threading.get_ident()
+    gate._words[3:] = array("Q", [1, threading.get_ident() & 0xFFFFFFFF])
     assert cpus.run(object(), lambda cpu: cpu) == 0
     gate.end_claim()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ebpf.abi.linux import ENXIO
 from ebpf.lean import RLock, get_ident
+from ebpf.vm import M32
 from ebpf.vm.fault import Rejected
 from ebpf.vm.native import GATE_WORDS
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _PATIENCE = 0.1
 """Seconds until a waiting thread looks again by itself: an interrupt may have swallowed the notification."""
 
-_OWNED, _STATISTICS, _CLOSED, _CLAIMED = range(GATE_WORDS)
+_OWNED, _STATISTICS, _CLOSED, _CLAIMED, _CLAIMANT = range(GATE_WORDS)
 
 _T = TypeVar("_T")
 
@@ -25,7 +26,7 @@ _T = TypeVar("_T")
 class Gate:
     """What native code looks at before it begins a run without asking (struct gate in support/python.c).
 
-    Four numbers at an address that stays; a run may begin while all are 0. Threads may share it, under the
+    Numbers at an address that stays; a run may begin while all but the last are 0. Threads may share it, under the
     GIL.
     """
 
@@ -61,9 +62,13 @@ class Gate:
         self._words[_CLOSED] = closed
 
     @property
-    def claimed(self) -> int:
-        """The thread whose run began in native code and has CPU 0, but no owner in Python yet; 0: there is none."""
-        return self._words[_CLAIMED]
+    def claimed(self) -> bool:
+        """Whether CPU 0 belongs to a run that began in native code and has no owner in Python yet."""
+        return bool(self._words[_CLAIMED])
+
+    def claimed_by(self, thread: int) -> bool:
+        """Whether that is a run of this thread."""
+        return bool(self._words[_CLAIMED]) and self._words[_CLAIMANT] == thread & M32
 
     def end_claim(self) -> None:
         """The run has an owner now; or there is none."""
@@ -152,7 +157,7 @@ class Cpus:
         if owned is not None:
             return self._nested(owned, program, body)
         owned = Owned()
-        if self._gate.claimed == owned.thread:  # a run of this thread's is on its way from native code to `adopt`
+        if self._gate.claimed_by(owned.thread):  # a run of this thread's is on its way from native code to `adopt`
             return body(0)
         try:
             self._acquire(owned, cpu, check)
