@@ -71,15 +71,19 @@ def run(effort: Effort) -> Section:
     with suppress(Missing):
         compile_once(loaded(synthetic(LENGTHS[0], SHAPES[0])), TIERS[0])  # imports the compiler, once
     missing: dict[str, str] = {}
-    for name, compile_ms in _compilers().items():
-        for length, shape in product(LENGTHS, SHAPES):
+    compilers = _compilers()
+    for number_of_round in range(effort.rounds):
+        for (name, compile_ms), length, shape in product(compilers.items(), LENGTHS, SHAPES):
+            if name in missing or (length != LENGTHS[0] and number_of_round % 4):  # those take seconds each
+                continue
             try:
-                times_each = effort.rounds if length == LENGTHS[0] else -(-effort.rounds // 4)  # seconds each
-                values = [compile_ms(length, shape) for _ in range(times_each)]
+                taken = compile_ms(length, shape)
             except Missing as error:
                 missing[name] = str(error)
-                break
-            times.setdefault(name, {})[_label(length, shape)] = min(values)  # what disturbs a compile only adds
+                continue
+            row = times.setdefault(name, {})
+            label = _label(length, shape)
+            row[label] = min(taken, row.get(label, taken))  # what disturbs a compile only adds
     section.tables = [_table(times, missing)]
     section.figures = _figures(times, missing)
     section.data = dict(times)
