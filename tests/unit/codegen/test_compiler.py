@@ -1,4 +1,4 @@
-"""Compiling IR: the same results from both tiers, one exception, nothing printed, nothing left behind."""
+"""Compiling IR: the same results from all passes, one exception, nothing printed, nothing left behind."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ebpf.codegen import compiler
-from ebpf.codegen.compiler import GENERIC_TARGETS, CompileError, Tier, available, compile_ir, host_target
+from ebpf.codegen.compiler import (
+    GENERIC_TARGETS,
+    CompileError,
+    Target,
+    Tier,
+    Work,
+    available,
+    compile_ir,
+    host_target,
+)
 from ebpf.codegen.executable import Executable
 from ebpf.codegen.flat import FlatCode
 from ebpf.codegen.image import ImageError, target_of_process
@@ -56,10 +67,26 @@ done:
 """
 
 
-@pytest.fixture(params=Tier)
-def tier(request: pytest.FixtureRequest) -> Tier:
-    tier: Tier = request.param
-    return tier
+@dataclass(frozen=True)
+class Passes:
+    """What is done with a module."""
+
+    tier: Tier
+    work: Work = Work.LOOPS
+
+    def compile(
+        self, ir: str, *, entries: Collection[str] = ("f",), target: Target = HOST, support: bytes | None = None
+    ) -> FlatCode:
+        return compile_ir(ir, target=target, tier=self.tier, entries=entries, support=support, work=self.work)
+
+
+PASSES = (Passes(Tier.LIGHT), *(Passes(Tier.FULL, work) for work in Work))
+
+
+@pytest.fixture(params=PASSES, ids=str)
+def passes(request: pytest.FixtureRequest) -> Passes:
+    passes: Passes = request.param
+    return passes
 
 
 def run(flat: FlatCode, name: str, *arguments: int) -> int:
@@ -69,18 +96,18 @@ def run(flat: FlatCode, name: str, *arguments: int) -> int:
     return result
 
 
-def test_results(tier: Tier) -> None:
-    flat = compile_ir(TRIPLE, target=HOST, tier=tier, entries=["f"])
+def test_results(passes: Passes) -> None:
+    flat = passes.compile(TRIPLE)
     assert run(flat, "f", 5) == 16
     assert flat.symbols.keys() == {"f"}
 
 
-def test_several_entries(tier: Tier) -> None:
-    flat = compile_ir(TRIPLE, target=HOST, tier=tier, entries={"f", "triple"})
+def test_several_entries(passes: Passes) -> None:
+    flat = passes.compile(TRIPLE, entries={"f", "triple"})
     assert (run(flat, "f", 5), run(flat, "triple", 5)) == (16, 15)
 
 
-def test_constants_follow_the_code(tier: Tier) -> None:
+def test_constants_follow_the_code(passes: Passes) -> None:
     ir = """
     @table = private constant [4 x i64] [i64 11, i64 22, i64 33, i64 44]
     define i64 @f(i64 %i) {
@@ -88,23 +115,23 @@ def test_constants_follow_the_code(tier: Tier) -> None:
       %v = load i64, ptr %p
       ret i64 %v
     }"""
-    flat = compile_ir(ir, target=HOST, tier=tier, entries=["f"])
+    flat = passes.compile(ir)
     assert [run(flat, "f", i) for i in range(4)] == [11, 22, 33, 44]
 
 
-def test_a_function_s_address(tier: Tier) -> None:
+def test_a_function_s_address(passes: Passes) -> None:
     ir = TRIPLE + "define i64 @address() {\n  ret i64 ptrtoint (ptr @f to i64)\n}\n"
-    flat = compile_ir(ir, target=HOST, tier=tier, entries=["f", "address"])
+    flat = passes.compile(ir, entries=["f", "address"])
     with Executable(flat.code) as code:
         address = ctypes.CFUNCTYPE(ctypes.c_uint64)(code.address + flat.symbols["address"])()
         assert address == code.address + flat.symbols["f"]
 
 
-def test_large_functions(tier: Tier) -> None:
+def test_large_functions(passes: Passes) -> None:
     data = (ctypes.c_uint64 * 100)(*range(100))
     small, large = synthetic.module(2, ("compute",)), synthetic.module(4000, ("compute",))
     for ir in (small, large):
-        flat = compile_ir(ir, target=HOST, tier=tier, entries=["f"])
+        flat = passes.compile(ir)
         assert run(flat, "f", ctypes.addressof(data), 800) == simulate(ir, 800)
 
 
@@ -133,9 +160,9 @@ def test_loops_are_vectorised_when_asked() -> None:
 
 
 @pytest.mark.parametrize("name", GENERIC_TARGETS)
-def test_generic_targets(name: str, tier: Tier) -> None:
+def test_generic_targets(name: str, passes: Passes) -> None:
     target = GENERIC_TARGETS[name]
-    flat = compile_ir(synthetic.module(50), target=target, tier=tier, entries=["f"])
+    flat = passes.compile(synthetic.module(50), target=target)
     assert len(flat.code) > 200
     assert flat.symbols == {"f": 0}
     if name == target_of_process():
@@ -181,15 +208,15 @@ def test_loops_do_not_become_calls() -> None:
         ("define i128 @f(i128 %a) {\n  %r = udiv i128 %a, 10000000007\n  ret i128 %r\n}", "__udivti3"),
     ],
 )
-def test_errors(ir: str, why: str, tier: Tier, capfd: pytest.CaptureFixture[str]) -> None:
+def test_errors(ir: str, why: str, passes: Passes, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CompileError, match=why):
-        compile_ir(ir, target=HOST, tier=tier, entries=["f"])
+        passes.compile(ir)
     assert capfd.readouterr() == ("", "")
 
 
-def test_nothing_is_printed(tier: Tier, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed(passes: Passes, capfd: pytest.CaptureFixture[str]) -> None:
     for target in (HOST, *GENERIC_TARGETS.values()):
-        compile_ir(TRIPLE, target=target, tier=tier, entries=["f"], support=library())
+        passes.compile(TRIPLE, target=target, support=library())
     assert capfd.readouterr() == ("", "")
 
 
@@ -228,12 +255,12 @@ define i64 @f(i64 %a) {
 """
 
 
-def test_support_is_linked_in_and_inlined(tier: Tier) -> None:
-    flat = compile_ir(USER, target=HOST, tier=tier, entries=["f"], support=library())
+def test_support_is_linked_in_and_inlined(passes: Passes) -> None:
+    flat = passes.compile(USER, support=library())
     assert run(flat, "f", 3) == 22
     assert flat.symbols.keys() == {"f"}
     assert bytes.fromhex("efcdab8967452301") not in flat.code
-    both = compile_ir(USER, target=HOST, tier=tier, entries=["f", "unused"], support=library())
+    both = passes.compile(USER, entries=["f", "unused"], support=library())
     assert run(both, "unused", 3) == 0x0123456789ABCDEF
 
 
@@ -246,16 +273,16 @@ def test_damaged_support() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_stays_as_it_is(tier: Tier) -> None:
+def test_memory_stays_as_it_is(passes: Passes) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
     bitcode, ir = library(), USER.replace("alwaysinline", "")
     for _ in range(300):
-        compile_ir(ir, target=HOST, tier=tier, entries=["f"], support=bitcode)
+        passes.compile(ir, support=bitcode)
     before = resident()
     for _ in range(300):
-        compile_ir(ir, target=HOST, tier=tier, entries=["f"], support=bitcode)
+        passes.compile(ir, support=bitcode)
     assert resident() - before < 1 << 20
 
 
@@ -264,14 +291,14 @@ def test_errors_leave_nothing_either() -> None:
     for _ in range(3):
         with pytest.raises(CompileError):
             compile_ir("x", target=HOST, tier=Tier.LIGHT, entries=["f"])
-    assert len(compiler._idle[HOST, Tier.LIGHT, 1, True]) == 1
+    assert len(compiler._idle[HOST, Tier.LIGHT, 1, Work.LOOPS]) == 1
 
 
 def test_pipelines_are_renewed() -> None:
     for _ in range(2 * compiler._Pipeline.USES + 3):
         flat = compile_ir(TRIPLE, target=HOST, tier=Tier.FULL, entries=["f"])
     assert run(flat, "f", 5) == 16
-    assert all(pipeline.uses < pipeline.USES for pipeline in compiler._idle[HOST, Tier.FULL, 2, True])
+    assert all(pipeline.uses < pipeline.USES for pipeline in compiler._idle[HOST, Tier.FULL, 2, Work.LOOPS])
 
 
 def test_threads_compile_at_once() -> None:
@@ -280,8 +307,7 @@ def test_threads_compile_at_once() -> None:
     def work(number: int) -> None:
         for step in range(20):
             ir = f"define i64 @f(i64 %a) {{\n  %r = mul i64 %a, {number * 100 + step}\n  ret i64 %r\n}}\n"
-            tier = Tier.FULL if step % 2 else Tier.LIGHT
-            results.append(run(compile_ir(ir, target=HOST, tier=tier, entries=["f"]), "f", 1))
+            results.append(run(PASSES[step % len(PASSES)].compile(ir), "f", 1))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:

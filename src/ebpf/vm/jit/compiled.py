@@ -12,8 +12,9 @@ from ebpf.vm.program import Program
 if TYPE_CHECKING:
     import ctypes
 
-    from ebpf.codegen.compiler import Target, Tier
+    from ebpf.codegen.compiler import Target, Tier, Work
     from ebpf.codegen.flat import FlatCode
+    from ebpf.vm.jit.module import ModuleCompiler
     from ebpf.vm.maps import Map
 
 log = logging.getLogger("ebpf")
@@ -96,5 +97,12 @@ def compile_program(program: Program, *, tier: Tier, trusted: bool = False, targ
     convention = "win64cc" if target.windows else ""
     module = ModuleCompiler(program, trusted=trusted, convention=convention)
     support = read_support() if module.has_lookups else None
-    text, loops = module.compile(), module.has_loops
-    return compile_ir(text, target=target, tier=tier, entries=[ENTRY], support=support, loops=loops)
+    return compile_ir(module.compile(), target=target, tier=tier, entries=[ENTRY], support=support, work=_work(module))
+
+
+def _work(module: ModuleCompiler) -> Work:
+    from ebpf.codegen.compiler import Work
+
+    if module.has_loops:
+        return Work.LOOPS
+    return Work.CALLS if len(module.functions) > 1 else Work.LINES

@@ -42,7 +42,7 @@ def write_entry(callbacks: Sequence[int], *, convention: str, asks: bool, kernel
     yield "br label %run"
     yield "run:"
     yield from _arguments()
-    yield f"%x = call fastcc {RESULT} @f0(ptr %m, i64 0, i64 %fuel, {_GIVEN})"
+    yield f"%x = call fastcc {RESULT} @f0(ptr %m, i64 0, i64 %fuel, {_GIVEN}) alwaysinline"
     yield from _unpack()
     yield "br i1 %well, label %ended, label %leave, !prof !0"
     yield "ended:"
