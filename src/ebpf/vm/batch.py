@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.vm import M32
 from ebpf.vm.context.skb import POINTERS_SIZE
@@ -40,6 +40,10 @@ from ebpf.vm.native import (
 )
 from ebpf.vm.program import Program
 from ebpf.vm.testrun import TestRun
+from ebpf.vm.values import places_of
+
+if TYPE_CHECKING:
+    from ebpf.vm.context import Redirect
 
 Slowly: TypeAlias = Callable[[int, int], TestRun]
 _CONTEXT, _PACKET = 1, 2
@@ -120,6 +124,8 @@ class PacketLane(Lane):
         self.ready = True
         """Whether the last `go_on` has come to its end; whoever wants to know makes it false before."""
         self._first = 0
+        self.redirect: Redirect | None = None
+        """Where the last run that Python had to finish sent its packet."""
         view = memoryview(bytearray(form.fields))
         writable, kept = form.fields_writable, POINTERS_SIZE if form.fields_writable else 0
         self._fields = Region("context", view, 0, len(view), readable=True, writable=writable, kept=kept)
@@ -138,11 +144,21 @@ class PacketLane(Lane):
         words[WRITABLE], words[SHORTEST], words[LONGEST] = form.writable, form.shortest, form.longest
         words[FIELDS] = self._fields_address
 
-    def use_again(self, kernel: Kernel, cpu: int) -> None:
-        """Make a lane whose last batch went well ready for one on another virtual CPU."""
+    def use_again(self, kernel: Kernel, cpu: int, instructions: int | None = None) -> None:
+        """Make a lane whose last batch went well, in so many instructions, ready for one on another virtual CPU."""
         self.kernel = kernel
         self.cpu = self.words[CPU] = cpu
-        self._owner.renew(self.code, _PER_PACKET * (self.words[COUNT] - self._first))
+        if instructions is None:
+            instructions = _PER_PACKET * (self.words[COUNT] - self._first)
+        self._owner.renew(self.code, instructions)
+        if places_of(self.program) is not self.places:
+            self.clear()
+
+    def take_redirect(self) -> Redirect | None:
+        """Return where the last run sent its packet, if it did. Further calls return None."""
+        self.state.take_redirect(self, self.places)
+        redirect, self.redirect = self.redirect, None
+        return redirect
 
     def go_on(self, stop: int, packet: memoryview) -> tuple[int, bytes]:
         """Finish the run over a packet that native code has come back from; return r0 and what is left of the packet.
@@ -161,7 +177,7 @@ class PacketLane(Lane):
         try:
             result = self.finish(memory, context, stop)
         finally:
-            left = self.form.left(context)
+            left, self.redirect = self.form.left(context), context.redirect
             if len(left) == len(packet):
                 packet[:] = left
             self.state.take_back(self.places)
@@ -169,26 +185,27 @@ class PacketLane(Lane):
             self.ready = True
         return result, left
 
-    def run(self, batch: PacketBatch, first: int, last: int, slowly: Slowly) -> None:
+    def run(self, batch: PacketBatch, first: int, last: int, slowly: Slowly, *, briefly: bool = False) -> None:
         """Run over packets `first` to `last` (exclusive) of a batch, until it is cancelled.
 
-        `slowly(index, position)` runs over one in another way, or raises what is wrong with it.
+        `slowly(index, position)` runs over one in another way, or raises what is wrong with it. `briefly`: the GIL is
+        kept at first, as getting it back may take longer than the runs.
 
         Raises:
             ProgramFault: as `Lane.finish` does; with kind "closed" when the kernel was, meanwhile.
         """
         self._take(batch, first, last)
         try:
-            self._run(batch, slowly)
+            self._run(batch, slowly, briefly=briefly)
         finally:
             try:
                 self.wake_readers()
             finally:
                 self.state.take_back(self.places)
 
-    def _run(self, batch: PacketBatch, slowly: Slowly) -> None:
+    def _run(self, batch: PacketBatch, slowly: Slowly, *, briefly: bool) -> None:
         held, released = lane_calls("ebpf_batch")
-        words, call = self.words, released
+        words, call = self.words, held if briefly else released
         while True:
             self.allow(FIRST_SLICE if call is held else LONG_SLICE)
             stop = call(self.state.pointer)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ebpf.abi.linux.contexts import SK_BUFF_INTERNAL_SIZE
 from ebpf.abi.types import AttachType, ProgramType
+from ebpf.vm import testskb, testxdp
 from ebpf.vm.context import SkbContext, XdpContext
 from ebpf.vm.context import skb as sk_buff
 from ebpf.vm.context.xdp import ETH_HLEN, HARD_END
 from ebpf.vm.context.xdp import HEADROOM as XDP_HEADROOM
 from ebpf.vm.program import Program
-from ebpf.vm.testskb import LOOPBACK, MAX_LINEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Form:
 
     `number` is enum form, `start` where the packet begins in its region, `hidden` how much of it the program does not
     see, `longest` what is run in native code; `fields` is the internal context as long as the packet is not known,
-    which programs may write where `fields_writable`.
+    which programs may write where `fields_writable`. A return value of `redirects` sends the packet elsewhere.
     `resume` makes the context of a packet that a run has begun on, `left` takes the packet out again.
     """
 
@@ -34,6 +34,7 @@ class Form:
     fields_writable: bool
     resume: Callable[[bytes], XdpContext | SkbContext]
     left: Callable[[XdpContext | SkbContext], bytes]
+    redirects: int | None
     shortest: int = ETH_HLEN
 
 
@@ -46,7 +47,7 @@ def form_of(program: Program) -> Form | None:
 
 def _frame(packet: bytes) -> XdpContext:
     frame = XdpContext(packet)
-    frame.set_interfaces(ingress=LOOPBACK)
+    frame.set_interfaces(ingress=testskb.LOOPBACK)
     return frame
 
 
@@ -84,9 +85,29 @@ def _what_is_left_of_headless(context: XdpContext | SkbContext) -> bytes:
 
 
 _NO_SKB = bytes(SK_BUFF_INTERNAL_SIZE)
-_TC = Form(SkbContext.form, sk_buff.HEADROOM, 0, True, MAX_LINEAR, _NO_SKB, True, _tc, _what_is_left_of_tc)
+_TC = Form(
+    SkbContext.form,
+    sk_buff.HEADROOM,
+    0,
+    True,
+    testskb.MAX_LINEAR,
+    _NO_SKB,
+    True,
+    _tc,
+    _what_is_left_of_tc,
+    testskb.REDIRECT,
+)
 _HEADLESS = Form(
-    SkbContext.form, sk_buff.HEADROOM, ETH_HLEN, False, MAX_LINEAR, _NO_SKB, True, _headless, _what_is_left_of_headless
+    SkbContext.form,
+    sk_buff.HEADROOM,
+    ETH_HLEN,
+    False,
+    testskb.MAX_LINEAR,
+    _NO_SKB,
+    True,
+    _headless,
+    _what_is_left_of_headless,
+    None,
 )
 _FORMS = {
     ProgramType.XDP: Form(
@@ -99,6 +120,7 @@ _FORMS = {
         False,
         _frame,
         _what_is_left_of_a_frame,
+        testxdp.REDIRECT,
     ),
     ProgramType.SCHED_CLS: _TC,
     ProgramType.SCHED_ACT: _TC,

@@ -95,6 +95,8 @@ class Lane:
         self.kernel = kernel
         self.cpu = cpu
         self.budget = budget
+        self.executed = 0
+        """Instructions of the last run that was finished here."""
         self._owner = code
         self.places = places_of(program)
         self.code = code.take(self.places)
@@ -207,7 +209,11 @@ class Lane:
             ProgramFault: as `testrun.execute_checked` does.
         """
         run = Run(self.program, self.kernel, cpu=self.cpu, budget=self.budget, context=context, memory=memory)
-        return checked(run, lambda: _Continuation(run, self).finish(stop))
+        continuation = _Continuation(run, self)
+        try:
+            return checked(run, lambda: continuation.finish(stop))
+        finally:
+            self.executed = continuation.executed
 
     def known_maps(self) -> dict[int, Region]:
         """Return the regions that native code has made for maps, by number."""

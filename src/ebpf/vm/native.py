@@ -15,6 +15,7 @@ from ebpf.vm.values import MAP_WORDS, VALUES_WORDS, Places, places_of
 
 if TYPE_CHECKING:
     from ebpf.codegen.image import Image
+    from ebpf.vm.batch import PacketLane
     from ebpf.vm.context import Context
     from ebpf.vm.kernel import Kernel
 
@@ -241,8 +242,8 @@ class NativeState:
         found = (words[at : at + RECORD_WORDS].tolist() for at in range(0, len(words), RECORD_WORDS))
         return {number: (ring, position, size) for number, ring, position, size in found if number}
 
-    def take_redirect(self, context: Context, places: Places) -> None:
-        """Tell a context where native code has sent its packet, if it was asked to."""
+    def take_redirect(self, context: Context | PacketLane, places: Places) -> None:
+        """Tell a context, or who has none, where native code has sent its packet, if it was asked to."""
         how, target, key, flags = self.words[REDIRECTED : REDIRECTED + REDIRECT_WORDS]
         if how == 0:
             return

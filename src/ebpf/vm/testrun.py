@@ -32,7 +32,7 @@ CHECKSUM_COMPLETE = 1 << 2
 
 _MAX_RAW_ARGUMENTS = 12 * 8
 _MAX_SYSCALL_CONTEXT = 0xFFFF
-_LONGEST_DURATION = 0xFFFFFFFF
+LONGEST_DURATION = 0xFFFFFFFF
 
 
 class TestRequest(NamedTuple):
@@ -84,7 +84,7 @@ class Bench:
         repeat = repeat or 1
         start = time.perf_counter_ns()
         result = self._once(context) if repeat == 1 else self._many(context, repeat)
-        self.duration_ns = min((time.perf_counter_ns() - start) // repeat, _LONGEST_DURATION)
+        self.duration_ns = min((time.perf_counter_ns() - start) // repeat, LONGEST_DURATION)
         return result & M32
 
     def _once(self, context: Context) -> int:
@@ -143,6 +143,13 @@ def context_input(request: TestRequest, size: int) -> bytearray | None:
 def refuse(reason: str, errno: int = EINVAL) -> Rejected:
     """Return the refusal of a test run."""
     return Rejected(errno, f"test run: {reason}")
+
+
+def carried_out(redirect: Redirect | None, retval: int, verdict: int | None) -> Redirect | None:
+    """Return the redirect that comes about: `verdict` is the return value that does it. Clones are sent at once."""
+    if redirect is None or (retval != verdict and redirect.helper != "clone_redirect"):
+        return None
+    return redirect
 
 
 def _refuse_packet(request: TestRequest) -> None:

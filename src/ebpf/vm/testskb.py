@@ -12,7 +12,7 @@ from ebpf.vm.context.skb import CB, ETH_HLEN, ETH_P_IP, ETH_P_IPV6, HEADROOM, LO
 from ebpf.vm.context.xdp import HARD_END
 from ebpf.vm.helpers.checksum import fold, partial
 from ebpf.vm.helpers.skb_shape import ethernet_protocol
-from ebpf.vm.testrun import CHECKSUM_COMPLETE, Bench, TestRequest, TestRun, context_input, refuse
+from ebpf.vm.testrun import CHECKSUM_COMPLETE, Bench, TestRequest, TestRun, carried_out, context_input, refuse
 
 LOOPBACK = 1
 """The only interface of the embedded kernel. Its address and its broadcast address are zero."""
@@ -21,7 +21,8 @@ _HOST, _MULTICAST, _OTHER_HOST = 0, 2, 3
 _AF_INET, _AF_INET6 = 2, 10
 _GSO_MAX_SIZE = 65536
 _GSO_MAX_SEGMENTS = 65535
-_REDIRECT = 7
+REDIRECT = 7
+"""TC_ACT_REDIRECT."""
 _WITH_LINK_HEADER = (ProgramType.SCHED_CLS, ProgramType.SCHED_ACT)
 _IP_HEADERS = {ETH_P_IP: 20, ETH_P_IPV6: 40}
 
@@ -52,8 +53,7 @@ def run_skb(bench: Bench, request: TestRequest) -> TestRun:
         skb.push_head(ETH_HLEN)
     if request.flags & CHECKSUM_COMPLETE:
         _verify(skb)
-    cloned = skb.redirect is not None and skb.redirect.helper == "clone_redirect"
-    redirect = skb.redirect if cloned or (link_layer and retval == _REDIRECT) else None
+    redirect = carried_out(skb.redirect, retval, REDIRECT if link_layer else None)
     return TestRun(retval, skb.packet(), _report(skb, given), bench.duration_ns, redirect)
 
 

@@ -8,12 +8,22 @@ from ebpf.abi import types
 from ebpf.abi.linux import ENODEV, ENOMEM
 from ebpf.abi.linux.contexts import XDP_MD_SIZE
 from ebpf.vm.context.xdp import ETH_HLEN, FRAME_SIZE, HARD_END, HEADROOM, PAGE_SIZE, XdpContext, metadata_length_invalid
-from ebpf.vm.testrun import LIVE_FRAMES, Bench, TestRequest, TestRun, context_input, refuse, refuse_live_frames
+from ebpf.vm.testrun import (
+    LIVE_FRAMES,
+    Bench,
+    TestRequest,
+    TestRun,
+    carried_out,
+    context_input,
+    refuse,
+    refuse_live_frames,
+)
 
 LOOPBACK = 1
 """The only interface of the embedded kernel; it has one queue."""
 MAX_FRAGMENTS = 17
-_REDIRECT = 4
+REDIRECT = 4
+"""XDP_REDIRECT."""
 _DATA_END = 4
 
 
@@ -32,7 +42,7 @@ def run_xdp(bench: Bench, request: TestRequest) -> TestRun:
     retval = bench.run(frame, request.repeat)
     if md is not None:
         pack_into("<II", md, 0, frame.data - frame.data_meta, frame.data_end - frame.data_meta)
-    redirect = frame.redirect if retval == _REDIRECT else None
+    redirect = carried_out(frame.redirect, retval, REDIRECT)
     return TestRun(retval, frame.frame(), bytes(md or b""), bench.duration_ns, redirect)
 
 

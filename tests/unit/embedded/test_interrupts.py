@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from struct import pack
 from types import FrameType
 from typing import Any
 
@@ -52,6 +53,7 @@ TEXTS = {
 PACKET = bytes(64)
 WAYS: dict[str, Callable[[Runner], object]] = {
     "once": lambda runner: runner.run(PACKET),
+    "with a context": lambda runner: runner.run(PACKET, ctx=pack("<6I", 0, len(PACKET), 0, 0, 0, 0)),
     "repeated": lambda runner: runner.run(PACKET, repeat=2),
     "in a batch": lambda runner: runner.run_many(gather([PACKET] * 2)),
     "as a function": lambda runner: runner.function()(bytearray(PACKET)),

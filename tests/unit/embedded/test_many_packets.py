@@ -61,6 +61,14 @@ def one_by_one(runner: Runner, packets: Iterable[bytes]) -> list[Answer]:
     return [answer(lambda packet=packet: run(packet)) for packet in packets]  # type: ignore[misc]  # mypy infers no lambda
 
 
+def with_redirects(runner: Runner, packets: Iterable[bytes]) -> list[Answer]:
+    def run(packet: bytes) -> Any:
+        result = runner.run(packet)
+        return result.retval, result.data, result.redirect
+
+    return [answer(lambda packet=packet: run(packet)) for packet in packets]  # type: ignore[misc]  # as above
+
+
 def joined(packets: list[bytes]) -> JoinedPackets:
     return JoinedPackets(memoryview(b"".join(packets)), array("Q", map(len, packets)))
 
@@ -110,7 +118,7 @@ def compare(
 ) -> list[str]:
     """Return what differs from single runs on the model engine, for all packets."""
     results = []
-    for name, run in ((model, one_by_one), (engine, way)):
+    for name, run in ((model, way if way is with_redirects else one_by_one), (engine, way)):
         runtime = EmbeddedRuntime(seed=1, clock=lambda: 5, limits=Limits(budget=BUDGET))
         with loaded(runtime, case) as (handle, fds):
             facts = ProgramFacts(handle, case.type, "", case.attach_type)
@@ -131,7 +139,7 @@ SUBJECTS = {
 ALL, SOME = PACKETS, PACKETS[::4]
 
 
-@pytest.mark.parametrize("way", [all_at_once, in_place])
+@pytest.mark.parametrize("way", [all_at_once, in_place, with_redirects])
 @pytest.mark.parametrize(
     ("subject", "packets"),
     [("addresses", ALL), ("xdp", ALL), ("skb_fields", ALL), ("skb_bytes", SOME), ("skb_shape", SOME)],
@@ -141,7 +149,7 @@ def test_packets_are_alone(way: Callable[..., list[Answer]], subject: str, packe
     assert not different, "\n".join(different[:5])
 
 
-@pytest.mark.parametrize("way", [all_at_once, in_place])
+@pytest.mark.parametrize("way", [all_at_once, in_place, with_redirects])
 @pytest.mark.parametrize("engine", ["reference", "jit"])
 def test_other_engines_give_the_same(
     engine: str, way: Callable[..., list[Answer]], request: pytest.FixtureRequest

@@ -22,15 +22,25 @@ if TYPE_CHECKING:
     from ebpf.runtime.facts import ProgramFacts
     from ebpf.runtime.joined import JoinedPackets, ManyRuns
     from ebpf.vm.batch import PacketLane
+    from ebpf.vm.single import SingleRuns
 
 
-def run_program(state: State, program: ProgramObject, request: TestRequest, engine: Engine | None = None) -> TestRun:
-    """Run a program on a virtual CPU of its own; `engine` None is the default one. Raises Rejected and ProgramFault."""
+def run_program(
+    state: State,
+    program: ProgramObject,
+    request: TestRequest,
+    engine: Engine | None = None,
+    run: Callable[..., TestRun] = test_run,
+) -> TestRun:
+    """Run a program on a virtual CPU of its own; `engine` None is the default one. Raises Rejected and ProgramFault.
+
+    `run` is `test_run`, or does the same.
+    """
     # A CPU that does not exist is refused by the run itself, with the errno of its program type.
     wanted = request.cpu if request.flags & ON_CPU and request.cpu < state.cpu_count else None
 
     def on(cpu: int) -> TestRun:
-        return test_run(
+        return run(
             program.program,
             state,
             request,
@@ -61,6 +71,8 @@ class EmbeddedRunner:
         self._program = program
         self._form = form_of(program.type)
         self._lanes: list[PacketLane] = []
+        self._single: SingleRuns | None = None
+        self._has_run = False
         with self._loaded() as loaded:
             self._engine = choose_engine(engine, trusted=trusted, program=loaded.program)
 
@@ -114,7 +126,18 @@ class EmbeddedRunner:
             wants_duration=False,
         )
         with self._loaded() as program:
-            return _public(request, run_program(self._kernel.state, program, request, self._engine))
+            return _public(request, run_program(self._kernel.state, program, request, self._engine, self._way()))
+
+    def _way(self) -> Callable[..., TestRun]:
+        """Return what does a run. The first is the only one of most programs, and makes nothing that is kept."""
+        if not self._has_run:
+            self._has_run = True
+            return test_run
+        if self._single is None:
+            from ebpf.vm.single import SingleRuns
+
+            self._single = SingleRuns()
+        return self._single.test_run
 
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:

@@ -1,0 +1,155 @@
+"""One run after the other: what is kept between them changes nothing that can be seen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from ebpf.abi.types import Cmd, MapType
+from ebpf.errors import ProgramFault
+from ebpf.objects.packets import gather
+from ebpf.runtime.attrs import MapElem
+from ebpf.runtime.base import Runner
+from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.facts import MapFacts
+from ebpf.vm.engines import Engine
+from tests.bounds import soon
+from tests.unit.embedded_programs import Limits, created, kernel, load
+
+pytestmark = pytest.mark.usefixtures("engine")
+
+PACKET = bytes(range(64))
+LONG = "r0 = 1\nr2 = 40000\nl:\nr0 *= 25173\nr0 ^= r2\nr2 += -1\nif r2 != 0 goto l\nexit"
+"""A hundred thousand instructions and more that no compiler does without."""
+INNER = """
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map_fd[{outer}] ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto none
+    r1 = r0
+    r2 = r10
+    r2 += -4
+    call bpf_map_lookup_elem
+    if r0 == 0 goto none
+    r0 = *(u32 *)(r0 + 0)
+    exit
+none:
+    r0 = 99
+    exit
+"""
+FAULTS_NOW_AND_THEN = """
+    r2 = *(u32 *)(r1 + 0)
+    r3 = *(u32 *)(r1 + 4)
+    r4 = r2
+    r4 += 14
+    if r4 > r3 goto out
+    r5 = *(u8 *)(r2 + 0)
+    r2 += r5
+    r0 = *(u8 *)(r2 + 0)
+    exit
+out:
+    r0 = 0
+    exit
+"""
+WAYS: dict[str, Callable[[Runner], Callable[[], int]]] = {
+    "alone": lambda runner: lambda: runner.run(PACKET).retval,
+    "in a batch": lambda runner: lambda: runner.run_many(gather([PACKET])).retvals[0],
+    "in place": lambda runner: partial(lambda function: function(bytearray(PACKET)), runner.function()),
+}
+
+
+def put(runtime: EmbeddedRuntime, map_: MapFacts, value: bytes) -> None:
+    with map_.handle.borrow() as fd:
+        runtime.bpf(Cmd.MAP_UPDATE_ELEM, MapElem(map_fd=fd, key=bytes(4), value=value))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_maps_in_maps_may_be_others(way: str) -> None:
+    with kernel() as runtime:
+        inner = [created(runtime, MapType.ARRAY, 4, 4, 1) for _ in range(3)]
+        with inner[0].handle.borrow() as fd:
+            outer = created(runtime, MapType.ARRAY_OF_MAPS, 4, 4, 1, inner=fd)
+        program = load(runtime, INNER, outer=outer)
+        run = WAYS[way](runtime.runner(program))
+        assert [run(), run()] == [99, 99]
+        for number, map_ in enumerate((*inner, inner[0]), 1):
+            put(runtime, map_, number.to_bytes(4, "little"))
+            with map_.handle.borrow() as fd:
+                put(runtime, outer, fd.to_bytes(4, "little"))
+            assert [run(), run(), run()] == [number] * 3
+        for thing in (program, outer, *inner):
+            thing.handle.close()
+
+
+def test_a_fault_is_one_run_s() -> None:
+    good, bad = bytes([7, *range(1, 64)]), bytes([200, *range(1, 64)])
+    with kernel() as runtime:
+        program = load(runtime, FAULTS_NOW_AND_THEN)
+        runner = runtime.runner(program)
+        faults = []
+        for _ in range(4):
+            assert [runner.run(packet).retval for packet in (good, good[:20], good)] == [7] * 3
+            with pytest.raises(ProgramFault) as caught:
+                runner.run(bad)
+            faults.append((str(caught.value), caught.value.insn, caught.value.address, caught.value.regions))
+        assert faults == faults[:1] * 4
+        program.handle.close()
+
+
+def test_sizes_between_which_it_changes_the_way() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = *(u32 *)(r1 + 4)\nr1 = *(u32 *)(r1 + 0)\nr0 -= r1\nexit")
+        runner = runtime.runner(program)
+        for size in (14, 3000, 3464, 3465, 3466, 4000, 9000, 64, 4001):
+            first, later = runtime.runner(program).run(bytes(size)), runner.run(bytes(size))
+            assert later._replace(duration_ns=0) == first._replace(duration_ns=0)
+        program.handle.close()
+
+
+def test_long_programs_are_compiled_after_few_runs(jit: Engine) -> None:
+    """What they execute counts, not how often they are run."""
+    with kernel() as runtime:
+        program = load(runtime, LONG)
+        runner = runtime.runner(program, engine="auto")
+        for _ in range(4):
+            runner.run(PACKET)
+        soon(lambda: runner.engine == "jit")
+        program.handle.close()
+
+
+def test_threads_have_lanes_of_their_own() -> None:
+    with kernel(cpus=4) as runtime:
+        program = load(runtime, "r1 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r1 + 5)\n*(u8 *)(r1 + 6) = r0\nexit")
+        runner = runtime.runner(program)
+        wrong: list[int] = []
+
+        def work(number: int) -> None:
+            packet = bytes([number]) * 64
+            for _ in range(300):
+                result = runner.run(packet)
+                if (result.retval, result.data) != (number, packet):
+                    wrong.append(result.retval)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not wrong
+        program.handle.close()
+
+
+def test_budgets_end_every_run_alike() -> None:
+    with kernel(limits=Limits(budget=50_000)) as runtime:
+        program = load(runtime, LONG)
+        runner = runtime.runner(program)
+        for _ in range(3):
+            with pytest.raises(ProgramFault) as caught:
+                runner.run(PACKET)
+            assert caught.value.kind == "budget"
+        program.handle.close()
