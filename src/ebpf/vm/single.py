@@ -99,11 +99,12 @@ class _Seat:
     def run(self, packet: bytes) -> TestRun | None:
         """Run; None where this packet has to be run in another way. A seat whose run raises is not used again."""
         lane, batch, size = self.lane, self._batch, len(packet)
+        self.executed = lane.executed = 0
         if not lane.form.shortest <= size <= lane.form.longest:
             return None
         batch.data[:size] = packet
         batch.lengths[0] = size
-        lane.executed = 0
+        lane.check_open()  # the kernel may have ended while LLVM worked
         start = time.perf_counter_ns()
         try:
             lane.run(batch, 0, 1, _refuse, briefly=True)
