@@ -23,7 +23,7 @@ from ebpf.errors import NotSupportedError
 from ebpf.vm.engines import choose_engine
 from tests.conftest import ENGINES
 from tests.privilege import missing_bpf_privilege
-from tests.stage.run import Outcome, comparable, play, play_in
+from tests.stage.run import FULL, Outcome, comparable, play, play_in
 from tests.valid.draft import Draft, Plan, random_plan
 from tests.valid.program import script_of
 
@@ -76,7 +76,7 @@ def engines() -> list[str]:
             found.append(choose_engine(name).name)
         except NotSupportedError as error:
             say(f"left out: {error}")
-    return found
+    return [*found, FULL] if "jit" in found else found
 
 
 def kernel_is() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from unittest import mock
 
 from ebpf.abi.types import AttachType, Cmd, ProgramType
 from ebpf.errors import ProgramFault, SystemCallError
@@ -18,6 +19,7 @@ from ebpf.runtime.handle import Handle
 from ebpf.vm.context import PlainContext, SkbContext, XdpContext
 from ebpf.vm.engines import Engine, choose_engine
 from ebpf.vm.fault import Rejected
+from ebpf.vm.jit import tiers
 from ebpf.vm.machine import Run
 from ebpf.vm.testrun import TestRequest, TestRun
 from tests.stage.stage import Contents, Stage, Store
@@ -97,14 +99,23 @@ class _Watch:
         return self.r0
 
 
+FULL = "jit, full tier"
+"""The engine whose programs are compiled with all passes before they first run, which takes millions of runs else."""
+
+
 def play(script: Script, engine: str, *, seed: int = 1) -> Outcome:
     """Run in an embedded kernel made for it, on the engine of that name."""
     runtime = EmbeddedRuntime(cpus=script.cpus, seed=seed, limits=Limits(budget=script.budget))
+    chosen = choose_engine("jit" if engine == FULL else engine)
     try:
-        with Stage(runtime, script.stores) as stage:
-            return _play(stage, runtime, script, choose_engine(engine))
+        with Stage(runtime, script.stores) as stage, mock.patch.object(tiers, "FIRST", _first_tier(engine)):
+            return _play(stage, runtime, script, chosen)
     finally:
         runtime.close()
+
+
+def _first_tier(engine: str) -> str:
+    return "full" if engine == FULL else tiers.FIRST
 
 
 def _play(stage: Stage, runtime: EmbeddedRuntime, script: Script, engine: Engine) -> Outcome:

@@ -14,6 +14,7 @@ from ebpf.vm.program import NATIVE
 
 if TYPE_CHECKING:
     from ebpf.codegen.executable import ImageError
+    from ebpf.vm.kernel import Kernel
     from ebpf.vm.lane import LaneCode
     from ebpf.vm.program import Program
 
@@ -37,7 +38,7 @@ class Engine(NamedTuple):
     name: str
     reason: str
     execute: Execute
-    code: Callable[[Program], LaneCode] | None = None
+    code: Callable[[Program, Kernel], LaneCode] | None = None
     now: Callable[[Program], str] | None = None
     why: Callable[[Program], str] | None = None
 
@@ -107,7 +108,7 @@ def _interpreter(reason: str) -> Engine:
     from ebpf.vm.interpreter import execute
     from ebpf.vm.native import load_interpreter, native_code
 
-    return Engine("interpreter", reason, execute, lambda program: native_code(program, load_interpreter()), None)
+    return Engine("interpreter", reason, execute, lambda program, kernel: native_code(program, load_interpreter()))
 
 
 def _jit(reason: str, *, trusted: bool) -> Engine:

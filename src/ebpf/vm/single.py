@@ -74,7 +74,7 @@ def _make_seat(program: Program, kernel: Kernel, cpu: int, budget: int, engine: 
     form = form_of(program)
     if form is None:
         return None
-    return _Seat(PacketLane(program, kernel, form, cpu=cpu, budget=budget, code=engine.code(program)))
+    return _Seat(PacketLane(program, kernel, form, cpu=cpu, budget=budget, code=engine.code(program, kernel)))
 
 
 class _Refused(Exception):
@@ -104,7 +104,6 @@ class _Seat:
             return None
         batch.data[:size] = packet
         batch.lengths[0] = size
-        lane.check_open()  # the kernel may have ended while LLVM worked
         start = time.perf_counter_ns()
         try:
             lane.run(batch, 0, 1, _refuse, briefly=True)

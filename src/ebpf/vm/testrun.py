@@ -101,7 +101,7 @@ class Bench:
             return result
         from ebpf.vm.lane import Lane
 
-        code = self.engine.code(self.program)
+        code = self.engine.code(self.program, self.kernel)
         lane = Lane(self.program, self.kernel, cpu=self.on_cpu, budget=self.budget, code=code)
         return lane.repeat(context, repeat)
 

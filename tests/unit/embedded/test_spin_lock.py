@@ -91,7 +91,8 @@ def test_runs_that_follow_each_other(name: str, engine: Engine) -> None:
     expected = outcome(TEXTS[name], choose_engine("reference"))
     map_ = make()
     program, times = load(TEXTS[name], map_), 3
-    lane = Lane(program, cast("Kernel", StillKernel()), cpu=0, budget=1 << 20, code=engine.code(program))
+    kernel = cast("Kernel", StillKernel())
+    lane = Lane(program, kernel, cpu=0, budget=1 << 20, code=engine.code(program, kernel))
     try:
         result: object = lane.repeat(PlainContext(bytearray(8), writable=True), times)
     except ProgramFault as fault:
@@ -112,7 +113,7 @@ def test_one_at_a_time_whoever_they_are(engine: Engine) -> None:
     program, kernel = load(FINE, map_), cast("Kernel", StillKernel())
     if engine.code is None:
         pytest.skip("needs an engine of native code")
-    lanes = [Lane(program, kernel, cpu=0, budget=1 << 16, code=engine.code(program)) for _ in range(2)]
+    lanes = [Lane(program, kernel, cpu=0, budget=1 << 16, code=engine.code(program, kernel)) for _ in range(2)]
 
     def slowly() -> None:
         for _ in range(100):
@@ -156,7 +157,8 @@ def test_an_interrupted_run_frees_its_lock(engine: Engine, monkeypatch: pytest.M
     monkeypatch.setattr(Lane, "finish", interrupt)
     map_ = make()
     program = load(TEXTS["time passes inside"], map_)
-    lane = Lane(program, cast("Kernel", StillKernel()), cpu=0, budget=1 << 20, code=engine.code(program))
+    kernel = cast("Kernel", StillKernel())
+    lane = Lane(program, kernel, cpu=0, budget=1 << 20, code=engine.code(program, kernel))
     with pytest.raises(KeyboardInterrupt):
         lane.repeat(PlainContext(bytearray(8), writable=True), 3)
     assert value_of(map_) == bytes(16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from ebpf.errors import NotSupportedError
 from ebpf.vm.engines import choose_engine
 from tests.conftest import ENGINES
-from tests.stage.run import Outcome, comparable, play
+from tests.stage.run import FULL, Outcome, comparable, play
 from tests.valid.draft import VALID, Plan, random_plan
 from tests.valid.program import script_of
 from tests.valid.wrong import WRONGS
@@ -36,11 +37,16 @@ def other(request: pytest.FixtureRequest) -> str:
         pytest.skip(str(error))
 
 
+def way(plan: Plan, engine: str) -> str:
+    """Return the engine, for every second program in its full tier: what comes before LLVM's passes is the same."""
+    return FULL if engine == "jit" and zlib.crc32(repr(plan).encode()) % 2 else engine
+
+
 def test_valid_programs(other: str) -> None:
     @PROFILE
     @given(plan=VALID)
     def compare(plan: Plan) -> None:
-        outcome = play(script_of(plan), other)
+        outcome = play(script_of(plan), way(plan, other))
         assert outcome == expected(plan)
         assert (outcome.refused, outcome.fault) == (0, "")
 
@@ -52,7 +58,9 @@ def test_drawn_programs(other: str, block: int) -> None:
     """Programs drawn evenly: Hypothesis likes small numbers and repetition. `make fuzz-engines` goes on from here."""
     for seed in range(50 * block, 50 * block + 50):
         plan = random_plan(seed)
-        assert comparable(play(script_of(plan), other), other) == comparable(expected(plan), other), f"seed {seed}"
+        assert comparable(play(script_of(plan), way(plan, other)), other) == comparable(expected(plan), other), (
+            f"seed {seed}"
+        )
 
 
 def test_valid_programs_in_a_lane(other: str) -> None:
@@ -60,7 +68,7 @@ def test_valid_programs_in_a_lane(other: str) -> None:
     @given(plan=VALID)
     def compare(plan: Plan) -> None:
         script = replace(script_of(plan), repeat=3, lane=True)
-        assert play(script, other) == play(script, ENGINES[0])
+        assert play(script, way(plan, other)) == play(script, ENGINES[0])
 
     compare()
 
@@ -73,7 +81,7 @@ def test_programs_that_fault(other: str) -> None:
         @given(plan=VALID, wrong=st.just(wrong), at=st.integers(0, 24))
         def compare(plan: Plan, wrong: int, at: int) -> None:
             faulty = replace(plan, fault=(wrong, at))
-            outcome = play(script_of(faulty), other)
+            outcome = play(script_of(faulty), way(plan, other))
             ends[outcome.fault] += 1
             assert comparable(outcome, other) == comparable(expected(faulty), other)
             assert not outcome.refused

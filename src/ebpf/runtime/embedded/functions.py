@@ -61,7 +61,7 @@ def make_function(
     reason = obstacle()
     if reason is not None:
         return CopyingFunction(name, run, reason)
-    code = engine.code(program.program)
+    code = engine.code(program.program, state)
     lane = PacketLane(program.program, state, form, cpu=0, budget=state.limits.budget, code=code)
     if lane.epoch.shared:
         return CopyingFunction(name, run, "this process has too many functions")

@@ -159,10 +159,8 @@ class _Work:
         else:
             lane.use_again(self._kernel, cpu)
             return lane
-        code, budget = self._engine.code(program), self._state.limits.budget
-        lane = PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
-        self._check()  # the kernel may have ended while LLVM worked
-        return lane
+        code, budget = self._engine.code(program, self._kernel), self._state.limits.budget
+        return PacketLane(program, self._kernel, form, cpu=cpu, budget=budget, code=code)
 
     def _run_one(self, cpu: int, index: int, position: int) -> TestRun:
         self._check()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from ebpf.vm import M32, M64, interpreter
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.host import Host
 from ebpf.vm.jit.state import REPLACED
-from ebpf.vm.jit.tiers import Tiers, tiers_of
+from ebpf.vm.jit.tiers import Check, Tiers, tiers_of
 from ebpf.vm.machine import HelperCall, Run, check_open_between_runs, python_stack_is_full
 from ebpf.vm.native import (
     ACTION,
@@ -33,8 +34,12 @@ from ebpf.vm.native import (
 from ebpf.vm.program import Program
 from ebpf.vm.values import Places
 
-CodeFor: TypeAlias = Callable[[Program], "CompiledProgram | None"]
-"""Gives the native code of a program, None where the interpreter runs it."""
+if TYPE_CHECKING:
+    from ebpf.vm.kernel import Kernel
+
+CodeFor: TypeAlias = Callable[[Program, Check], "CompiledProgram | None"]
+"""Gives the native code of a program, None where the interpreter runs it. It may wait for the compiler meanwhile, and
+then calls the check now and then."""
 
 _ANSWERED = 0
 _EXIT, _COMPILED, _RAISED = Stop.EXIT, Stop.COMPILED, Stop.RAISED
@@ -53,7 +58,7 @@ class Machine(interpreter.Machine):
     def loop(self, slot: int) -> int:
         """Enter the function at `slot` and return its r0."""
         words = self.state.words
-        code = self._code_for(self.run.program)
+        code = self._code_for(self.run.program, self.check_open)
         if code is None:
             return super().loop(slot)
         with Host(self) as host:
@@ -109,7 +114,7 @@ class Machine(interpreter.Machine):
 
     def _pause(self, at: int) -> None:
         """Let signals be handled and other threads run, which native code that holds the GIL does not."""
-        code = self._code_for(self.run.program)
+        code = self._code_for(self.run.program, self.check_open)
         if code is not None and not code.is_long:
             code.is_long = True
             time.sleep(0)
@@ -122,8 +127,7 @@ class Machine(interpreter.Machine):
         if target is None:
             words[SIZE] = 0
             return _ANSWERED
-        self._code_for(target)
-        self.check_open()  # the kernel may have ended while LLVM worked
+        self._code_for(target, self.check_open)
         depth = words[DEPTH] - 1
         if words[NUMBERS + depth]:
             self.memory.remove(words[NUMBERS + depth] << 32)
@@ -143,13 +147,13 @@ class Compiled:
         self._trusted = trusted
         self._patient = patient
 
-    def code_for(self, program: Program) -> CompiledProgram | None:
+    def code_for(self, program: Program, check: Check) -> CompiledProgram | None:
         """Return a program's native code; None where the interpreter has to run it so far.
 
         Raises NotSupportedError where a program of a patient engine can't be compiled.
         """
         tiers = tiers_of(program, trusted=self._trusted)
-        return tiers.now() if self._patient else tiers.code
+        return tiers.now(check) if self._patient else tiers.code
 
     def now(self, program: Program) -> str:
         """Return the name of the engine that runs a program at the moment."""
@@ -166,25 +170,23 @@ class Compiled:
         """
         tiers = tiers_of(run.program, trusted=self._trusted)
         if self._patient and tiers.code is None:
-            tiers.now()
-            check_open_between_runs(run.program, run.kernel)  # it may have ended while LLVM worked
+            tiers.now(partial(check_open_between_runs, run.program, run.kernel))
         machine = Machine(run, helper, self.code_for)
         try:
             return interpreter.run_in(machine, arguments)
         finally:
             tiers.count(machine.executed)
 
-    def lane_code(self, program: Program) -> LaneCode:
-        """Return what a lane runs."""
-        return LaneCode(program, self.code_for, tiers_of(program, trusted=self._trusted))
+    def lane_code(self, program: Program, kernel: Kernel) -> LaneCode:
+        """Return what a lane runs. Raises as `execute` where it waits for the compiler."""
+        self.code_for(program, partial(check_open_between_runs, program, kernel))
+        return LaneCode(program, tiers_of(program, trusted=self._trusted))
 
 
 class LaneCode:
     """What a lane runs: native code, which it keeps mapped, or the interpreter."""
 
-    def __init__(self, program: Program, code_for: CodeFor, tiers: Tiers) -> None:
-        self._program = program
-        self._code_for = code_for
+    def __init__(self, program: Program, tiers: Tiers) -> None:
         self._tiers = tiers
         self._code = native_code(program, load_interpreter())
         self._compiled: CompiledProgram | None = None
@@ -206,7 +208,7 @@ class LaneCode:
 
     def enter(self, code: array[int]) -> None:
         """As `Follower.enter`."""
-        compiled = self._code_for(self._program)
+        compiled = self._tiers.code
         if compiled is not None:
             code[ENTRY] = compiled.address
         self._compiled = compiled  # last: other threads run while the code before is unmapped

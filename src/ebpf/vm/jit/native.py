@@ -25,6 +25,8 @@ from ebpf.vm.program import NATIVE, Program
 from ebpf.vm.values import Places
 
 if TYPE_CHECKING:
+    from ebpf.vm.jit.tiers import Check
+    from ebpf.vm.kernel import Kernel
     from ebpf.vm.maps import Map
 
 
@@ -107,8 +109,8 @@ def attach(program: Program, code: NativeProgram, *, image: str) -> None:
     program.compiled[NATIVE] = AttachedCode(code, image)
 
 
-def code_for(program: Program) -> AttachedCode | None:
-    """Return the code that an image had for a program; None where the interpreter has to run it."""
+def code_for(program: Program, check: Check) -> AttachedCode | None:
+    """Return the code that an image had for a program; None where the interpreter has to run it. Nobody waits."""
     code: AttachedCode | None = program.compiled.get(NATIVE)
     return code
 
@@ -124,7 +126,7 @@ def execute(run: Run, *arguments: int, helper: HelperCall | None = None) -> int:
 class LaneCode:
     """What a lane runs: code that does not get better."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, kernel: Kernel) -> None:
         self._code = native_code(program, load_interpreter())
         self._attached: AttachedCode = program.compiled[NATIVE]
 

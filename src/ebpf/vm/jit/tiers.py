@@ -12,8 +12,9 @@ import os
 import threading
 import weakref
 from array import array
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from ebpf.errors import NotSupportedError
 from ebpf.vm.jit.compiled import CompiledProgram, cached_code
@@ -27,7 +28,11 @@ HOT = {None: 300_000, "light": 20_000_000}
 """Tier → instructions that the program has run, after which the next one is worth its time."""
 RUN_COSTS = 2_000
 """What a run counts beside its instructions: each enters and leaves native code."""
-_NEXT = {None: "light", "light": "full"}
+FIRST = "light"
+_NEXT = {None: FIRST, FIRST: "full"}
+_PATIENCE = 0.02
+"""Seconds between two looks of who waits for a compile, which takes some hundredths of them and can take many."""
+Check: TypeAlias = Callable[[], None]
 
 _compiling = threading.RLock()
 """Held while LLVM works, and while what that takes is imported: a fork must not find locks taken, Python's for modules
@@ -74,22 +79,24 @@ class Tiers:
         self._work = max(HOT.values())
         self.count(0)
 
-    def now(self) -> CompiledProgram:
-        """Return native code, compiled here and now if there is none.
+    def now(self, check: Check) -> CompiledProgram:
+        """Return native code; wait until it is compiled if there is none.
 
-        Raises NotSupportedError where it can't be compiled; the next call tries again.
+        `check` is called now and then meanwhile, and at the end, and ends the wait by raising. Raises NotSupportedError
+        where it can't be compiled; the next call tries again.
         """
         if self.code is None:
-            self._compile_first()
+            self._compile_first(check)
+            check()
         assert self.code is not None  # or compiling would have raised
         return self.code
 
-    def _compile_first(self) -> None:
+    def _compile_first(self, check: Check) -> None:
         from ebpf.codegen.compiler import CompileError
         from ebpf.codegen.image import ImageError
 
         try:
-            self.compile("light")
+            _Aside(lambda: self.compile(FIRST)).wait(check)
         except (CompileError, ImageError) as error:
             raise NotSupportedError(
                 f"engine 'jit' for program {self._name!r}",
@@ -149,12 +156,61 @@ class Tiers:
             return
         _take_turn()
         try:
+            if tier == FIRST and self.code is not None:
+                return  # another thread has waited for it, too
             from ebpf.codegen.compiler import Tier
 
             self.code = CompiledProgram(cached_code(program, tier=Tier(tier), trusted=self._trusted))
         finally:
             _compiling.release()
         self._tier, self.reason = tier, ""
+
+
+class _Aside:
+    """Work of the compiler on a thread of its own: whoever waits for it hears Ctrl-C, which nobody does inside LLVM."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._outcome: list[BaseException | None] = []
+        self._done = threading.Lock()
+
+    def wait(self, check: Check) -> None:
+        """Do the work, raise what it raises. `check` is called now and then, and ends the wait, not the work."""
+        queue = _queue
+        if not self._begin():
+            self._work()
+            return
+        while not self._outcome and not self._done.acquire(timeout=_PATIENCE):
+            check()
+            if _queue is not queue:  # a signal's handler has forked: in the child, nobody works
+                self._work()
+                return
+        failure = self._outcome.pop()
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback has this frame
+
+    def _begin(self) -> bool:
+        """Start the thread; False where none can be."""
+        self._done.acquire()
+        if _ending:
+            return False
+        try:
+            threading.Thread(target=self._run, name="ebpf first compile", daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
+
+    def _run(self) -> None:
+        with _compiling:  # the outcome, too: a fork comes before it, or behind all of it
+            try:
+                self._work()
+                self._outcome.append(None)
+            except BaseException as error:  # noqa: BLE001 - handed over whole
+                self._outcome.append(error)
+        self._done.release()
 
 
 def _take_turn() -> None:

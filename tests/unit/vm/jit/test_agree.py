@@ -11,7 +11,7 @@ from ebpf.vm import reference
 from ebpf.vm.engines import choose_engine
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Compiled
-from ebpf.vm.jit.tiers import tiers_of
+from ebpf.vm.jit.tiers import Check, tiers_of
 from ebpf.vm.program import Program
 from tests.unit.vm.generated import FUNCTIONS, Draft, Outcome, assemble, outcome
 
@@ -20,10 +20,10 @@ class OneTier(Compiled):
     """An engine that compiles every program, those of tail calls too, with one tier."""
 
     def __init__(self, tier: str) -> None:
-        super().__init__(trusted=False, patient=True)
+        super().__init__(trusted=False, patient=False)  # who is patient compiles with the first tier
         self._tier = tier
 
-    def code_for(self, program: Program) -> CompiledProgram | None:
+    def code_for(self, program: Program, check: Check) -> CompiledProgram | None:
         tiers = tiers_of(program)
         if tiers.code is None:
             tiers.compile(self._tier)

@@ -54,10 +54,12 @@ def test_code_is_not_unmapped_while_a_lane_enters_it() -> None:
         def __del__(self) -> None:
             entries.append((self.address, entered[ENTRY]))
 
-    codes = map(Code, (1, 2))
-    lane = LaneCode(program, lambda _: cast("CompiledProgram", next(codes)), Tiers(program, trusted=False))
+    tiers = Tiers(program, trusted=False)
+    lane = LaneCode(program, tiers)
+    tiers.code = cast("CompiledProgram", Code(1))
     entered = lane.take(places_of(program))
     assert entered[ENTRY] == 1
+    tiers.code = cast("CompiledProgram", Code(2))
     lane.enter(entered)
     gc.collect()
     assert entries == [(1, 2)]

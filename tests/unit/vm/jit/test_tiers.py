@@ -58,7 +58,7 @@ def run(engine: Engine, code: Program) -> int:
 
 def lane_of(engine: Engine, code: Program) -> object:
     assert engine.code is not None
-    return engine.code(code).take(places_of(code))
+    return engine.code(code, cast("Kernel", None)).take(places_of(code))
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
