@@ -289,13 +289,20 @@ class Origins:
     def _loaded(self, slot: Slot, base: Origin, cells: Mapping[int, Origin]) -> Origin:
         if SIZES[slot.opcode & 0x18] != 8 or slot.opcode & 0xE0 != BPF_MEM:
             return NOTHING
+        if base.region is Region.CONTEXT:
+            return self._field(base.exact, slot.off)
         if base.exact is None:
             return ANYTHING
         place = base.exact + slot.off
-        if base.region is Region.CONTEXT:
-            return _POINTERS.get(self._packet_fields.get(place, ""), ANYTHING)
         cell = cells.get(place, ANYTHING)
         return Origin(cell.region, None, cell.which, sure=False)
+
+    def _field(self, start: int | None, offset: int) -> Origin:
+        """Return what is loaded from the context; a pointer to it that was in memory is likely to its start."""
+        kind = self._packet_fields.get((start or 0) + offset, "")
+        if kind not in _POINTERS:
+            return ANYTHING
+        return _POINTERS[kind] if start is not None else Origin(_POINTERS[kind].region, sure=False)
 
     def _store(self, slot: Slot, at: int, registers: Registers, cells: dict[int, Origin]) -> None:
         base = self._now.at[at] = registers[slot.dst]

@@ -154,6 +154,12 @@ def test_accesses_through_one_pointer_share_a_check() -> None:
     assert checks(ir(text, ProgramType.XDP)) == 1
 
 
+def test_packets_are_found_through_a_context_that_was_kept_in_memory() -> None:
+    """Compilers keep r1 there where they have no register left."""
+    text = "*(u64 *)(r10 - 8) = r1; r3 = *(u64 *)(r10 - 8); r2 = *(u32 *)(r3 + 0); r0 = *(u8 *)(r2 + 5); exit"
+    assert "ebpf_find" not in ir(text, ProgramType.XDP)
+
+
 def test_frames_that_nobody_else_sees_are_no_regions() -> None:
     private = "*(u64 *)(r10 - 8) = 1; r0 = *(u64 *)(r10 - 8); exit"
     seen = "r2 = r10; r2 += r1; r0 = 0; exit"

@@ -163,3 +163,27 @@ def test_what_is_known_only_gets_less() -> None:
     for a, b in product([*whole, *(Origin(*part) for part in parts)], repeat=2):
         joined = join(a, b)
         assert join(joined, a) == join(joined, b) == join(a, joined) == join(b, joined) == joined, (a, b)
+
+
+@pytest.mark.parametrize(
+    ("kept", "place"),
+    [
+        ("*(u64 *)(r10 - 8) = r1", "r3 + 0"),
+        ("*(u64 *)(r10 - 8) = r1", "r3 + 4"),  # the end of the packet
+        ("*(u64 *)(r10 - 8) = r1; r4 = 0; *(u16 *)(r10 - 4) = r4", "r3 + 0"),
+        ("*(u64 *)(r10 - 8) = r10", "r3 - 16"),
+        ("*(u64 *)(r10 - 8) = 0", "r3 + 0"),
+    ],
+)
+def test_context_that_was_kept_in_memory(kept: str, place: str) -> None:
+    text = f"""
+        *(u64 *)(r10 - 16) = 3
+        {kept}
+        r3 = *(u64 *)(r10 - 8)
+        r2 = *(u32 *)({place})
+        r0 = *(u8 *)(r2 + 5)
+        r0 += 1
+        *(u8 *)(r2 + 5) = r0
+        exit
+    """
+    same_end(text, ProgramType.XDP, data=bytes(range(64)))
