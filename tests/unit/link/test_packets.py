@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import Hook
 from ebpf.spec import MapSpec
+from tests.command import TALK
 from tests.conformance.specs import RING, RING_SIZE, collection, program, ring_collection
 from tests.reading import PATIENCE, count_to_the_end, reader_of
 
@@ -34,6 +36,16 @@ PACKET = bytes(64)
 def loaded() -> Iterator[Collection]:
     with ring_collection().load(runtime="embedded") as collection:
         yield collection
+
+
+def test_a_capture_is_not_its_own_sink(loaded: Collection, tmp_path: Path) -> None:
+    capture, other = tmp_path / "talk.pcap", tmp_path / "other.pcap"
+    shutil.copy(TALK, capture)
+    other.hardlink_to(capture)
+    for sink in (capture, str(other)):
+        with pytest.raises(ValueError, match="is the capture itself, which would be lost: name another file"):
+            link.packets(loaded.programs["program"], capture, sink=sink)
+    assert capture.read_bytes() == Path(TALK).read_bytes()
 
 
 def fail_to_close(monkeypatch: pytest.MonkeyPatch, kind: type[CaptureReader | CaptureWriter], text: str) -> None:
