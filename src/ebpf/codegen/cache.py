@@ -53,7 +53,7 @@ class ObjectCache:
 
     def __init__(self, directory: Path | None = None, *, limit: int = LIMIT) -> None:
         self.limit = limit
-        self.off = os.environ.get(SWITCH_VARIABLE) == "off"
+        self.off = _switched_off()
         """Whether nothing is kept: it is turned off, or was found to be of no use."""
         self._place = None if directory is None else os.fspath(directory)
         """Where it is to be; found out at the first use, if nobody has said it."""
@@ -156,6 +156,15 @@ def cache_key(*parts: bytes) -> bytes:
 
 def _name(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:40] + _ENTRY
+
+
+def _switched_off() -> bool:
+    switch = os.environ.get(SWITCH_VARIABLE, "")
+    if switch not in ("", "on", "off"):
+        log.warning(
+            "%s is %r, which says nothing: 'off' turns the cache off, 'on' leaves it on", SWITCH_VARIABLE, switch
+        )
+    return switch == "off"
 
 
 def _users_directory() -> str:
