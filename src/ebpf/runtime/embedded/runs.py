@@ -115,8 +115,8 @@ class EmbeddedRunner:
         form = self._form
         on_cpu = cpu is not None and self._program.type is ProgramType.RAW_TRACEPOINT
         request = TestRequest(
-            data=bytes(data),
-            ctx=None if ctx is None else bytes(ctx),
+            data=_copy(data, "data"),
+            ctx=None if ctx is None else _copy(ctx, "ctx"),
             repeat=repeat if form.repeat or repeat > 1 else 0,
             flags=flags | RUN_ON_CPU if on_cpu else flags,
             cpu=cpu or 0,
@@ -156,6 +156,16 @@ class EmbeddedRunner:
         with self._loaded() as program:
             closed = self._program.handle.closed_word()
             return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)
+
+
+def _copy(buffer: Buffer, name: str) -> bytes:
+    """Return the bytes of a buffer. bytes() alone makes zeros of a number, and takes a list of numbers."""
+    if type(buffer) is bytes:
+        return buffer
+    try:
+        return bytes(memoryview(buffer))
+    except TypeError:
+        raise TypeError(f"{name} is a buffer, such as bytes, got {type(buffer).__name__}") from None
 
 
 def _public(request: TestRequest, result: TestRun) -> RunResult:
