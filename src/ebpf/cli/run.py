@@ -33,7 +33,8 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
     type=click.Choice(ENGINES),
     default="auto",
     metavar="NAME",
-    help="Of the embedded runtime: jit, interpreter or reference.",
+    show_default=True,
+    help="Of the embedded runtime: auto, jit, interpreter or reference.",
 )
 @click.option("--program", "names", multiple=True, metavar="NAME", help="Load this program only (repeatable).")
 @click.option(

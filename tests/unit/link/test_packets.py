@@ -17,6 +17,7 @@ import pytest
 
 from ebpf import link
 from ebpf.abi.types import MapType
+from ebpf.errors import ObjectFileError
 from ebpf.link.pcap import CaptureReader, CaptureWriter
 from ebpf.objects import Collection
 from ebpf.runtime import PacketsHook
@@ -36,6 +37,13 @@ PACKET = bytes(64)
 def loaded() -> Iterator[Collection]:
     with ring_collection().load(runtime="embedded") as collection:
         yield collection
+
+
+def test_a_pipe_is_no_capture() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(ObjectFileError, match="a pipe is no capture file: write the packets to a file first"):
+        CaptureReader(os.fdopen(reading, "rb"))
 
 
 def test_a_capture_is_not_its_own_sink(loaded: Collection, tmp_path: Path) -> None:

@@ -170,10 +170,10 @@ def _copy(buffer: Buffer, name: str) -> bytes:
 
 def _public(request: TestRequest, result: TestRun) -> RunResult:
     """Return what came of a run, as far as the buffers of BpfRunner would hold it."""
-    if (request.wants_data and len(result.data) > len(request.data) + GROWTH) or (
-        request.wants_ctx and request.ctx is not None and len(result.ctx) > len(request.ctx)
-    ):
-        raise Rejected(ENOSPC, "the packet or the context has grown beyond the room for it")
+    if request.wants_data and len(result.data) > len(request.data) + GROWTH:
+        raise Rejected(ENOSPC, f"the packet has grown from {len(request.data)} to {len(result.data)} bytes: too far")
+    if request.wants_ctx and request.ctx is not None and len(result.ctx) > len(request.ctx):
+        raise Rejected(ENOSPC, f"ctx has {len(request.ctx)} bytes, the context that the program left {len(result.ctx)}")
     redirect = result.redirect
     return RunResult(
         retval=result.retval,
