@@ -16,6 +16,7 @@ import stat
 import struct
 import sys
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ebpf.codegen.fingerprint import host_fingerprint as host_fingerprint  # belongs into most keys
@@ -161,10 +162,14 @@ def _name(key: bytes) -> str:
 def _switched_off() -> bool:
     switch = os.environ.get(SWITCH_VARIABLE, "")
     if switch not in ("", "on", "off"):
-        log.warning(
-            "%s is %r, which says nothing: 'off' turns the cache off, 'on' leaves it on", SWITCH_VARIABLE, switch
-        )
+        _warn_of(switch)
     return switch == "off"
+
+
+@cache
+def _warn_of(switch: str) -> None:
+    """Say it once: each compile makes a cache of its own."""
+    log.warning("%s is %r, which says nothing: 'off' turns the cache off, 'on' leaves it on", SWITCH_VARIABLE, switch)
 
 
 def _users_directory() -> str:
