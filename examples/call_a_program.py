@@ -3,8 +3,14 @@
 from ebpf import CollectionSpec, Instructions, ProgramSpec, ProgramType
 
 FIRST_BYTE = """
-    r2 = *(u32 *)(r1 + 0)
+    r0 = 0
+    r2 = *(u32 *)(r1 + 0)      # the start of the packet
+    r3 = *(u32 *)(r1 + 4)      # its end: the verifier of a Linux kernel wants them compared
+    r4 = r2
+    r4 += 1
+    if r4 > r3 goto out
     r0 = *(u8 *)(r2 + 0)
+out:
     exit
 """
 

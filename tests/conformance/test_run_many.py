@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from array import array
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,21 @@ def edges() -> array[int]:
         end += len(packet)
         found.append(end)
     return found
+
+
+def test_what_run_takes(runtime: Runtime) -> None:
+    with collection(constant(1)).load(runtime=runtime) as loaded:
+        one = loaded.programs["program"]
+        assert [one.run(PACKETS[0], repeat=repeat).retval for repeat in (0, 1, 3)] == [1, 1, 1]
+        for repeat in (-1, 1 << 32):
+            with pytest.raises(ValueError, match=f"repeat is 1 to 4294967295, or 0 for once, got {repeat}"):
+                one.run(PACKETS[0], repeat=repeat)
+        wrong: Any
+        for wrong in (64, "x" * 64, [0] * 64, None):
+            with pytest.raises(TypeError):  # bytes() would take the number and the list
+                one.run(wrong)
+        with pytest.raises(TypeError):
+            one.run(PACKETS[0], repeat=wrong)
 
 
 def test_every_form_of_packets_gives_the_same(runtime: Runtime, tmp_path: Path) -> None:

@@ -40,12 +40,15 @@ def _read_rest(file: BinaryIO, path: Path) -> bytes:
     return b"".join(chunks)
 
 
-def refuse_to_overwrite(output: Path, inputs: Mapping[str, Path | None]) -> None:
-    """Raise UsageError where the output is one of the files that are read; `inputs` says what each one is."""
+def refuse_to_overwrite(output: Path, inputs: Mapping[str, Path | None], *, option: str = "-o") -> None:
+    """Raise UsageError where the output is one of the files that are read; `inputs` says what each one is.
+
+    A device or a pipe keeps nothing that could be lost: it may be both.
+    """
     for what, path in inputs.items():
         with suppress(OSError):  # there is nothing yet that could be overwritten
-            if path is not None and path.samefile(output):
-                raise click.UsageError(f"-o {output} would overwrite {what}: name another file")
+            if path is not None and path.samefile(output) and path.is_file():
+                raise click.UsageError(f"{option} {output} would overwrite {what}: name another file")
 
 
 def write_whole(path: Path, data: bytes) -> None:

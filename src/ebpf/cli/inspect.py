@@ -41,11 +41,13 @@ def _show_image(native: dict[str, Any]) -> None:
         [name, program["code_size"], ", ".join(program["maps"]) or None] for name, program in native["programs"].items()
     ]
     table("\nNative code", ["program", "bytes", "made for the maps"], rows)
-    signer = "" if native["signer"] is None else f" signature of {native['signer']}"
+    signed = native["signature"]
+    if native["signer"] is not None:
+        signed += f" signature of {native['signer']}"
+    if native["signature"] == "unchecked":
+        signed += ": the package cryptography is not installed (pip install 'ebpf[sign]')"
     heading("\nNative image")
-    facts(
-        {"target": native["target"], "made by version": native["version"], "signed": f"{native['signature']}{signer}"}
-    )
+    facts({"target": native["target"], "made by version": native["version"], "signed": signed})
 
 
 def _show(document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ebpf.cli.events import RINGS
-from ebpf.cli.files import read_object_or_image
+from ebpf.cli.files import read_object_or_image, refuse_to_overwrite
 from ebpf.cli.images import load, open_image
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
@@ -18,6 +18,7 @@ from ebpf.link.sections import target_needed
 from ebpf.link.verdicts import PACKET_TYPES
 from ebpf.objects.native import spec_of
 from ebpf.spec import CollectionSpec
+from ebpf.vm.engines import ENGINES
 
 _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE"
 
@@ -28,7 +29,12 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the packets that survive to this capture.")
 @runtime_option
 @click.option(
-    "--engine", default="auto", metavar="NAME", help="Of the embedded runtime: jit, interpreter or reference."
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="auto",
+    metavar="NAME",
+    show_default=True,
+    help="Of the embedded runtime: auto, jit, interpreter or reference.",
 )
 @click.option("--program", "names", multiple=True, metavar="NAME", help="Load this program only (repeatable).")
 @click.option(
@@ -76,6 +82,8 @@ def command(
     """
     if out is not None and pcap is None:
         raise click.UsageError("--out writes what survives of a capture: give --pcap too")
+    if out is not None and pcap is not None:
+        refuse_to_overwrite(Path(out), {"the capture": Path(pcap), "the program's file": Path(file)}, option="--out")
     data = read_object_or_image(Path(file))
     image = open_image(data, name=file, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
     if pcap is None and (runtime == "embedded" or image is not None):

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from ebpf.objects.percpu import PerCpu
+
 
 def plain(value: Any) -> Any:
     """Turn a decoded value into what JSON knows: structs become objects, bytes hex, enumeration members their names."""
@@ -19,6 +21,8 @@ def plain(value: Any) -> Any:
         return bytes(value).hex()
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, PerCpu):
+        return PerCpu(map(plain, value))  # for `_inner`; JSON sees a list
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
     # A union shows its members, not its bytes (`btf.Codec`).
@@ -46,7 +50,12 @@ def _inner(shown: Any) -> str:
     if isinstance(shown, dict):
         return "{" + " ".join(f"{name}={_inner(item)}" for name, item in shown.items()) + "}"
     if isinstance(shown, list):
-        if len(shown) > 4 and all(isinstance(item, int) and 0 <= item < 256 for item in shown):
+        # Numbers of CPUs are no bytes, however small they are.
+        if (
+            not isinstance(shown, PerCpu)
+            and len(shown) > 4
+            and all(isinstance(item, int) and 0 <= item < 256 for item in shown)
+        ):
             return bytes(shown).hex()
         return "[" + " ".join(map(_inner, shown)) + "]"
     return str(shown)

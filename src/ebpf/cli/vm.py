@@ -37,8 +37,14 @@ def conformance(memory: str, engine: str, program: str | None, interpret: bool, 
     """
     from ebpf.vm.conformance import parse_hex, run_instructions
 
+    if jit and interpret:
+        raise click.UsageError("--jit and --interpret name two engines: give one of them")
     engine = "jit" if jit else "interpreter" if interpret else engine
     if suite is not None:
+        if memory or program is not None:
+            raise click.UsageError(
+                "--suite takes programs and memory from its files: leave out --program and MEMORY_HEX"
+            )
         sys.exit(_run_suite(suite, engine))
     text = sys.stdin.read() if program is None else program
     click.echo(f"{run_instructions(parse_hex(text), parse_hex(memory), engine=engine):x}")

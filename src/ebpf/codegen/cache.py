@@ -16,6 +16,7 @@ import stat
 import struct
 import sys
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ebpf.codegen.fingerprint import host_fingerprint as host_fingerprint  # belongs into most keys
@@ -53,7 +54,7 @@ class ObjectCache:
 
     def __init__(self, directory: Path | None = None, *, limit: int = LIMIT) -> None:
         self.limit = limit
-        self.off = os.environ.get(SWITCH_VARIABLE) == "off"
+        self.off = _switched_off()
         """Whether nothing is kept: it is turned off, or was found to be of no use."""
         self._place = None if directory is None else os.fspath(directory)
         """Where it is to be; found out at the first use, if nobody has said it."""
@@ -156,6 +157,19 @@ def cache_key(*parts: bytes) -> bytes:
 
 def _name(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:40] + _ENTRY
+
+
+def _switched_off() -> bool:
+    switch = os.environ.get(SWITCH_VARIABLE, "")
+    if switch not in ("", "on", "off"):
+        _warn_of(switch)
+    return switch == "off"
+
+
+@cache
+def _warn_of(switch: str) -> None:
+    """Say it once: each compile makes a cache of its own."""
+    log.warning("%s is %r, which says nothing: 'off' turns the cache off, 'on' leaves it on", SWITCH_VARIABLE, switch)
 
 
 def _users_directory() -> str:

@@ -43,7 +43,7 @@ def read_private_key(data: bytes, *, name: str) -> Ed25519PrivateKey:
         load = serialization.load_ssh_private_key
     found = _read(lambda: load(data, password=None), name, "private")
     if not isinstance(found, keys.Ed25519PrivateKey):
-        raise ValueError(f"{name}: expected an Ed25519 private key, found a {type(found).__name__}")
+        raise ValueError(f"{name}: expected an Ed25519 private key, found {type(found).__name__}")
     key: Ed25519PrivateKey = found
     return key
 
@@ -69,9 +69,9 @@ def check_signature(data: bytes, image: NativeImage, keys: Iterable[TrustedKey])
 
 
 def _verify(data: bytes, image: NativeImage, signer: bytes) -> None:
+    ed25519, _ = _cryptography()  # first: without the package this says so
     from cryptography.exceptions import InvalidSignature
 
-    ed25519, _ = _cryptography()
     try:
         ed25519.Ed25519PublicKey.from_public_bytes(signer).verify(image.signature, data[: -len(image.signature)])
     except InvalidSignature:
@@ -131,7 +131,7 @@ def _read_public(data: bytes, name: str) -> bytes:
     load = serialization.load_pem_public_key if _PEM in text else serialization.load_ssh_public_key
     found = _read(lambda: load(text), name, "public")
     if not isinstance(found, ed25519.Ed25519PublicKey):
-        raise ValueError(f"{name}: expected an Ed25519 public key, found a {type(found).__name__}")
+        raise ValueError(f"{name}: expected an Ed25519 public key, found {type(found).__name__}")
     return bytes(found.public_bytes_raw())
 
 
@@ -172,6 +172,7 @@ def _cryptography() -> tuple[Any, Any]:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError:
         raise NotSupportedError(
-            "a signature", alternative="the package cryptography is not installed (pip install 'ebpf[sign]')"
+            "reading a key or a signature",
+            alternative="the package cryptography is not installed (pip install 'ebpf[sign]')",
         ) from None
     return ed25519, serialization

@@ -51,7 +51,7 @@ def packets(
 
     When the last source of a collection is exhausted, its readers drain and end, and so do those of a map that it was
     given by `replace_maps`, unless another source feeds that. Raises NotSupportedError for other types of program,
-    OSError and ObjectFileError for the file.
+    ValueError where `sink` is the capture itself, OSError and ObjectFileError for the file.
     """
     if program.type not in PACKET_TYPES:
         raise NotSupportedError(
@@ -59,7 +59,16 @@ def packets(
             runtime=program.runtime.name,
             alternative="packets are for XDP, tc, cgroup_skb and socket filter programs",
         )
+    if isinstance(source, (str, os.PathLike)) and sink is not None and _same_file(source, sink):
+        raise ValueError(f"the sink {os.fspath(sink)!r} is the capture itself, which would be lost: name another file")
     return PacketsLink(program, source, sink=sink, lossless=lossless)
+
+
+def _same_file(source: str | os.PathLike[str], sink: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.isfile(source) and os.path.samefile(source, sink)
+    except OSError:
+        return False  # one of them is not there yet, or opening it says what is wrong
 
 
 class PacketsLink(Link):

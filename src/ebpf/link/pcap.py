@@ -57,6 +57,8 @@ class CaptureReader:
         self._file: BinaryIO = source
         self.path = str(getattr(source, "name", "capture"))
         try:
+            if not self._file.seekable():
+                raise ObjectFileError("a pipe is no capture file: write the packets to a file first", path=self.path)
             self.size = self._file.seek(0, os.SEEK_END)
             self._file.seek(0)
             magic = self._file.read(4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import overload
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Batch(Sequence[memoryview]):
     """Records as bytes: record i is `lengths[i]` bytes of `data` from `offsets[i]` on.
 
@@ -31,6 +31,9 @@ class Batch(Sequence[memoryview]):
             return Batch(self.offsets[index], self.lengths[index], self.data)
         start = self.offsets[index]
         return memoryview(self.data)[start : start + self.lengths[index]]
+
+    def __repr__(self) -> str:
+        return f"<Batch of {len(self)} records, {sum(self.lengths)} bytes>"
 
     def __iter__(self) -> Iterator[memoryview]:
         view = memoryview(self.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ebpf.runtime.handle import Handle
     from ebpf.runtime.info import ProgramInfo
     from ebpf.spec import ProgramSpec
+
+_MOST_REPEATS = (1 << 32) - 1
 
 
 class Program(Held):
@@ -110,9 +113,12 @@ class Program(Held):
     ) -> RunResult:
         """Run the program once (or `repeat` times) over a copy of `data` and `ctx` (BPF_PROG_TEST_RUN, Linux 4.12).
 
-        Packets need 14 bytes at least. `cpu` is for raw tracepoints (5.10). Raises SystemCallError where the type
-        can't be run like this, ProgramFault where an embedded program does something forbidden.
+        Packets need 14 bytes at least. `repeat` has 32 bits; 0 is once, as for the kernel. `cpu` is for raw tracepoints
+        (5.10). Raises SystemCallError where the type can't be run like this, ProgramFault where an embedded program
+        does something forbidden.
         """
+        if not 0 <= operator.index(repeat) <= _MOST_REPEATS:
+            raise ValueError(f"repeat is 1 to {_MOST_REPEATS}, or 0 for once, got {repeat}")
         return self.runner.run(data, ctx=ctx, repeat=repeat, cpu=cpu, flags=flags)
 
     def run_many(self, packets: PacketSource, *, threads: int = 1) -> RunManyResult:

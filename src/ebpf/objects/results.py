@@ -24,7 +24,7 @@ class ProgramStats:
     recursion_misses: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RunManyResult:
     """Outcome of many runs: `retvals` and `lengths` by packet, `data` the packets that the program left behind.
 
@@ -34,3 +34,6 @@ class RunManyResult:
     retvals: array[int]
     lengths: array[int]
     data: Batch
+
+    def __repr__(self) -> str:
+        return f"<RunManyResult of {len(self.retvals)} packets, {sum(self.lengths)} bytes>"

@@ -127,6 +127,8 @@ def select(runtime: Runtime | str, spec: CollectionSpec | None = None) -> Runtim
     another can list. Use `embedded()` for one that nobody else sees.
     """
     if not isinstance(runtime, str):
+        if not hasattr(runtime, "bpf"):
+            raise TypeError(f"runtime is {', '.join(('auto', *NAMES))} or a Runtime, got {type(runtime).__name__}")
         return runtime
     return choose(spec).runtime if runtime == "auto" else named(runtime, "asked for")
 

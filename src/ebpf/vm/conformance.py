@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Arguments = tuple[int, int, int, int, int]
 Helper = Callable[[Run, Arguments], int]
+_HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def parse_hex(text: str) -> bytes:
@@ -36,8 +37,10 @@ def parse_hex(text: str) -> bytes:
         if all(len(word) <= 2 for word in words):
             return bytes(int(word, 16) for word in words)
         return bytes.fromhex(text)
-    except ValueError as error:
-        raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`: {error}") from None
+    except ValueError:
+        wrong = next((word for word in words if not _HEX.issuperset(word)), None)
+        found = f"{wrong!r}" if wrong else "an odd number of digits"
+        raise AsmError(f"bytes in hexadecimal are expected, as in `b7 00 00 00 2a 00 00 00`, found {found}") from None
 
 
 def run_instructions(

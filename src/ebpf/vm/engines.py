@@ -73,7 +73,9 @@ def _choose(wanted: str, asked: str, *, trusted: bool, program: Program | None) 
             alternative="make one with `ebpf gen native` and load it with Collection.load_native()",
         )
     if wanted not in ENGINES:
-        raise NotSupportedError(f"engine {wanted!r}", runtime="embedded", alternative=f"use {' or '.join(ENGINES)}")
+        raise NotSupportedError(
+            f"engine {wanted!r}", runtime="embedded", alternative=f"use {', '.join(ENGINES[:-1])} or {ENGINES[-1]}"
+        )
     if wanted == "reference":
         return _reference(asked)
     obstacle = _obstacle()

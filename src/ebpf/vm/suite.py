@@ -129,14 +129,15 @@ def run_suite(directory: Path, *, engine: str = "auto") -> Iterator[Verdict]:
 
     Raises:
         NotSupportedError: there is no such engine here.
-        FileNotFoundError: the directory has no test files.
+        OSError: the directory has no test files, or one of them can't be read.
     """
     paths = sorted(directory.glob("*.data"))
     if not paths:
         raise FileNotFoundError(f"no *.data files in {directory}")
     for path in paths:
         try:
-            case = parse_case(path.stem, path.read_text(encoding="utf-8"))
+            # What is no text has no section either: that is a test which failed, not the end of the suite.
+            case = parse_case(path.stem, path.read_text(encoding="utf-8", errors="replace"))
         except NotSupportedError as error:
             yield Verdict(path.stem, "skipped", str(error))
         except AsmError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,8 @@ def test_the_engine_is_chosen_by_name() -> None:
     printed = {engine: ebpf(*FEED, "--engine", engine).output for engine in ("auto", "reference")}
     assert printed["auto"] == printed["reference"]
     ran = ebpf(*FEED, "--engine", "fast")
-    assert (ran.status, ran.output) == (1, "")
-    assert "engine 'fast' is not supported on the embedded runtime; use auto or reference" in ran.errors
+    assert (ran.status, ran.output) == (2, "")
+    assert "'fast' is not one of 'auto', 'reference', 'interpreter', 'jit', 'native'; see `ebpf run" in ran.errors
 
 
 def test_struct_members_have_columns_of_their_own() -> None:
@@ -121,6 +122,18 @@ def test_survivors_are_written(tmp_path: Path) -> None:
     assert ran.status == 0
     with out.open("rb") as written, open(TALK, "rb") as fed:
         assert list(dpkt.pcap.Reader(written)) == list(dpkt.pcap.Reader(fed))
+
+
+def test_survivors_never_take_the_place_of_what_is_read(tmp_path: Path) -> None:
+    program, capture, link = tmp_path / "firewall.o", tmp_path / "talk.pcap", tmp_path / "link"
+    shutil.copy(FIREWALL, program)
+    shutil.copy(TALK, capture)
+    link.symlink_to(capture)
+    for out, what in ((capture, "the capture"), (link, "the capture"), (program, "the program's file")):
+        ran = ebpf("run", program, "--pcap", capture, *EMBEDDED, "--out", out)
+        assert (ran.status, ran.output) == (2, "")
+        assert f"--out {out} would overwrite {what}: name another file" in ran.errors
+    assert (program.read_bytes(), capture.read_bytes()) == (Path(FIREWALL).read_bytes(), Path(TALK).read_bytes())
 
 
 def test_duration_ends_the_feeding(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ WRONG_USAGE = [
     (["run", FIREWALL], "program firewall needs a network interface: give --attach firewall=TARGET, or --pcap FILE"),
     (["run", FIREWALL, "--runtime", "moon"], "'moon' is not one of"),
     (["run", FIREWALL, "--runtime", "embedded"], "feed packets with --pcap FILE"),
+    (["run", FIREWALL, "--engine", "moon"], "'moon' is not one of"),
     (["run", FIREWALL, "--out", "x"], "give --pcap too"),
     (["run", FIREWALL, "--pcap", TALK, "--program", "moon"], "no program 'moon' in the object; it has firewall"),
     (["run", FIREWALL, "--pcap", TALK, "--set", "moon=1"], "no variable 'moon' in the object; it has report_new_flows"),
@@ -45,6 +46,9 @@ WRONG_USAGE = [
     (["btf", "dump"], "Missing argument"),
     (["asm", "--json", "-o", "x"], "leave out -o and --format"),
     (["disasm", "--program", "x", TALK], "--program selects from an object file, and this is none"),
+    (["vm", "conformance", "--program", "b7", "--jit", "--interpret"], "--jit and --interpret name two engines"),
+    (["vm", "conformance", "--suite", ".", "--program", "b7"], "leave out --program and MEMORY_HEX"),
+    (["vm", "conformance", "--suite", ".", "b7"], "leave out --program and MEMORY_HEX"),
 ]  # fmt: skip
 
 FAILURES = [
@@ -72,7 +76,9 @@ FAILURES = [
     (["btf", "show", "id", "9", "--runtime", "embedded"], "nothing has the id 9; see `ebpf btf list`"),
     (["prog", "show", "pinned", "/nowhere/x", "--runtime", "embedded"], "ENOENT"),
     (["vm", "conformance", "--program", "b7"], "8 bytes, found 1"),
-    (["vm", "conformance", "--program", "moon"], "hexadecimal"),
+    (["vm", "conformance", "--program", "moon"], "expected, as in `b7 00 00 00 2a 00 00 00`, found 'moon'"),
+    (["vm", "conformance", "--program", "b7 0x"], "found '0x'"),
+    (["vm", "conformance", "--program", "b7000"], "found an odd number of digits"),
 ]  # fmt: skip
 
 

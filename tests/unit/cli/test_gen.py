@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,20 @@ def test_sign_and_trust(keys: Path, tmp_path: Path) -> None:
     refused = ebpf("run", path, "--trusted-key", f"{keys}.pub", *FEED)
     assert refused.status == 1
     assert "is wrong: the image was changed after it was signed" in refused.errors
+
+
+def test_inspect_shows_a_signature_that_it_can_not_check(
+    keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "signed.native"
+    ebpf("gen", "native", OBJECTS / "calls.o", "-o", path, "--tier", "light", "--sign", keys)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    assert ebpf("inspect", path, "--json").json["native"]["signature"] == "unchecked"
+    (line,) = [line for line in ebpf("inspect", path).output.splitlines() if line.startswith("signed")]
+    assert "unchecked signature of SHA256:" in line
+    assert line.endswith(": the package cryptography is not installed (pip install 'ebpf[sign]')")
 
 
 def test_inspect(image: Path) -> None:

@@ -244,6 +244,19 @@ def test_switched_off(directory: Path, monkeypatch: pytest.MonkeyPatch, value: s
     assert directory.exists() == (value != "off")
 
 
+@pytest.mark.parametrize("value", ["OFF", "0", "no"])
+def test_a_switch_that_says_nothing_is_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    monkeypatch.setenv("EBPF_CACHE", value)
+    cache._warn_of.cache_clear()
+    assert not ObjectCache(directory).off
+    assert not ObjectCache(directory).off
+    assert caplog.messages == [
+        f"EBPF_CACHE is {value!r}, which says nothing: 'off' turns the cache off, 'on' leaves it on"
+    ]
+
+
 @pytest.mark.parametrize(
     ("system", "environment", "expected"),
     [

@@ -9,6 +9,7 @@ import itertools
 import random
 import re
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ebpf.codegen.native import (
 )
 from ebpf.codegen.signature import MOST_KEY_BYTES, check_signature, fingerprint, public_key, read_private_key, sign
 from ebpf.codegen.triple import target_of
-from ebpf.errors import ImageError
+from ebpf.errors import ImageError, NotSupportedError
 
 ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
 serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
@@ -310,7 +311,7 @@ def test_wrong_private_keys() -> None:
     other = ec.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with pytest.raises(ValueError, match="expected an Ed25519 private key, found a X25519PrivateKey"):
+    with pytest.raises(ValueError, match="expected an Ed25519 private key, found X25519PrivateKey"):
         read_private_key(other, name="k")
 
 
@@ -345,3 +346,12 @@ def test_triples(name: str, target: str) -> None:
 def test_triples_without_a_runtime(name: str) -> None:
     with pytest.raises(ValueError, match="there is no native code for"):
         target_of(name)
+
+
+@pytest.mark.parametrize("key", [PUBLIC, SSH, PEM], ids=["bytes", "OpenSSH", "PEM"])
+def test_without_cryptography(monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(NotSupportedError, match="reading a key or a signature is not supported; the package crypto"):
+        accept(SIGNED, key)

@@ -109,6 +109,14 @@ def test_runner_and_command_agree() -> None:
         program.handle.close()
 
 
+def test_a_context_that_has_no_room_is_told_from_a_packet() -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = 2\nexit")
+        with pytest.raises(SystemCallError, match="ENOSPC: ctx has 3 bytes, the context that the program left 24"):
+            runtime.runner(program).run(PACKET, ctx=bytes(3))
+        program.handle.close()
+
+
 def nested_at(place: int) -> list[int]:
     """Run, and run once more as a signal handler or a destructor would, at a step of `Cpus`; on which CPU that was."""
     cpus, seen, ran = Cpus(1), [0], list[int]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 
 from ebpf import link
 from ebpf.abi.types import MapType
+from ebpf.errors import ObjectFileError
 from ebpf.link.pcap import CaptureReader, CaptureWriter
 from ebpf.objects import Collection
 from ebpf.runtime import PacketsHook
@@ -24,6 +26,7 @@ from ebpf.runtime.facts import ProgramFacts
 from ebpf.runtime.handle import Handle
 from ebpf.runtime.hooks import Hook
 from ebpf.spec import MapSpec
+from tests.command import TALK
 from tests.conformance.specs import RING, RING_SIZE, collection, program, ring_collection
 from tests.reading import PATIENCE, count_to_the_end, reader_of
 
@@ -34,6 +37,23 @@ PACKET = bytes(64)
 def loaded() -> Iterator[Collection]:
     with ring_collection().load(runtime="embedded") as collection:
         yield collection
+
+
+def test_a_pipe_is_no_capture() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(ObjectFileError, match="a pipe is no capture file: write the packets to a file first"):
+        CaptureReader(os.fdopen(reading, "rb"))
+
+
+def test_a_capture_is_not_its_own_sink(loaded: Collection, tmp_path: Path) -> None:
+    capture, other = tmp_path / "talk.pcap", tmp_path / "other.pcap"
+    shutil.copy(TALK, capture)
+    other.hardlink_to(capture)
+    for sink in (capture, str(other)):
+        with pytest.raises(ValueError, match="is the capture itself, which would be lost: name another file"):
+            link.packets(loaded.programs["program"], capture, sink=sink)
+    assert capture.read_bytes() == Path(TALK).read_bytes()
 
 
 def fail_to_close(monkeypatch: pytest.MonkeyPatch, kind: type[CaptureReader | CaptureWriter], text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from array import array
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +16,7 @@ from ebpf.objects.batch import join
 from ebpf.objects.create import effective_spec
 from ebpf.objects.percpu import PerCpu
 from ebpf.objects.refusal import explain
+from ebpf.objects.results import RunManyResult
 from ebpf.spec import MapSpec, ProgramSpec
 
 
@@ -38,6 +40,8 @@ def test_batches() -> None:
     assert [bytes(record) for record in batch] == [b"abc", b"", b"de"]
     assert bytes(batch[-1]) == b"de"
     assert batch.data == b"abcde"
+    assert repr(batch) == "<Batch of 3 records, 5 bytes>"
+    assert repr(RunManyResult(array("I", [1, 2, 3]), batch.lengths, batch)) == "<RunManyResult of 3 packets, 5 bytes>"
     with pytest.raises(IndexError):
         batch[3]
     assert len(join([])) == 0

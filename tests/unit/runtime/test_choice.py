@@ -172,6 +172,9 @@ def test_select_turns_names_into_runtimes() -> None:
     assert select("embedded") is not mine
     with pytest.raises(ValueError, match="unknown"):
         select("solaris")
+    nothing: Any = None
+    with pytest.raises(TypeError, match="runtime is auto, linux, embedded or a Runtime, got NoneType"):
+        select(nothing)
     mine.close()
 
 

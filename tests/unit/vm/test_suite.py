@@ -236,3 +236,10 @@ def test_command(engine: Engine, tmp_path: Path) -> None:
 def test_directory_without_tests(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no \*\.data files"):
         list(run_suite(tmp_path, engine=choose_engine().name))
+
+
+def test_a_file_that_is_no_text_is_a_test_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "a.data").write_bytes(b"\xff\xfe")
+    (tmp_path / "b.data").write_text(GOOD)
+    states = [(verdict.name, verdict.state, verdict.reason) for verdict in run_suite(tmp_path)]
+    assert states == [("a", "failed", "the file has neither a result nor an error"), ("b", "passed", "")]

@@ -115,8 +115,8 @@ class EmbeddedRunner:
         form = self._form
         on_cpu = cpu is not None and self._program.type is ProgramType.RAW_TRACEPOINT
         request = TestRequest(
-            data=bytes(data),
-            ctx=None if ctx is None else bytes(ctx),
+            data=_copy(data, "data"),
+            ctx=None if ctx is None else _copy(ctx, "ctx"),
             repeat=repeat if form.repeat or repeat > 1 else 0,
             flags=flags | RUN_ON_CPU if on_cpu else flags,
             cpu=cpu or 0,
@@ -158,12 +158,22 @@ class EmbeddedRunner:
             return make_function(self._kernel.state, program, self._engine, self.run, closed=closed)
 
 
+def _copy(buffer: Buffer, name: str) -> bytes:
+    """Return the bytes of a buffer. bytes() alone makes zeros of a number, and takes a list of numbers."""
+    if type(buffer) is bytes:
+        return buffer
+    try:
+        return bytes(memoryview(buffer))
+    except TypeError:
+        raise TypeError(f"{name} is a buffer, such as bytes, got {type(buffer).__name__}") from None
+
+
 def _public(request: TestRequest, result: TestRun) -> RunResult:
     """Return what came of a run, as far as the buffers of BpfRunner would hold it."""
-    if (request.wants_data and len(result.data) > len(request.data) + GROWTH) or (
-        request.wants_ctx and request.ctx is not None and len(result.ctx) > len(request.ctx)
-    ):
-        raise Rejected(ENOSPC, "the packet or the context has grown beyond the room for it")
+    if request.wants_data and len(result.data) > len(request.data) + GROWTH:
+        raise Rejected(ENOSPC, f"the packet has grown from {len(request.data)} to {len(result.data)} bytes: too far")
+    if request.wants_ctx and request.ctx is not None and len(result.ctx) > len(request.ctx):
+        raise Rejected(ENOSPC, f"ctx has {len(request.ctx)} bytes, the context that the program left {len(result.ctx)}")
     redirect = result.redirect
     return RunResult(
         retval=result.retval,

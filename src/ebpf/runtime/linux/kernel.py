@@ -86,7 +86,11 @@ class LinuxRuntime:
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
         """Return the runner over PROG_TEST_RUN; the kernel has one engine, so that `engine` must be "auto"."""
         if engine != "auto":
-            raise NotSupportedError(f"engine {engine!r}", runtime="linux", alternative="the kernel chooses its own")
+            raise NotSupportedError(
+                f"engine {engine!r}",
+                runtime="linux",
+                alternative="the kernel chooses its own: take the embedded runtime for this one",
+            )
         return LinuxRunner(self, program)
 
     def load_native(self, image: NativeImage) -> NativeCode:

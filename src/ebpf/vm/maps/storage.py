@@ -230,10 +230,18 @@ def native_storage() -> bool:
     if wanted == "python":
         return False
     if wanted not in ("auto", "native"):
-        raise NotSupportedError(f"map storage {wanted!r}", runtime="embedded", alternative="use native or python")
+        raise NotSupportedError(
+            f"map storage {wanted!r} (environment variable {VARIABLE})",
+            runtime="embedded",
+            alternative="use auto, native or python",
+        )
     obstacle = _obstacle()
     if obstacle is not None and wanted == "native":
-        raise NotSupportedError("native map storage", runtime="embedded", alternative=f"{obstacle}; use 'python'")
+        raise NotSupportedError(
+            f"native map storage (environment variable {VARIABLE})",
+            runtime="embedded",
+            alternative=f"{obstacle}; use 'python'",
+        )
     return obstacle is None
 
 
