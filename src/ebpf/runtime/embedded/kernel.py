@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux import BPF_PROG_LOAD, EINVAL
-from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
+from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
 from ebpf.runtime import attrs
 from ebpf.runtime.attrs import Attr
-from ebpf.runtime.embedded.objects import KernelObject
+from ebpf.runtime.embedded.objects import KernelObject, kernel_closed
 from ebpf.runtime.embedded.programs import ProgramCommands
 from ebpf.runtime.embedded.runs import EmbeddedRunner
 from ebpf.runtime.embedded.state import State, open_rings, open_waiters
@@ -141,7 +141,7 @@ class EmbeddedRuntime:
 
     def _answer(self, cmd: int, attr: Attr) -> int:
         if self.state.closed:
-            raise ClosedError("the embedded kernel was closed")
+            raise kernel_closed()
         command: Callable[[Any], int] | None = self._load if cmd == BPF_PROG_LOAD else self._others.table.get(cmd)
         if command is None:
             raise Rejected(EINVAL, f"the embedded kernel has no command {_name(cmd)}")
