@@ -94,8 +94,19 @@ class Registry:
 
     def release(self, obj: KernelObject, *, user: bool = False) -> None:
         """Count one holder less; the last one takes the object with it. Never call it under a map's lock."""
+        self.release_once([obj], user=user)
+
+    def release_once(self, held: list[KernelObject], *, user: bool = False) -> None:
+        """Release the object that a holder has in its list, and take it out: both or neither, wherever Ctrl-C comes.
+
+        Does nothing if it was taken out before.
+        """
         with self.lock:
+            if not held:
+                return
+            obj = held[0]
             obj.references -= 1
+            del held[0]  # nothing can come between the two
             obj.users -= user
             unused = user and not obj.users
             dead = not obj.references

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.errors import ClosedError
-from ebpf.runtime.embedded.objects import MapObject
+from ebpf.runtime.embedded.objects import KernelObject, MapObject
 from ebpf.runtime.embedded.state import open_rings, open_waiters
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import PAGE_SIZE
@@ -35,8 +35,11 @@ class EmbeddedRing:
         self._ring = ring
         self._state = state
         self._map = obj
+        self._held: list[KernelObject] = [obj]
+        """The map, until it is released: when the ring is closed for good."""
         self._cpu = cpu
         self._closed = False
+        self._counted = True
         with ring.lock:
             ring.readers += 1
         state.registry.retain(obj)  # as a mapping keeps a map of the kernel alive
@@ -73,21 +76,30 @@ class EmbeddedRing:
         self._ring.set_consumer(position)
 
     def close(self) -> None:
-        """Stop reading: producers that wait for space go on, a perf ring leaves its slot."""
+        """Stop reading: producers that wait for space go on, a perf ring leaves its slot.
+
+        If Ctrl-C ends it, another call does the rest: each step may be done again.
+        """
+        if not self._held:
+            return
+        self._closed = True
+        with self._ring.lock:
+            if self._counted:
+                self._ring.readers -= 1
+                self._counted = False  # nothing can come between the two
+        self._leave_slot()
+        self.wake_all()
+        self._state.registry.release_once(self._held)
+
+    def _leave_slot(self) -> None:
         from ebpf.vm.maps import PerfEventArrayMap
 
-        with self._ring.lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._ring.readers -= 1
-            self._ring.space.notify_all()
         map_ = self._map.map
-        if isinstance(map_, PerfEventArrayMap) and self._cpu is not None and map_.rings.get(self._cpu) is self._ring:
-            map_.place(self._cpu, None)
-        for wake in list(self._ring.listeners):
-            wake()
-        self._state.registry.release(self._map)
+        if not isinstance(map_, PerfEventArrayMap) or self._cpu is None:
+            return
+        with map_.lock:
+            if map_.rings.get(self._cpu) is self._ring:
+                map_.place(self._cpu, None)
 
     def wake_all(self) -> None:
         """Let producers that wait for space, and readers that wait for records, look again whether to go on."""
@@ -97,8 +109,9 @@ class EmbeddedRing:
             wake()
 
     def abandon(self) -> None:
-        """Become closed in the child of a fork."""
+        """Become closed in the child of a fork, where nothing is left to give back."""
         self._closed = True
+        self._held.clear()
 
     def _check(self) -> None:
         if self._closed:
