@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.errors import ClosedError
+from ebpf.lean import Bell
 from ebpf.runtime.embedded.objects import KernelObject, MapObject
 from ebpf.runtime.embedded.state import open_rings, open_waiters
 from ebpf.vm.fault import Rejected
@@ -140,16 +140,14 @@ def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None
 
 
 class EmbeddedWaiter:
-    """Waits on a condition that producers notify. Threads may share it; close() ends every wait."""
+    """Waits for a bell that producers ring. Threads may share it; close() ends every wait."""
 
     def __init__(self, rings: Sequence[RingMemory]) -> None:
         self._rings = [ring for ring in rings if isinstance(ring, EmbeddedRing)]
-        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
-        self._condition = threading.Condition(self._lock)
-        self._notified = False
+        self._bell = Bell()
         self._woken = False
         self._closed = False
-        self._notify = self._on_data
+        self._notify = self._bell.ring
         for ring in self._rings:
             ring.ring.listeners.append(self._notify)
         open_waiters.add(self)
@@ -160,39 +158,35 @@ class EmbeddedWaiter:
         Raises ClosedError after close(), and where nothing can come any more because the kernel was closed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
+        with self._bell.listening() as rung:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
                 if any(ring.orphaned for ring in self._rings):
                     raise ClosedError("the kernel of the ring was closed")
-                self._notified = False
-                if not self._wait_until(deadline):
+                if not self._wait_until(deadline, rung):
                     return False
-            self._woken = False
+            self._woken = False  # one that comes between the look and this has ended this wait, too
             return True
 
-    def _wait_until(self, deadline: float | None) -> bool:
-        """Wait until somebody notifies, or should have; False when the time is over."""
+    def _wait_until(self, deadline: float | None, rung: Callable[[float], bool]) -> bool:
+        """Wait until the bell rings, or should have; False when the time is over."""
         while True:
             left = _PATIENCE if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._condition.wait(min(left, _PATIENCE))
-            if self._should_look():
+            if rung(min(left, _PATIENCE)) or self._should_look():
                 return True
 
     def _should_look(self) -> bool:
-        # What `wait` returns does not tell: who notifies while the time runs out has notified nobody.
-        if self._notified or self._woken or self._closed:
+        if self._woken or self._closed:
             return True
         return any(ring.closed or ring.ring.wakeup_is_due for ring in self._rings)
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""
-        with self._lock:
-            self._woken = True
-            self._condition.notify_all()
+        self._woken = True
+        self._bell.ring()
 
     def fileno(self) -> int | None:
         """Return None: there is nothing to select on, use a thread."""
@@ -200,23 +194,15 @@ class EmbeddedWaiter:
 
     def close(self) -> None:
         """End all waits; each returns True. Further waits raise ClosedError."""
-        with self._lock:
-            self._closed = True
-            self._condition.notify_all()
+        self._closed = True
+        self._bell.ring()
         for ring in self._rings:
             if self._notify in ring.ring.listeners:
                 ring.ring.listeners.remove(self._notify)
 
     def abandon(self) -> None:
-        """Become closed in the child of a fork, whoever held the condition in the parent."""
-        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
-        self._condition = threading.Condition(self._lock)
+        """Become closed in the child of a fork."""
         self._closed = True
-
-    def _on_data(self) -> None:
-        with self._lock:
-            self._notified = True
-            self._condition.notify_all()
 
     def _ready(self) -> bool:
         return any(ring.closed or ring.ring.ready() for ring in self._rings)
