@@ -26,6 +26,7 @@ from ebpf.runtime.embedded.runs import EmbeddedRunner
 from ebpf.runtime.embedded.state import State, open_rings, open_waiters
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
+from ebpf.vm.engines import VARIABLE
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
@@ -100,6 +101,11 @@ class EmbeddedRuntime:
     @property
     def limits(self) -> Limits | None:
         return self.state.limits
+
+    @property
+    def named_engine(self) -> str | None:
+        """What the environment variable EBPF_ENGINE names."""
+        return os.environ.get(VARIABLE) or None
 
     @property
     def pins(self) -> Pins:
