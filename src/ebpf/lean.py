@@ -11,9 +11,13 @@ from _thread import _local as local
 from _thread import allocate_lock as Lock  # noqa: N812 - its name in `threading`
 from _weakref import ref
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-__all__ = ["Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "local", "ref"]
+if TYPE_CHECKING:
+    from _thread import LockType
+
+__all__ = ["Bell", "Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "local", "ref"]
 
 _T = TypeVar("_T")
 
@@ -36,6 +40,39 @@ class WeakSet(Generic[_T]):
         """Go over those that are alive now."""
         found = (one() for one in list(self._refs))
         return iter([obj for obj in found if obj is not None])
+
+
+class Bell:
+    """Ends the waits of threads, like a condition, but holds no lock. Threads and signal handlers may share it.
+
+    A condition frees the lock that its caller has entered while it waits. Ctrl-C in the middle of that leaves it free,
+    and the caller, who frees it once more, gets RuntimeError in place of KeyboardInterrupt.
+    """
+
+    def __init__(self) -> None:
+        self._locks: list[LockType] = []
+        """One for each thread that listens: taken, and free from a ring until the thread has heard it."""
+
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[float], bool]]:
+        """Give what waits up to so many seconds (-1: for ever) for a ring, and says whether there was one.
+
+        No ring since the block began is missed: look in it, not before, whether there is something to wait for.
+        """
+        lock = Lock()
+        try:
+            lock.acquire()
+            self._locks.append(lock)
+            yield lambda seconds: lock.acquire(timeout=seconds)
+        finally:
+            if lock in self._locks:
+                self._locks.remove(lock)
+
+    def ring(self) -> None:
+        """End all waits, and the next one of each thread that listens but does not wait now."""
+        for lock in list(self._locks):
+            with suppress(RuntimeError):  # rung already
+                lock.release()
 
 
 class WhenDropped(ref[Any]):

@@ -9,6 +9,7 @@ from ebpf.errors import ClosedError, LoadError, NotSupportedError, RelocationErr
 from ebpf.objects import Map, Program
 from ebpf.runtime import Runtime
 from ebpf.spec import MapSpec
+from ebpf.vm.engines import VARIABLE
 from tests.conformance.specs import COUNT, REWRITE, collection, constant, counter_collection, hash_map, program, u64
 
 PACKET = bytes(range(1, 15)) + bytes(50)
@@ -159,6 +160,22 @@ def test_an_engine_can_be_asked_for(runtime: Runtime) -> None:
         asked = loaded.programs["program"]
         assert (asked.engine, asked.engine_reason) == ("reference", "asked for")
         assert asked.run(PACKET).retval == 2
+
+
+def test_an_engine_that_the_environment_asks_for_is_refused_at_load(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "steam")
+    if runtime.name != "embedded":
+        collection(constant(2)).load(runtime=runtime).close()  # the kernel has its own
+        return
+    with pytest.raises(NotSupportedError, match=r"engine 'steam' \(environment variable EBPF_ENGINE\) is not"):
+        collection(constant(2)).load(runtime=runtime)
+    assert not list(Program.iter_all(runtime=runtime))
+    with collection(constant(2)).load(runtime=runtime, engine="reference") as loaded:
+        assert loaded.programs["program"].run(PACKET).retval == 2
+    monkeypatch.setenv(VARIABLE, "")
+    collection(constant(2)).load(runtime=runtime).close()
 
 
 def test_a_function_changes_the_packet_in_place(runtime: Runtime) -> None:

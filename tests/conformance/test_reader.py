@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import struct
-import sys
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import ebpf
 from ebpf.abi.types import MapType
 from ebpf.btf import Builder, Struct
 from ebpf.errors import BtfError, ClosedError, DeadlineExceeded
@@ -20,8 +16,8 @@ from ebpf.runtime import Runtime
 from ebpf.spec import MapSpec
 from tests.conformance.specs import RING, RING_SIZE, collection, program
 from tests.conformance.waits import begun, ended, until
+from tests.interrupts import interrupted
 
-PACKAGE = os.path.dirname(ebpf.__file__)
 OUTPUT = RING[RING.index("    r1 = map") : RING.index("    r0 = 2")]
 SHORT = 65
 """The length of a packet whose record is shorter than others."""
@@ -116,34 +112,6 @@ def test_a_record_that_can_not_be_decoded_is_reported_once(loaded: Collection) -
         with pytest.raises(BtfError, match="in whole elements of 16"):
             reader.read(0)
         assert reader.read(0).length == SHORT
-
-
-class _Stop(BaseException):
-    """What a signal handler raises, as Ctrl-C does."""
-
-
-def interrupted(call: Callable[[], Any], place: int) -> list[Any]:
-    """Make a call, and raise at place number `place` of those where CPython handles signals; return its result, if any.
-
-    They are where a function of the package begins, and where one in C returns to it.
-    """
-    count = 0
-
-    def raise_there(frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal count
-        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(PACKAGE):
-            count += frame.f_code.co_name != "<genexpr>"  # what ends a generator that is dropped is only printed
-            if count == place:
-                raise _Stop
-
-    before = sys.getprofile()
-    sys.setprofile(raise_there)
-    try:
-        return [call()]
-    except _Stop:
-        return []
-    finally:
-        sys.setprofile(before)
 
 
 @pytest.mark.parametrize("typed", [True, False])

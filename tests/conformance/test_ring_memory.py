@@ -10,10 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebpf.abi.linux import ENOENT
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ClosedError
 from ebpf.runtime import MapFacts, RingMemory, Runtime
 from tests.conformance.making import a_map, a_program
+from tests.conformance.test_failures import held
+from tests.interrupts import interrupted
 
 PAGE = mmap.PAGESIZE
 
@@ -44,6 +47,8 @@ call 25
 r0 = 0
 exit
 """
+OUTCOME = PERF_OUTPUT.replace("r0 = 0\n", "")
+"""Returns what the helper returned."""
 
 
 def _bytes_of(text: str) -> str:
@@ -177,6 +182,47 @@ def test_closing_defers_the_unmapping_until_slices_are_gone(runtime: Runtime, ri
     ring.close()
     assert struct.unpack("=Q", record)[0] == _value(RINGBUF_OUTPUT)
     record.release()
+
+
+def closings(runtime: Runtime, map_: MapFacts) -> Iterator[RingMemory]:
+    """Open a ring again and again, each closed half by a call that is interrupted, each time at another place."""
+    runtime.open_ring(map_, cpu=0).close()  # imports what that takes
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        ring = runtime.open_ring(map_, cpu=0)
+        whole = bool(interrupted(ring.close, place))
+        yield ring
+    assert place > 5
+
+
+@pytest.mark.parametrize("type_", [MapType.RINGBUF, MapType.PERF_EVENT_ARRAY])
+def test_another_close_completes_one_that_was_interrupted(
+    runtime: Runtime, ringbuf: MapFacts, perf: MapFacts, type_: MapType
+) -> None:
+    map_ = ringbuf if type_ is MapType.RINGBUF else perf
+    before = held(runtime)
+    for ring in closings(runtime, map_):
+        ring.close()
+        with pytest.raises(ClosedError):
+            ring.producer()
+        assert held(runtime) == before
+
+
+def test_it_empties_the_slot(runtime: Runtime, perf: MapFacts) -> None:
+    with a_program(runtime, _bytes_of(OUTCOME), kind=ProgramType.XDP, maps=(perf,)) as program:
+        for ring in closings(runtime, perf):
+            ring.close()
+            assert runtime.runner(program).run(bytes(20), cpu=0).retval == -ENOENT & 0xFFFFFFFF
+
+
+def test_it_leaves_alone_what_was_opened_in_between(runtime: Runtime, perf: MapFacts) -> None:
+    for ring in closings(runtime, perf):
+        newer = runtime.open_ring(perf, cpu=0)  # by the same number, where that was given back already
+        ring.close()
+        emit(runtime, perf)
+        assert newer.producer() > 0
+        newer.close()
 
 
 @pytest.fixture

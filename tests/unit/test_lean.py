@@ -1,4 +1,4 @@
-"""Weak references without `weakref`: what is dropped is noticed once, and not while the interpreter exits."""
+"""Weak references without `weakref`: what is dropped is noticed once, and not while the interpreter exits. Bells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ebpf.lean import WeakSet, WhenDropped
+from ebpf.lean import Bell, WeakSet, WhenDropped
 
 
 class Thing:
@@ -71,3 +71,16 @@ def test_a_weak_set_keeps_nothing_alive() -> None:
     assert list(things) == [kept]
     things.clear()
     assert not list(things)
+
+
+def test_a_bell_is_heard_once_by_all_that_listen() -> None:
+    bell = Bell()
+    bell.ring()
+    with bell.listening() as first, bell.listening() as second:
+        assert not first(0.001)
+        bell.ring()
+        bell.ring()
+        assert (first(20), second(20)) == (True, True)
+        assert (first(0), second(0)) == (False, False)
+        bell.ring()
+        assert first(-1)

@@ -139,6 +139,7 @@ class _Loader:
         )
 
     def make_programs(self, log_level: int, native: NativeCode | None) -> None:
+        engine_is_named = self.engine != "auto" or self.runtime.named_engine is not None
         for name, spec in self.spec.programs.items():
             if not is_loaded(spec):
                 continue
@@ -158,7 +159,7 @@ class _Loader:
             self.undo.callback(program.close)
             if native is not None:
                 native.attach(program.facts)
-            if self.engine != "auto":
+            if engine_is_named:
                 program.prepare()  # an engine that is not there must be refused here, not at the first run
 
     def link_maps(self) -> None:

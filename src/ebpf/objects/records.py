@@ -46,15 +46,6 @@ class _Cursor:
         self.lost = 0
         self.position = 0
 
-    def copy(self, limit: int) -> tuple[list[bytes], int]:
-        raise NotImplementedError
-
-    def take(self, limit: int) -> list[bytes]:
-        """Copy up to `limit` finished records out and free their space."""
-        records, self.position = self.copy(limit)
-        self.free()
-        return records
-
     def free(self) -> None:
         if self.ring.consumer() < self.position:
             self.ring.set_consumer(self.position)
@@ -81,12 +72,6 @@ class RingCursor(_Cursor):
                 records.append(bytes(data[at + 8 : at + 8 + length]))
             position += (length + 15) & ~7
         return records, position
-
-    def take_array(self, numpy: Any, size: int, limit: int) -> Any:
-        """Copy records as `copy_array()` does and free their space."""
-        rows, self.position = self.copy_array(numpy, size, limit)
-        self.free()
-        return rows
 
     def copy_array(self, numpy: Any, size: int, limit: int) -> tuple[Any, int]:
         """Copy records of exactly `size` bytes in a row into one (n, size) array, n may be 0; say where they end."""

@@ -210,6 +210,10 @@ class Runtime(Protocol):
     def runner(self, program: ProgramFacts, *, engine: str = "auto", trusted: bool = False) -> Runner:
         """Return what runs a program; NotSupportedError for an `engine` that is not here."""
 
+    @property
+    def named_engine(self) -> str | None:
+        """What the environment makes of "auto", whether or not there is such an engine; None where it says nothing."""
+
     def load_native(self, image: NativeImage) -> NativeCode:
         """Compare an image with this process before anything of it is mapped; the caller has checked who signed it.
 

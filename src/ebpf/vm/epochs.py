@@ -93,13 +93,18 @@ class Epoch:
     @property
     def cell(self) -> memoryview:
         """The number in which native code notes, in turn, when each run of a lane begins; 0: no run is on."""
-        return memoryview(SCRATCH) if self.shared else memoryview(WORDS)[self._ticket.word :][:1]
+        words, word = self._place
+        return memoryview(words)[word : word + 1]
 
     @property
     def address(self) -> int:
         """Where that is."""
-        words, word = (SCRATCH, 0) if self.shared else (WORDS, self._ticket.word)
+        words, word = self._place
         return words.buffer_info()[0] + 8 * word
+
+    @property
+    def _place(self) -> tuple[array[int], int]:
+        return (SCRATCH, 0) if self.shared else (WORDS, self._ticket.word)
 
     def pause(self) -> None:
         """No run is on: nothing waits for this epoch until native code begins one."""

@@ -17,8 +17,9 @@ import ebpf.vm.batch
 from ebpf.abi.types import MapType
 from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
-from ebpf.runtime.base import Runner
+from ebpf.runtime.base import Runner, Waiter
 from ebpf.runtime.embedded import rings
+from ebpf.runtime.embedded.rings import EmbeddedWaiter
 from ebpf.vm.batch import PacketBatch, PacketLane
 from ebpf.vm.engines import Engine
 from ebpf.vm.interpreter import FIRST_SLICE
@@ -181,7 +182,20 @@ def test_the_batch_after_it_begins_afresh(made: tuple[Runner, RingBufferMap], mo
     assert list(runner.run_many(gather([PACKET] * 2)).retvals) == [expected] * 2
 
 
-def test_a_reader_wakes_that_should_have_been_woken(engine: Engine) -> None:
+def asleep(waiter: Waiter, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what is set whenever a wait has looked and found nothing: it sees no record that comes now."""
+    assert isinstance(waiter, EmbeddedWaiter)
+    waits, wait_until = threading.Event(), waiter._wait_until
+
+    def tell(*until: Any) -> bool:
+        waits.set()
+        return wait_until(*until)
+
+    monkeypatch.setattr(waiter, "_wait_until", tell)
+    return waits
+
+
+def test_a_reader_wakes_that_should_have_been_woken(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after Ctrl-C between native code, which can't wake it, and Python, which did not come to it."""
     with kernel() as runtime:
         facts = created(runtime, MapType.RINGBUF, 0, 0, 4096)
@@ -191,23 +205,22 @@ def test_a_reader_wakes_that_should_have_been_woken(engine: Engine) -> None:
         waiter = runtime.waiter([reader], facts)
         if not isinstance(ring, NativeRingBufferMap):
             pytest.skip("needs rings that native code writes to")
-        results: list[bool] = []
+        results, waits = list[bool](), asleep(waiter, monkeypatch)
         thread = threading.Thread(target=lambda: results.append(waiter.wait(60)))
         thread.start()
-        while not waiter._condition._waiters:  # type: ignore[attr-defined]  # who waits sees no record yet
-            time.sleep(0.01)
+        assert waits.wait(20)
         ring.output(memoryview(b"record"), NO_WAKEUP)
         thread.join(0.3)
         assert thread.is_alive()  # nobody is to be woken for that
         ring.native.words[WAKEUPS] += 1
         thread.join()
         read_all(ring)
+        waits.clear()
         waiter._woken = False  # type: ignore[attr-defined]
         again = threading.Thread(target=lambda: results.append(waiter.wait(60)))
         again.start()
-        while not waiter._condition._waiters:  # type: ignore[attr-defined]
-            time.sleep(0.01)
-        waiter._woken = True  # type: ignore[attr-defined]  # as after Ctrl-C in wake(), before it notifies
+        assert waits.wait(20)
+        waiter._woken = True  # type: ignore[attr-defined]  # as after Ctrl-C in wake(), before the bell rings
         again.join()
         waiter.close()
         reader.close()

@@ -13,7 +13,9 @@ import pytest
 from ebpf.abi.types import Cmd, MapFlag, MapType
 from ebpf.errors import ClosedError, SystemCallError
 from ebpf.runtime.attrs import MapElem
+from ebpf.runtime.embedded.rings import EmbeddedRing
 from ebpf.vm.maps.ring import DISCARD
+from tests.interrupts import interrupted
 from tests.unit.embedded_programs import created, kernel, load, ring_program
 
 PACKET = bytes(64)
@@ -104,6 +106,23 @@ def test_a_ring_outlives_its_handle() -> None:
         ring_map.handle.close()
         assert ring.producer() == 0
         ring.close()
+        assert runtime.state.memory_used == 0
+
+
+def test_a_close_that_was_interrupted_is_completed_once() -> None:
+    with kernel() as runtime:
+        ring_map = created(runtime, MapType.RINGBUF, 0, 0, 4096)
+        obj = runtime.state.handles.map_file(_number(ring_map))[1]
+        place, whole = 0, False
+        while not whole:
+            place += 1
+            ring = runtime.open_ring(ring_map)
+            assert isinstance(ring, EmbeddedRing)
+            whole = bool(interrupted(ring.close, place))
+            for _ in range(2):
+                ring.close()
+            assert (obj.references, ring.ring.readers) == (1, 0)
+        ring_map.handle.close()
         assert runtime.state.memory_used == 0
 
 

@@ -10,9 +10,10 @@ from types import FrameType
 
 import pytest
 
-from ebpf.abi.types import Cmd, MapType
+from ebpf.abi.types import Cmd, MapType, ProgramFlag, ProgramType
+from ebpf.asm import Instructions
 from ebpf.errors import ClosedError, NotSupportedError, ProgramFault, SystemCallError
-from ebpf.runtime.attrs import EnableStats, ProgTestRun
+from ebpf.runtime.attrs import EnableStats, ProgLoad, ProgTestRun
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.cpus import Cpus, Gate
@@ -266,6 +267,21 @@ def test_what_it_does_not_have() -> None:
         EmbeddedRuntime(personality="solaris")
     with pytest.raises(ClosedError):
         runtime.bpf(Cmd.ENABLE_STATS, EnableStats(type=0))
+
+
+def test_flags_of_programs_are_known_if_they_have_names() -> None:
+    code = Instructions.from_asm("r0 = 2\nexit").encode()
+    flags = [1 << bit for bit in range(32)]
+    refused: dict[int, str] = {}
+    with kernel() as runtime:
+        for flag in flags:
+            attr = ProgLoad(prog_type=ProgramType.XDP, insns=code, insn_cnt=2, license=b"GPL", prog_flags=flag)
+            try:
+                runtime.own(runtime.bpf(Cmd.PROG_LOAD, attr)).close()
+            except SystemCallError as error:
+                refused[flag] = str(error)
+    assert [flag for flag in flags if flag not in refused] == list(ProgramFlag)
+    assert all("are not known" in text for text in refused.values())
 
 
 def test_trace() -> None:

@@ -104,26 +104,18 @@ def fakes() -> Fakes:
     return Fakes()
 
 
-def test_who_takes_all_records_wakes_another_for_the_rest(fakes: Fakes) -> None:
-    calls = [begun(fakes.reader.read) for _ in range(2)]
-    until(lambda: len(fakes.reader._waiting) == 2)
-    fakes.ring.write()
-    fakes.ring.write()
-    fakes.waiter.wake()
-    for thread, results in calls:
-        thread.join(20)
-        assert results == [RECORD]
-    fakes.reader.close()
-
-
-def test_who_takes_a_record_wakes_another_for_one_that_comes_meanwhile(fakes: Fakes) -> None:
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_who_takes_a_record_wakes_another_for_the_next(fakes: Fakes, meanwhile: bool) -> None:
     def write_once_more() -> None:
         fakes.ring.on_free = int
         fakes.ring.write()  # behind a record that is not given back yet: its program wakes nobody
 
     calls = [begun(fakes.reader.read) for _ in range(2)]
     until(lambda: len(fakes.reader._waiting) == 2)
-    fakes.ring.on_free = write_once_more
+    if meanwhile:
+        fakes.ring.on_free = write_once_more
+    else:
+        fakes.ring.write()
     fakes.ring.write()
     fakes.waiter.wake()
     for thread, results in calls:

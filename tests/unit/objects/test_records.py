@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpf.objects.records import PERF_RECORD_LOST, PERF_RECORD_SAMPLE, PerfCursor, RingCursor
+from ebpf.objects.records import PERF_RECORD_LOST, PERF_RECORD_SAMPLE, Cursor, PerfCursor, RingCursor
 
 SIZE = 256
 BUSY, DISCARD = 1 << 31, 1 << 30
@@ -74,6 +74,13 @@ def write_lost(ring: FakeRing, count: int) -> None:
     ring.write(struct.pack("=IHHQQ", PERF_RECORD_LOST, 0, 24, 1, count))
 
 
+def take(cursor: Cursor, limit: int) -> list[bytes]:
+    """Copy records out and free their space, as a consumer does."""
+    records, cursor.position = cursor.copy(limit)
+    cursor.free()
+    return records
+
+
 payloads = st.lists(st.binary(min_size=0, max_size=60), max_size=40)
 
 
@@ -86,11 +93,11 @@ def test_a_ring_gives_back_what_was_written(written: list[bytes], start: int, li
     for payload in written:
         discarded = len(payload) % 3 == 0
         while not write_ring(ring, payload, DISCARD if discarded else 0):
-            seen += cursor.take(limit)
+            seen += take(cursor, limit)
         if not discarded:
             expected.append(payload)
     while ring.consumer() != ring.producer():
-        seen += cursor.take(limit)
+        seen += take(cursor, limit)
     assert seen == expected
 
 
@@ -102,12 +109,12 @@ def test_a_perf_ring_gives_back_what_was_written(written: list[bytes], start: in
     lost = 0
     for number, payload in enumerate(written):
         while ring.room < 100:  # a record of 60 bytes and the news of lost ones
-            seen += cursor.take(1)
+            seen += take(cursor, 1)
         assert write_perf(ring, payload)
         if number % 7 == 0:
             write_lost(ring, number)
             lost += number
-    seen += cursor.take(1000)
+    seen += take(cursor, 1000)
     assert seen == written
     assert cursor.lost == lost
 
@@ -118,10 +125,10 @@ def test_a_reserved_record_holds_back_what_is_behind_it() -> None:
     write_ring(ring, b"first")
     write_ring(ring, b"later", BUSY)
     write_ring(ring, b"ready")
-    assert cursor.take(10) == [b"first"]
-    assert cursor.take(10) == []
+    assert take(cursor, 10) == [b"first"]
+    assert take(cursor, 10) == []
     ring._bytes[16:20] = struct.pack("=I", 5)
-    assert cursor.take(10) == [b"later", b"ready"]
+    assert take(cursor, 10) == [b"later", b"ready"]
 
 
 @given(st.lists(st.sampled_from([b"a" * 12, b"b" * 12, b"odd", b"c" * 12]), max_size=10))
@@ -133,20 +140,21 @@ def test_arrays_stop_at_the_first_record_of_another_size(written: Sequence[bytes
     run = 0
     while run < len(written) and len(written[run]) == 12:
         run += 1
-    rows = cursor.take_array(numpy, 12, 100)
+    rows, cursor.position = cursor.copy_array(numpy, 12, 100)
     assert [bytes(row) for row in rows] == list(written[:run])
-    assert cursor.take(100) == list(written[run:])
+    assert take(cursor, 100) == list(written[run:])
 
 
 @pytest.mark.parametrize("flags", [BUSY, DISCARD])
 def test_arrays_take_neither_reserved_nor_discarded_records(flags: int) -> None:
     ring = FakeRing(mirror=True)
     write_ring(ring, b"x" * 12, flags)
-    assert len(RingCursor(ring).take_array(numpy, 12, 10)) == 0
+    rows, end = RingCursor(ring).copy_array(numpy, 12, 10)
+    assert (len(rows), end) == (0, 0)
 
 
 def test_a_damaged_perf_record_does_not_hang() -> None:
     ring = FakeRing(mirror=False)
     ring.write(bytes(16))
-    assert PerfCursor(ring).take(10) == []
+    assert take(PerfCursor(ring), 10) == []
     assert ring.consumer() == ring.producer()

@@ -16,16 +16,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ebpf.abi.linux import BPF_PROG_LOAD, EINVAL
-from ebpf.errors import ClosedError, NotSupportedError, SystemCallError
+from ebpf.errors import NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
 from ebpf.runtime import attrs
 from ebpf.runtime.attrs import Attr
-from ebpf.runtime.embedded.objects import KernelObject
+from ebpf.runtime.embedded.objects import KernelObject, kernel_closed
 from ebpf.runtime.embedded.programs import ProgramCommands
 from ebpf.runtime.embedded.runs import EmbeddedRunner
 from ebpf.runtime.embedded.state import State, open_rings, open_waiters
 from ebpf.runtime.facts import Limits
 from ebpf.runtime.handle import Handle
+from ebpf.vm.engines import VARIABLE
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
@@ -102,6 +103,11 @@ class EmbeddedRuntime:
         return self.state.limits
 
     @property
+    def named_engine(self) -> str | None:
+        """What the environment variable EBPF_ENGINE names."""
+        return os.environ.get(VARIABLE) or None
+
+    @property
     def pins(self) -> Pins:
         return self._others.pins()
 
@@ -141,7 +147,7 @@ class EmbeddedRuntime:
 
     def _answer(self, cmd: int, attr: Attr) -> int:
         if self.state.closed:
-            raise ClosedError("the embedded kernel was closed")
+            raise kernel_closed()
         command: Callable[[Any], int] | None = self._load if cmd == BPF_PROG_LOAD else self._others.table.get(cmd)
         if command is None:
             raise Rejected(EINVAL, f"the embedded kernel has no command {_name(cmd)}")

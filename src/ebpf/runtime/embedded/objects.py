@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ebpf.abi import types
 from ebpf.abi.linux import EBADF, EINVAL, EMFILE
+from ebpf.errors import ClosedError
 from ebpf.lean import Lock, RLock, local
 from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 
 FIRST = 1 << 28
+
+
+def kernel_closed() -> ClosedError:
+    """Make the error of every call on a kernel that has ended."""
+    return ClosedError("the embedded kernel was closed")
 
 
 class KernelObject:
@@ -88,8 +94,19 @@ class Registry:
 
     def release(self, obj: KernelObject, *, user: bool = False) -> None:
         """Count one holder less; the last one takes the object with it. Never call it under a map's lock."""
+        self.release_once([obj], user=user)
+
+    def release_once(self, held: list[KernelObject], *, user: bool = False) -> None:
+        """Release the object that a holder has in its list, and take it out: both or neither, wherever Ctrl-C comes.
+
+        Does nothing if it was taken out before.
+        """
         with self.lock:
+            if not held:
+                return
+            obj = held[0]
             obj.references -= 1
+            del held[0]  # nothing can come between the two
             obj.users -= user
             unused = user and not obj.users
             dead = not obj.references
@@ -206,13 +223,17 @@ def access_only(flags: int) -> tuple[bool, bool]:
 
 
 class HandleTable:
-    """Number → open file. Threads may share it."""
+    """Number → open file. Threads may share it.
+
+    Once all are closed, as the kernel ends, whatever opens or looks for a number raises ClosedError.
+    """
 
     def __init__(self, registry: Registry, *, limit: int) -> None:
         self._registry = registry
         self._limit = limit
         self._files: dict[int, OpenFile] = {}
         self._next = FIRST
+        self._ended = False
         self.calls = local()
         """`held` of a thread: what its bpf() call looked up, which stays alive until the call ends; None outside."""
 
@@ -222,6 +243,8 @@ class HandleTable:
     def open(self, obj: KernelObject, *, readable: bool = True, writable: bool = True) -> int:
         """Return a new number for an object. Raises Rejected (EMFILE) beyond the limit."""
         with self._registry.lock:
+            if self._ended:  # while the call was on: nobody would close this number
+                raise kernel_closed()
             if len(self._files) >= self._limit:
                 raise Rejected(EMFILE, f"{self._limit} handles are open: close some or raise Limits.handles")
             number = self._next
@@ -238,7 +261,9 @@ class HandleTable:
             self._registry.release(file.obj, user=True)
 
     def close_all(self) -> None:
-        """Close every number."""
+        """Close every number; there are none afterwards."""
+        with self._registry.lock:
+            self._ended = True
         for number in list(self._files):
             self.close(number)
 
@@ -248,10 +273,12 @@ class HandleTable:
             self._registry.release(obj)
 
     def file(self, number: int) -> OpenFile:
-        """Return what a number stands for. Raises Rejected (EBADF)."""
+        """Return what a number stands for. Raises Rejected (EBADF), ClosedError once the kernel has ended."""
         with self._registry.lock:
             file = self._files.get(number)
             if file is None:
+                if self._ended:
+                    raise kernel_closed()
                 raise Rejected(EBADF, f"{number} is no open handle of this kernel")
             held: list[KernelObject] | None = getattr(self.calls, "held", None)
             if held is not None:

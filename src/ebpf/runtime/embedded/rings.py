@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ebpf.abi.linux import E2BIG, EINVAL
 from ebpf.errors import ClosedError
-from ebpf.runtime.embedded.objects import MapObject
+from ebpf.lean import Bell
+from ebpf.runtime.embedded.objects import KernelObject, MapObject
 from ebpf.runtime.embedded.state import open_rings, open_waiters
 from ebpf.vm.fault import Rejected
 from ebpf.vm.maps.base import PAGE_SIZE
@@ -35,8 +35,11 @@ class EmbeddedRing:
         self._ring = ring
         self._state = state
         self._map = obj
+        self._held: list[KernelObject] = [obj]
+        """The map, until it is released: when the ring is closed for good."""
         self._cpu = cpu
         self._closed = False
+        self._counted = True
         with ring.lock:
             ring.readers += 1
         state.registry.retain(obj)  # as a mapping keeps a map of the kernel alive
@@ -73,21 +76,30 @@ class EmbeddedRing:
         self._ring.set_consumer(position)
 
     def close(self) -> None:
-        """Stop reading: producers that wait for space go on, a perf ring leaves its slot."""
+        """Stop reading: producers that wait for space go on, a perf ring leaves its slot.
+
+        If Ctrl-C ends it, another call does the rest: each step may be done again.
+        """
+        if not self._held:
+            return
+        self._closed = True
+        with self._ring.lock:
+            if self._counted:
+                self._ring.readers -= 1
+                self._counted = False  # nothing can come between the two
+        self._leave_slot()
+        self.wake_all()
+        self._state.registry.release_once(self._held)
+
+    def _leave_slot(self) -> None:
         from ebpf.vm.maps import PerfEventArrayMap
 
-        with self._ring.lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._ring.readers -= 1
-            self._ring.space.notify_all()
         map_ = self._map.map
-        if isinstance(map_, PerfEventArrayMap) and self._cpu is not None and map_.rings.get(self._cpu) is self._ring:
-            map_.place(self._cpu, None)
-        for wake in list(self._ring.listeners):
-            wake()
-        self._state.registry.release(self._map)
+        if not isinstance(map_, PerfEventArrayMap) or self._cpu is None:
+            return
+        with map_.lock:
+            if map_.rings.get(self._cpu) is self._ring:
+                map_.place(self._cpu, None)
 
     def wake_all(self) -> None:
         """Let producers that wait for space, and readers that wait for records, look again whether to go on."""
@@ -97,8 +109,9 @@ class EmbeddedRing:
             wake()
 
     def abandon(self) -> None:
-        """Become closed in the child of a fork."""
+        """Become closed in the child of a fork, where nothing is left to give back."""
         self._closed = True
+        self._held.clear()
 
     def _check(self) -> None:
         if self._closed:
@@ -127,16 +140,14 @@ def open_ring(state: State, obj: MapObject, *, cpu: int | None, size: int | None
 
 
 class EmbeddedWaiter:
-    """Waits on a condition that producers notify. Threads may share it; close() ends every wait."""
+    """Waits for a bell that producers ring. Threads may share it; close() ends every wait."""
 
     def __init__(self, rings: Sequence[RingMemory]) -> None:
         self._rings = [ring for ring in rings if isinstance(ring, EmbeddedRing)]
-        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
-        self._condition = threading.Condition(self._lock)
-        self._notified = False
+        self._bell = Bell()
         self._woken = False
         self._closed = False
-        self._notify = self._on_data
+        self._notify = self._bell.ring
         for ring in self._rings:
             ring.ring.listeners.append(self._notify)
         open_waiters.add(self)
@@ -147,39 +158,35 @@ class EmbeddedWaiter:
         Raises ClosedError after close(), and where nothing can come any more because the kernel was closed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
+        with self._bell.listening() as rung:
             if self._closed:
                 raise ClosedError("the waiter was closed")
             while not (self._woken or self._closed or self._ready()):
                 if any(ring.orphaned for ring in self._rings):
                     raise ClosedError("the kernel of the ring was closed")
-                self._notified = False
-                if not self._wait_until(deadline):
+                if not self._wait_until(deadline, rung):
                     return False
-            self._woken = False
+            self._woken = False  # one that comes between the look and this has ended this wait, too
             return True
 
-    def _wait_until(self, deadline: float | None) -> bool:
-        """Wait until somebody notifies, or should have; False when the time is over."""
+    def _wait_until(self, deadline: float | None, rung: Callable[[float], bool]) -> bool:
+        """Wait until the bell rings, or should have; False when the time is over."""
         while True:
             left = _PATIENCE if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return False
-            self._condition.wait(min(left, _PATIENCE))
-            if self._should_look():
+            if rung(min(left, _PATIENCE)) or self._should_look():
                 return True
 
     def _should_look(self) -> bool:
-        # What `wait` returns does not tell: who notifies while the time runs out has notified nobody.
-        if self._notified or self._woken or self._closed:
+        if self._woken or self._closed:
             return True
         return any(ring.closed or ring.ring.wakeup_is_due for ring in self._rings)
 
     def wake(self) -> None:
         """End the wait of a thread, or the next one; does nothing after close()."""
-        with self._lock:
-            self._woken = True
-            self._condition.notify_all()
+        self._woken = True
+        self._bell.ring()
 
     def fileno(self) -> int | None:
         """Return None: there is nothing to select on, use a thread."""
@@ -187,23 +194,15 @@ class EmbeddedWaiter:
 
     def close(self) -> None:
         """End all waits; each returns True. Further waits raise ClosedError."""
-        with self._lock:
-            self._closed = True
-            self._condition.notify_all()
+        self._closed = True
+        self._bell.ring()
         for ring in self._rings:
             if self._notify in ring.ring.listeners:
                 ring.ring.listeners.remove(self._notify)
 
     def abandon(self) -> None:
-        """Become closed in the child of a fork, whoever held the condition in the parent."""
-        self._lock = threading.RLock()  # entered itself: Ctrl-C in a method of the condition would leave it taken
-        self._condition = threading.Condition(self._lock)
+        """Become closed in the child of a fork."""
         self._closed = True
-
-    def _on_data(self) -> None:
-        with self._lock:
-            self._notified = True
-            self._condition.notify_all()
 
     def _ready(self) -> bool:
         return any(ring.closed or ring.ring.ready() for ring in self._rings)

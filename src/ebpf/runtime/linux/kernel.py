@@ -55,6 +55,10 @@ class LinuxRuntime:
     def limits(self) -> Limits | None:
         return None
 
+    @property
+    def named_engine(self) -> str | None:
+        return None
+
     @cached_property
     def cpus(self) -> int:
         """How many CPUs may ever come online: per-CPU values have one value for each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -26,8 +27,9 @@ DEFAULT_PERF_SIZE = 64 * 1024
 _HEAD, _TAIL = 1024, 1032
 
 _barrier = threading.Lock()
-# A finalizer may close another ring in the middle of it: the lock has to let its own thread in.
-_slots_lock = threading.RLock()
+# One lock for the closing of all rings and for their slots, which a forked child can replace. A finalizer may close
+# another ring in the middle of it: the lock has to let its own thread in.
+_lock = threading.RLock()
 _in_slots: dict[tuple[int, int], int] = {}
 """The event that this process put into a slot last, by the map's descriptor and the CPU."""
 
@@ -48,7 +50,7 @@ class _Ring:
         self._views: list[memoryview] = [data]
         self._maps: list[mmap.mmap] = []
         self._head = self._tail = memoryview(b"")
-        self._closing = threading.Lock()
+        self._closing = False
         self._closed = False
         self._process = os.getpid()
 
@@ -78,11 +80,21 @@ class _Ring:
         return position
 
     def close(self) -> None:
-        """Unmap the ring, once the last slice of `data` is gone, and close its descriptor."""
-        with self._closing:
-            if self._closed:
+        """Unmap the ring, once the last slice of `data` is gone, and close its descriptor.
+
+        If Ctrl-C ends it, another call does the rest.
+        """
+        with _lock:
+            if self._closed or self._closing:  # closing: a signal handler closes in the middle of this, which goes on
                 return
-            self._closed = True
+            try:
+                self._closing = True
+                self._give_back()
+            finally:
+                self._closing = False
+
+    def _give_back(self) -> None:
+        """Do the steps of closing; each but the last may be done again."""
         # A forked child shares the event with its parent, who still reads.
         if self._process == os.getpid():
             self._detach()
@@ -92,6 +104,7 @@ class _Ring:
             unmap(memory)
         # A slice of `data` that lives keeps its mapping; this object must not.
         self._maps.clear()
+        self._closed = True  # nothing can come between this and the call
         os.close(self.fd)
 
     def _detach(self) -> None:
@@ -146,7 +159,7 @@ class PerfRingMemory(_Ring):
 
     def _start(self) -> None:
         try:
-            with _slots_lock, self._map.handle.borrow() as map_fd:
+            with _lock, self._map.handle.borrow() as map_fd:
                 _in_slots[map_fd, self._cpu] = self.fd  # first, so that such a finalizer leaves the slot alone
                 self._put(self._cpu, self.fd)
             perf.control(self.fd, perf.IOC_ENABLE)
@@ -159,7 +172,7 @@ class PerfRingMemory(_Ring):
             perf.control(self.fd, perf.IOC_DISABLE)
             self._leave_slot()
         except (SystemCallError, ClosedError):
-            # The map is gone, or the slot was emptied by somebody else: nothing is left to detach.
+            # The map is gone: nothing is left to detach.
             return
 
     def _leave_slot(self) -> None:
@@ -167,16 +180,18 @@ class PerfRingMemory(_Ring):
 
         The kernel doesn't tell what is in a slot, so a ring of another process or descriptor is taken out.
         """
-        with _slots_lock, self._map.handle.borrow() as map_fd:
-            if _in_slots.get((map_fd, self._cpu)) == self.fd:
-                del _in_slots[map_fd, self._cpu]
+        with _lock, self._map.handle.borrow() as map_fd:
+            if _in_slots.get((map_fd, self._cpu)) != self.fd:
+                return
+            with contextlib.suppress(SystemCallError):  # somebody else has emptied it, or a call that Ctrl-C has ended
                 self._put(self._cpu, None)
+            del _in_slots[map_fd, self._cpu]
 
 
 def _after_fork_in_child() -> None:
     # Another thread of the parent may have held it.
-    global _slots_lock
-    _slots_lock = threading.RLock()
+    global _lock
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

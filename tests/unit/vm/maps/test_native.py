@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 import subprocess
@@ -325,6 +326,15 @@ def test_an_epoch_that_is_dropped_holds_nothing_back_for_good() -> None:
             epoch.leave()
         del dropped
         assert [map_.write(key(1), value) or map_.delete(key(1)) for _ in range(300)] == [0] * 300
+
+
+def test_native_code_notes_when_a_run_begins_where_python_looks() -> None:
+    many = [Epoch() for _ in range(len(WORDS))]
+    for epoch, shared in ((many[0], False), (many[-1], True)):
+        assert epoch.shared is shared
+        assert ctypes.addressof(ctypes.c_uint64.from_buffer(epoch.cell)) == epoch.address
+    for epoch in many:
+        epoch.leave()
 
 
 def test_a_run_holds_what_it_looked_up(engine: str) -> None:
