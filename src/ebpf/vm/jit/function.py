@@ -30,7 +30,7 @@ from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
 from ebpf.vm.jit.counted import Fast, Guard
 from ebpf.vm.jit.dominance import Dominance
-from ebpf.vm.jit.entry import LEAVE, RESULT
+from ebpf.vm.jit.entry import LEAVE, LEAVE_OPENING, RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
@@ -111,7 +111,8 @@ class FunctionCompiler:
         """Write the rare path that stores the state before instruction `at`; return its label."""
         writer, label = self.writer, self.writer.label("leave")
         live, registers = self.liveness.before[at], self.writer.values.registers
-        frame, lines, pointers = self.open_late(at)
+        opens = self.is_private and not any(live >> register & 1 for register in self.origins.stack_pointers[at])
+        frame, lines, pointers = (None, [], {}) if opens else self.open_late(at)
         lines, given = [f"{label}:", *lines], []
         for register in range(10):
             value = registers.get(register) if live >> register & 1 else "poison"
@@ -123,9 +124,10 @@ class FunctionCompiler:
         fuel_lines, before = self._fuel()
         fuel = writer.name()
         lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
-        lines.append(
-            f"call fastcc void @{LEAVE}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)}, i64 {frame})"
-        )
+        if frame is not None:
+            given.append(f"i64 {frame}")
+        function = LEAVE if frame is not None else LEAVE_OPENING
+        lines.append(f"call fastcc void @{function}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)})")
         writer.later([*lines, "br label %leave"])
         return label
 

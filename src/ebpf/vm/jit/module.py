@@ -110,7 +110,7 @@ class ModuleCompiler:
         functions = [FunctionCompiler(self, function) for function in self.functions.values()]
         for function in functions:
             lines += function.compile()
-        lines += write_leave()
+        lines += write_leave(convention=self.convention)
         asks = any(function.asks for function in functions)
         lines += write_entry(self._callbacks(), convention=self.convention, asks=asks, kernel_helpers=self.has_lookups)
         return "\n".join(lines)
