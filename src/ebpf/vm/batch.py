@@ -226,7 +226,8 @@ class PacketLane(Lane):
                 retval, left = self.go_on(stop, memoryview(batch.out)[position : position + length])
             batch.set(index, position, retval, left)
             words[INDEX], words[POSITION] = index + 1, position + length
-            self.check_open()
+            if index + 1 < words[COUNT]:
+                self.check_open()
 
     @property
     def index(self) -> int:

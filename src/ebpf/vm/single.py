@@ -62,7 +62,7 @@ class SingleRuns:
 def _is_bare(request: TestRequest) -> bool:
     """Tell whether there is a packet and nothing beside it."""
     others = request.flags or request.cpu or request.batch_size or request.wants_ctx
-    return request.repeat <= 1 and request.ctx is None and not others
+    return request.repeat in (0, 1) and request.ctx is None and not others
 
 
 def _make_seat(program: Program, kernel: Kernel, cpu: int, budget: int, engine: Engine) -> _Seat | None:

@@ -153,3 +153,34 @@ def test_budgets_end_every_run_alike() -> None:
                 runner.run(PACKET)
             assert caught.value.kind == "budget"
         program.handle.close()
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_the_last_run_of_a_kernel_may_end_it(runs: int) -> None:
+    """The clock closes it, and what that says is all that the program asks for."""
+    to_go = [0]
+
+    def clock() -> int:
+        to_go[0] -= 1
+        if to_go[0] == 0:
+            runtime.close()
+        return 5
+
+    with kernel(clock=clock) as runtime:
+        program = load(runtime, "call bpf_ktime_get_ns\nexit")
+        runner = runtime.runner(program)
+        to_go[0] = runs
+        assert [runner.run(PACKET).retval for _ in range(runs)] == [5] * runs
+        program.handle.close()
+
+
+def test_later_runs_take_the_same_numbers_of_repeats(engine: Engine) -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = 2\nexit")
+        kept = runtime.runner(program)
+        assert [kept.run(PACKET, repeat=repeat).retval for repeat in (0, 1, 2) * 2] == [2] * 6
+        if engine.code is not None:
+            for runner in (runtime.runner(program), kept):
+                with pytest.raises(OverflowError):
+                    runner.run(PACKET, repeat=-1)
+        program.handle.close()
