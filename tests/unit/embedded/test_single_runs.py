@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +17,9 @@ from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import MapFacts
+from ebpf.vm import lane
 from ebpf.vm.engines import Engine
+from ebpf.vm.maps import Map
 from tests.bounds import soon
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
@@ -153,6 +157,55 @@ def test_budgets_end_every_run_alike() -> None:
                 runner.run(PACKET)
             assert caught.value.kind == "budget"
         program.handle.close()
+
+
+def test_long_runs_stay_in_compiled_code(jit: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a lane the interpreter has what is behind the first slice of instructions, twenty times as long."""
+    left_to_the_interpreter = []
+    finish = lane.Lane.finish
+
+    def finished(*arguments: object) -> int:
+        left_to_the_interpreter.append(1)
+        return finish(*arguments)  # type: ignore[arg-type]  # a lane's own
+
+    monkeypatch.setattr(lane.Lane, "finish", finished)
+    with kernel() as runtime:
+        program = load(runtime, LONG)
+        runner = runtime.runner(program, engine="jit")
+        assert len({runner.run(PACKET).retval for _ in range(6)}) == 1
+        assert len(left_to_the_interpreter) <= 1  # the one that shows how long they are
+        program.handle.close()
+
+
+KEEPING: dict[str, Callable[[Runner], object]] = {
+    "alone": lambda runner: [runner.run(PACKET) for _ in range(3)],
+    "in a batch": lambda runner: runner.run_many(gather([PACKET])),
+}
+
+
+def map_of(runtime: EmbeddedRuntime, facts: MapFacts) -> Map:
+    with facts.handle.borrow() as fd:
+        return runtime.state.handles.map_file(fd)[1].map
+
+
+@pytest.mark.parametrize("way", KEEPING)
+@pytest.mark.parametrize("ends", ["program", "kernel"])
+def test_nothing_is_kept_of_a_program_that_has_ended(ends: str, way: str) -> None:
+    """Its maps are: lanes know where they are. The runner may stay, as that of an object which is closed."""
+    with kernel() as runtime:
+        facts = created(runtime, MapType.ARRAY, 4, 4, 1)
+        program = load(runtime, "r1 = map_fd[{array}] ll\nr0 = 2\nexit", array=facts)
+        runner, map_ = runtime.runner(program), weakref.ref(map_of(runtime, facts))
+        KEEPING[way](runner)
+        if ends == "program":
+            program.handle.close()
+            facts.handle.close()
+        runtime.close()
+        gc.collect()
+        assert map_() is None
+        del runner
+        program.handle.close()
+        facts.handle.close()
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3])
