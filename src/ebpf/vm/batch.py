@@ -171,6 +171,7 @@ class PacketLane(Lane):
         context, memory = self.form.resume(bytes(packet)), AddressSpace()
         context.attach(memory)
         context.fields[:] = self._fields.data
+        memory.reach(self.places)  # where the run has found values, though maps in maps may be others now
         memory.mirror = self.state
         for number, region in memory.regions.items():
             self.state.enter(number, region, self.words[NEXT])

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,11 +18,14 @@ from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import MapFacts
-from ebpf.vm import lane
+from ebpf.vm import batch, lane
 from ebpf.vm.engines import Engine
 from ebpf.vm.maps import Map
 from tests.bounds import soon
 from tests.unit.embedded_programs import Limits, created, kernel, load
+
+if TYPE_CHECKING:
+    from ebpf.codegen.image import Call
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -88,6 +92,44 @@ def test_maps_in_maps_may_be_others(way: str) -> None:
             assert [run(), run(), run()] == [number] * 3
         for thing in (program, outer, *inner):
             thing.handle.close()
+
+
+@pytest.mark.parametrize("way", ["alone", "in a batch"])
+def test_values_stay_while_maps_in_maps_become_others(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Native code of a batch runs without the GIL: another thread replaces a map before Python goes on with the run."""
+    with kernel(clock=lambda: 5) as runtime:
+        inner = [created(runtime, MapType.ARRAY, 4, 4, 1) for _ in range(3)]
+        with inner[0].handle.borrow() as fd:
+            outer = created(runtime, MapType.ARRAY_OF_MAPS, 4, 4, 1, inner=fd)
+        for number, map_ in enumerate(inner, 1):
+            put(runtime, map_, number.to_bytes(4, "little"))
+        asking = INNER.replace("*(u32 *)(r0 + 0)", "*(u32 *)(r6 + 0)").replace(
+            "r0 = *(", "r6 = r0\ncall bpf_ktime_get_ns\nr0 = *("
+        )
+        program = load(runtime, asking, outer=outer)
+        place = partial(replace_inner, runtime, outer)
+        place(inner[0])
+        run = WAYS[way](runtime.runner(program))
+        assert [run(), run()] == [1, 1]
+        calls = batch.lane_calls
+
+        def followed(name: str) -> tuple[Call, Call]:
+            def following(call: Call) -> Call:
+                return lambda lane: (call(lane), place(inner[1]))[0]
+
+            held, released = calls(name)
+            return following(held), following(released)
+
+        monkeypatch.setattr(batch, "lane_calls", followed)
+        assert run() == 1
+        monkeypatch.undo()
+        for thing in (program, outer, *inner):
+            thing.handle.close()
+
+
+def replace_inner(runtime: EmbeddedRuntime, outer: MapFacts, map_: MapFacts) -> None:
+    with map_.handle.borrow() as fd:
+        put(runtime, outer, fd.to_bytes(4, "little"))
 
 
 def test_a_fault_is_one_run_s() -> None:
