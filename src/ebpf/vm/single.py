@@ -7,6 +7,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from ebpf.vm import M64
+from ebpf.vm.epochs import is_scarce
 from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.native import FUEL, GIVEN
 from ebpf.vm.testrun import LONGEST_DURATION, TestRequest, TestRun, carried_out, test_run
@@ -61,7 +62,7 @@ class SingleRuns:
         if seat.executed > FIRST_SLICE:
             self._are_long = True
             self._idle.clear()
-        elif not seat.lane.epoch.shared and len(self._idle) < _MOST_IDLE:
+        elif not (seat.lane.epoch.shared or is_scarce()) and len(self._idle) < _MOST_IDLE:
             self._idle.append(seat)
             if kernel.closed:  # asked last: whoever closes it says so before it clears
                 self._idle.clear()

@@ -18,7 +18,7 @@ from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import MapFacts
-from ebpf.vm import batch, lane
+from ebpf.vm import batch, epochs, lane
 from ebpf.vm.engines import Engine
 from ebpf.vm.maps import Map
 from tests.bounds import soon
@@ -279,3 +279,17 @@ def test_later_runs_take_the_same_numbers_of_repeats(engine: Engine) -> None:
                 with pytest.raises(OverflowError):
                     runner.run(PACKET, repeat=-1)
         program.handle.close()
+
+
+def test_many_programs_leave_epochs_to_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that finds none is Python; a run that does not keep one is as fast as a first run."""
+    before = len(epochs._tickets)
+    monkeypatch.setattr(epochs, "_MOST_RUNS", 2 * before + 10)
+    with kernel() as runtime:
+        programs = [load(runtime, f"r0 = {number}\nexit") for number in range(20)]
+        runners = [runtime.runner(program) for program in programs]
+        for _ in range(3):
+            assert [runner.run(PACKET).retval for runner in runners] == list(range(20))
+        assert len(epochs._tickets) <= before + 6
+        for program in programs:
+            program.handle.close()
