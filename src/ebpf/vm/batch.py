@@ -171,6 +171,7 @@ class PacketLane(Lane):
         context, memory = self.form.resume(bytes(packet)), AddressSpace()
         context.attach(memory)
         context.fields[:] = self._fields.data
+        memory.reach(self.places)  # where the run has found values, though maps in maps may be others now
         memory.mirror = self.state
         for number, region in memory.regions.items():
             self.state.enter(number, region, self.words[NEXT])
@@ -226,7 +227,8 @@ class PacketLane(Lane):
                 retval, left = self.go_on(stop, memoryview(batch.out)[position : position + length])
             batch.set(index, position, retval, left)
             words[INDEX], words[POSITION] = index + 1, position + length
-            self.check_open()
+            if index + 1 < words[COUNT]:
+                self.check_open()
 
     @property
     def index(self) -> int:

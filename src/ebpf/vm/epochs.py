@@ -112,6 +112,11 @@ class Epoch:
             WORDS[self._ticket.word] = 0
 
 
+def is_scarce() -> bool:
+    """Whether half of the words are taken: who can do without one keeps none between runs."""
+    return len(_tickets) >= _MOST_RUNS // 2
+
+
 def older_runs() -> bool:
     """Whether there are runs of other threads that began before those of this one, if it has any.
 

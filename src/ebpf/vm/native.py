@@ -286,7 +286,7 @@ class NativeState:
 class NativeCode:
     """A program's operations, shared by its runs, and what each run has of its own."""
 
-    __slots__ = ("_operations", "_places", "_program", "_spare", "_template")
+    __slots__ = ("_maps", "_operations", "_places", "_spare", "_template")
 
     def __init__(self, program: Program, image: Image) -> None:
         slots = program.xlated
@@ -297,14 +297,14 @@ class NativeCode:
         image.decode(code.buffer_info()[0], operations, count)
         self._template = array("Q", [operations, count, 0, image.addresses["ebpf_run"]])
         self._template.extend(array("Q", bytes(8 * REFERENCE_WORDS * len(program.maps))))
-        self._program = program
+        self._maps = program.maps  # not the program, which keeps this: a cycle would keep the maps that are closed, too
         self._places = places_of(program)
         self._refer(self._template, self._places)
         self._spare: list[array[int]] = []
 
     def _refer(self, code: array[int], places: Places) -> None:
         """Say where maps in native storage and their values are."""
-        for index, map_ in enumerate(self._program.maps):
+        for index, map_ in enumerate(self._maps):
             if map_.native is not None:
                 at = CODE_WORDS + REFERENCE_WORDS * index
                 code[at] = places.address(map_)

@@ -7,6 +7,8 @@ from array import array
 from typing import TYPE_CHECKING
 
 from ebpf.vm import M64
+from ebpf.vm.epochs import is_scarce
+from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.native import FUEL, GIVEN
 from ebpf.vm.testrun import LONGEST_DURATION, TestRequest, TestRun, carried_out, test_run
 
@@ -23,10 +25,17 @@ class SingleRuns:
     """Runs of one program on one engine. Threads may share it.
 
     What a run needs takes longer to make than to use, so it is kept: a seat for each run that is on at the same time.
+    Not for long runs: a lane leaves what is behind the first slice of instructions to the interpreter, and a run of its
+    own to compiled code.
     """
 
     def __init__(self) -> None:
         self._idle: list[_Seat] = []
+        self._are_long = False
+
+    def clear(self) -> None:
+        """Keep nothing of the program and its maps, which are closed."""
+        self._idle.clear()
 
     def test_run(
         self,
@@ -40,14 +49,23 @@ class SingleRuns:
         engine: Engine,
     ) -> TestRun:
         """Do as `testrun.test_run` does."""
-        seat = self._seat(program, kernel, on_cpu, budget, engine) if _is_bare(request) else None
+        is_seated = not self._are_long and _is_bare(request)
+        seat = self._seat(program, kernel, on_cpu, budget, engine) if is_seated else None
         if seat is not None:
             result = seat.run(request.data)
-            if not seat.lane.epoch.shared and len(self._idle) < _MOST_IDLE:
-                self._idle.append(seat)
+            self._keep(seat, kernel)
             if result is not None:
                 return result
         return test_run(program, kernel, request, on_cpu=on_cpu, cpus=cpus, budget=budget, engine=engine)
+
+    def _keep(self, seat: _Seat, kernel: Kernel) -> None:
+        if seat.executed > FIRST_SLICE:
+            self._are_long = True
+            self._idle.clear()
+        elif not (seat.lane.epoch.shared or is_scarce()) and len(self._idle) < _MOST_IDLE:
+            self._idle.append(seat)
+            if kernel.closed:  # asked last: whoever closes it says so before it clears
+                self._idle.clear()
 
     def _seat(self, program: Program, kernel: Kernel, cpu: int, budget: int, engine: Engine) -> _Seat | None:
         """Return a seat that nobody uses; None where there are none for such programs."""
@@ -62,7 +80,7 @@ class SingleRuns:
 def _is_bare(request: TestRequest) -> bool:
     """Tell whether there is a packet and nothing beside it."""
     others = request.flags or request.cpu or request.batch_size or request.wants_ctx
-    return request.repeat <= 1 and request.ctx is None and not others
+    return request.repeat in (0, 1) and request.ctx is None and not others
 
 
 def _make_seat(program: Program, kernel: Kernel, cpu: int, budget: int, engine: Engine) -> _Seat | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -74,14 +73,6 @@ def tail_caller(**options: Any) -> Iterator[tuple[EmbeddedRuntime, Runner, Calla
         finally:
             for facts in (caller, target, targets):
                 facts.handle.close()
-
-
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """What is in a cycle stays."""
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def test_tail_calls_leave_native_code_and_come_back() -> None:

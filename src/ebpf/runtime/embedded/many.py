@@ -146,6 +146,8 @@ class _Work:
         if isinstance(lane, PacketLane) and not self._batch.cancelled and len(self._spare) < self._state.cpu_count:
             lane.kernel = self._state  # and not the batch's, with packets that are the caller's
             self._spare.append(lane)
+            if self._state.closed:  # asked last: whoever closes it says so before it clears
+                self._spare.clear()
         return True
 
     def _lane(self, cpu: int) -> PacketLane | OneByOne:

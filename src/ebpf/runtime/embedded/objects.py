@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from ebpf.abi import types
 from ebpf.abi.linux import EBADF, EINVAL, EMFILE
 from ebpf.errors import ClosedError
-from ebpf.lean import Lock, RLock, local
+from ebpf.lean import Lock, RLock, WeakSet, local
 from ebpf.plain import NamedTuple
 from ebpf.vm.fault import Rejected
 
 if TYPE_CHECKING:
     from ebpf.btf import Btf
+    from ebpf.runtime.embedded.runs import EmbeddedRunner
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
 
@@ -160,7 +161,10 @@ class MapObject(KernelObject):
 
 
 class ProgramObject(KernelObject):
-    """A loaded program with its statistics. `holds` are the maps and type information that it keeps alive."""
+    """A loaded program with its statistics. `holds` are the maps and type information that it keeps alive.
+
+    `runners` keep lanes, and memory of maps with them, that are of use to nobody once the program has ended.
+    """
 
     kind = "program"
 
@@ -179,6 +183,7 @@ class ProgramObject(KernelObject):
         self.run_time_ns = 0
         self.recursion_misses = 0
         self.holds = list(holds)
+        self.runners: WeakSet[EmbeddedRunner] = WeakSet()
         self.lock = Lock()
         self._release = release
 
@@ -194,6 +199,8 @@ class ProgramObject(KernelObject):
             self.run_time_ns += ns
 
     def destroy(self) -> None:
+        for runner in self.runners:
+            runner.forget()
         held, self.holds = self.holds, []
         for obj in held:
             self._release(obj)

@@ -126,9 +126,9 @@ class EmbeddedRunner:
             wants_duration=False,
         )
         with self._loaded() as program:
-            return _public(request, run_program(self._kernel.state, program, request, self._engine, self._way()))
+            return _public(request, run_program(self._kernel.state, program, request, self._engine, self._way(program)))
 
-    def _way(self) -> Callable[..., TestRun]:
+    def _way(self, program: ProgramObject) -> Callable[..., TestRun]:
         """Return what does a run. The first is the only one of most programs, and makes nothing that is kept."""
         if not self._has_run:
             self._has_run = True
@@ -136,8 +136,15 @@ class EmbeddedRunner:
         if self._single is None:
             from ebpf.vm.single import SingleRuns
 
+            program.runners.add(self)  # first: Ctrl-C may come between the two
             self._single = SingleRuns()
         return self._single.test_run
+
+    def forget(self) -> None:
+        """Keep nothing between runs any more: the program has ended, and its maps are to go with it."""
+        self._lanes.clear()
+        if self._single is not None:
+            self._single.clear()
 
     def run_many(self, packets: JoinedPackets, *, threads: int = 1) -> ManyRuns:
         if not self._form.data:
@@ -147,6 +154,7 @@ class EmbeddedRunner:
         from ebpf.runtime.embedded.many import run_many
 
         with self._loaded() as program:
+            program.runners.add(self)
             return run_many(self._kernel.state, program, self._engine, packets, threads, spare=self._lanes)
 
     def function(self) -> Callable[[Buffer], int]:
