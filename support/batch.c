@@ -39,9 +39,17 @@ static u64 give_address(struct lane *lane, u64 why) {
   return STOP_EXIT;
 }
 
-/* What compiled code asks in a lane: it gets addresses of maps, and goes to the interpreter with everything else. */
+static void claim(struct function *f);
+
+/* What compiled code asks in a lane: it gets addresses of maps and, from the host, fuel, and goes to the interpreter with
+   everything else. */
 ENTRY u64 ebpf_answer(struct machine *m, u64 why) {
-  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? give_address((struct lane *)m, why) : why;
+  struct lane *lane = (struct lane *)m;
+  m->status = (why == STOP_MAP || why == STOP_MAP_VALUE) ? give_address(lane, why) : why;
+  if (why == STOP_FUEL && lane->refuel) {
+    if (lane->function) claim(lane->function);
+    lane->refuel(m);
+  }
   return m->status;
 }
 

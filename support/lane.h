@@ -34,6 +34,8 @@ struct batch {
   u32 *retvals;
 };
 
+struct function;
+
 struct lane {
   struct machine machine; /* first: who has the machine has the lane */
   const struct code *code;
@@ -58,9 +60,11 @@ struct lane {
   u64 runs;     /* that there have been, for `epoch` */
   u64 kept;     /* the last run left nearly everything as it was */
   u64 leaves;   /* the program may leave records behind, or a spin lock: it has such maps */
+  u64 (ENTRY *refuel)(struct machine *); /* gives compiled code more fuel and sets `status` to 0, or does nothing; may be 0 */
+  struct function *function; /* whose lane it is; 0: no function's */
   struct batch batch;
 };
 
 _Static_assert(sizeof(struct first_value) == 24, "first_value");
 _Static_assert(sizeof(struct batch) == 88, "batch");
-_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 22 + sizeof(struct batch), "lane");
+_Static_assert(sizeof(struct lane) == sizeof(struct machine) + 8 * 24 + sizeof(struct batch), "lane");

@@ -139,6 +139,19 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
   return result;
 }
 
+/* Python code is about to run in the middle of a run, on this thread and on others: keep them from the lane and from
+   virtual CPU 0 until the run has ended. */
+static void claim(struct function *f) {
+  f->busy = TAKEN;
+  f->gate->claimant = ((const struct python *)ebpf_python)->thread();
+  f->gate->claimed = (u64)f;
+}
+
+static void end_claim(struct function *f) {
+  f->gate->claimed = 0;
+  f->busy = IDLE;
+}
+
 /* A builtin with one argument (METH_O). */
 ENTRY void *ebpf_function(void *self, void *packet) {
   const struct python *py = (const struct python *)ebpf_python;
@@ -155,6 +168,7 @@ ENTRY void *ebpf_function(void *self, void *packet) {
   u64 stop = open(f) ? run_over(f->lane, view.data, (u64)view.length) : STOP_REFUSED;
   if (!stop) {
     leave_epoch(f->lane);
+    if (f->busy) end_claim(f);
     u32 returned = (u32)f->lane->machine.r[0]; /* another thread may run while readers are woken */
     result = wake(py, f) ? py->from_unsigned(returned) : 0;
   } else if (stop != STOP_REFUSED) {

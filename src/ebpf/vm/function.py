@@ -11,7 +11,7 @@ from ebpf.codegen.builtin import Owner, make_builtin
 from ebpf.vm import M32
 from ebpf.vm.batch import PacketLane
 from ebpf.vm.interpreter import FIRST_SLICE
-from ebpf.vm.native import FUNCTION_WORDS, SLICE, load_interpreter
+from ebpf.vm.native import FUNCTION, FUNCTION_WORDS, SLICE, load_interpreter
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -53,6 +53,7 @@ class ProgramFunction:
         words[_LANE], words[_GATE] = lane.words.buffer_info()[0], gate
         words[_CLOSED] = closed.buffer_info()[0]
         lane.words[SLICE] = FIRST_SLICE  # the GIL is kept
+        lane.function = lane.words[FUNCTION] = words.buffer_info()[0]
         words[_ELSEWHERE], words[_GO_ON] = id(elsewhere), id(self._kept[2])
         words[_WAKE] = id(self._kept[3])
 

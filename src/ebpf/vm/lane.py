@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from ebpf.abi.types import MapType
+from ebpf.vm import M64
 from ebpf.vm.epochs import CLOCK, Epoch
 from ebpf.vm.fault import Unwind
 from ebpf.vm.interpreter import FIRST_SLICE, Machine
@@ -27,6 +28,8 @@ from ebpf.vm.native import (
     FIRST_VALUE_WORDS,
     FIRSTS,
     FORM,
+    FUEL,
+    FUNCTION,
     GIVEN,
     HOST,
     KEPT,
@@ -37,8 +40,10 @@ from ebpf.vm.native import (
     MAPS,
     NOW,
     REFERENCE_WORDS,
+    REFUEL,
     REGIONS,
     SLICE,
+    STATUS,
     TIMES,
     WAITS,
     NativeState,
@@ -51,6 +56,7 @@ from ebpf.vm.values import Places, places_of
 if TYPE_CHECKING:
     from ebpf.codegen.image import Call
     from ebpf.vm.context import Context
+    from ebpf.vm.jit.host import Callback
     from ebpf.vm.kernel import Kernel
     from ebpf.vm.maps import Map
     from ebpf.vm.program import Program
@@ -84,6 +90,9 @@ class LaneCode(Protocol):
     def follow(self, code: array[int]) -> None:
         """Keep a lane, whose runs hold the GIL, in the best code that there is from now on."""
 
+    def host(self, lane: Lane) -> Callback | None:
+        """Return whom code that does not come back for it asks for more fuel, which calls `lane.answer`."""
+
 
 class Lane:
     """Runs of one program on one virtual CPU, which the caller owns meanwhile. Never shared by threads."""
@@ -113,6 +122,9 @@ class Lane:
                 self._firsts[FIRST_VALUE_WORDS * index : FIRST_VALUE_WORDS * (index + 1)] = array(
                     "Q", (address_of(view), *sizes)
                 )
+        self._host = code.host(self)
+        self.function = 0
+        """Address of the struct function whose lane it is."""
         self.clear()
 
     def clear(self) -> None:
@@ -132,6 +144,24 @@ class Lane:
         words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
+        words[REFUEL] = 0 if self._host is None else self._host.address
+        words[FUNCTION] = self.function
+
+    def answer(self) -> None:
+        """Give compiled code another slice of instructions; else it goes to the interpreter, which says what is wrong.
+
+        It can't come back as the interpreter does: what it was doing would be gone.
+        """
+        words = self.words
+        # It looks at its fuel now and then only, and may have used more than it had.
+        debt, left = -words[FUEL] & M64, self.budget - words[GIVEN]
+        self.wake_readers()
+        if left < max(debt, 1) or (self.kernel is not None and self.kernel.closed):
+            return
+        fuel = min(left, LONG_SLICE + debt)
+        words[GIVEN] += fuel
+        words[FUEL] = fuel - debt
+        words[STATUS] = 0
 
     def allow(self, instructions: int) -> None:
         """Let native code go on for a slice of so many instructions, on this thread."""
@@ -208,12 +238,22 @@ class Lane:
         Raises:
             ProgramFault: as `testrun.execute_checked` does.
         """
+        if stop == Stop.RAISED:
+            raise self._raised()
         run = Run(self.program, self.kernel, cpu=self.cpu, budget=self.budget, context=context, memory=memory)
         continuation = _Continuation(run, self)
         try:
             return checked(run, lambda: continuation.finish(stop))
         finally:
             self.executed = continuation.executed
+
+    def _raised(self) -> BaseException:
+        """Return what was raised while compiled code was asking, and have somebody else asked from now on."""
+        assert self._host is not None
+        pending = self._host.desk.pending
+        assert pending is not None
+        self._host = self._owner.host(self)
+        return pending
 
     def known_maps(self) -> dict[int, Region]:
         """Return the regions that native code has made for maps, by number."""

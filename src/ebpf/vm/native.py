@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebpf.vm.batch import PacketLane
     from ebpf.vm.context import Context
     from ebpf.vm.kernel import Kernel
+    from ebpf.vm.lane import Lane
 
 ABI_VERSION = 4
 
@@ -54,13 +55,13 @@ OPAQUE = 6
 (LANE_CODE, FIRSTS, MAPS, REGIONS, ARGUMENT, BUDGET, LANE_PATIENCE, SLICE, GIVEN, ANSWERED, START, HIDDEN) = range(
     MACHINE_WORDS, MACHINE_WORDS + 12
 )
-WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, LEAVES = range(
-    MACHINE_WORDS + 12, MACHINE_WORDS + 22
+WRITABLE, SHORTEST, LONGEST, FIELDS, TIMES, EPOCH, NOW, RUNS, KEPT, LEAVES, REFUEL, FUNCTION = range(
+    MACHINE_WORDS + 12, MACHINE_WORDS + 24
 )
 INDEX, COUNT, SOURCE, SOURCE_SIZE, STARTS, LENGTHS, OUT, POSITION, ROOM, POSITIONS, RETVALS = range(
-    MACHINE_WORDS + 22, MACHINE_WORDS + 33
+    MACHINE_WORDS + 24, MACHINE_WORDS + 35
 )
-LANE_WORDS = MACHINE_WORDS + 33
+LANE_WORDS = MACHINE_WORDS + 35
 FIRST_VALUE_WORDS = 3
 FUNCTION_WORDS = 7
 GATE_WORDS = 5
@@ -329,6 +330,9 @@ class NativeCode:
 
     def follow(self, code: array[int]) -> None:
         """Keep a lane in the best code: it is there."""
+
+    def host(self, lane: Lane) -> None:
+        """Return nobody to be asked: the interpreter comes back."""
 
     def give_back(self, code: array[int]) -> None:
         """Keep the structure for another run."""

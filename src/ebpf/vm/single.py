@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ebpf.vm import M64
 from ebpf.vm.epochs import is_scarce
-from ebpf.vm.interpreter import FIRST_SLICE
 from ebpf.vm.native import FUEL, GIVEN
 from ebpf.vm.testrun import LONGEST_DURATION, TestRequest, TestRun, carried_out, test_run
 
@@ -25,13 +24,10 @@ class SingleRuns:
     """Runs of one program on one engine. Threads may share it.
 
     What a run needs takes longer to make than to use, so it is kept: a seat for each run that is on at the same time.
-    Not for long runs: a lane leaves what is behind the first slice of instructions to the interpreter, and a run of its
-    own to compiled code.
     """
 
     def __init__(self) -> None:
         self._idle: list[_Seat] = []
-        self._are_long = False
 
     def clear(self) -> None:
         """Keep nothing of the program and its maps, which are closed."""
@@ -49,8 +45,7 @@ class SingleRuns:
         engine: Engine,
     ) -> TestRun:
         """Do as `testrun.test_run` does."""
-        is_seated = not self._are_long and _is_bare(request)
-        seat = self._seat(program, kernel, on_cpu, budget, engine) if is_seated else None
+        seat = self._seat(program, kernel, on_cpu, budget, engine) if _is_bare(request) else None
         if seat is not None:
             result = seat.run(request.data)
             self._keep(seat, kernel)
@@ -59,10 +54,7 @@ class SingleRuns:
         return test_run(program, kernel, request, on_cpu=on_cpu, cpus=cpus, budget=budget, engine=engine)
 
     def _keep(self, seat: _Seat, kernel: Kernel) -> None:
-        if seat.executed > FIRST_SLICE:
-            self._are_long = True
-            self._idle.clear()
-        elif not (seat.lane.epoch.shared or is_scarce()) and len(self._idle) < _MOST_IDLE:
+        if not (seat.lane.epoch.shared or is_scarce()) and len(self._idle) < _MOST_IDLE:
             self._idle.append(seat)
             if kernel.closed:  # asked last: whoever closes it says so before it clears
                 self._idle.clear()

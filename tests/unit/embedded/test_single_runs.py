@@ -19,7 +19,7 @@ from ebpf.runtime.attrs import MapElem
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.facts import MapFacts
-from ebpf.vm import batch, epochs, lane
+from ebpf.vm import batch, epochs
 from ebpf.vm.engines import VARIABLE, Engine
 from ebpf.vm.maps import Map
 from tests.unit.embedded_programs import Limits, created, kernel, load
@@ -202,24 +202,6 @@ def test_budgets_end_every_run_alike() -> None:
             with pytest.raises(ProgramFault) as caught:
                 runner.run(PACKET)
             assert caught.value.kind == "budget"
-        program.handle.close()
-
-
-def test_long_runs_stay_in_compiled_code(jit: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a lane the interpreter has what is behind the first slice of instructions, twenty times as long."""
-    left_to_the_interpreter = []
-    finish = lane.Lane.finish
-
-    def finished(*arguments: object) -> int:
-        left_to_the_interpreter.append(1)
-        return finish(*arguments)  # type: ignore[arg-type]  # a lane's own
-
-    monkeypatch.setattr(lane.Lane, "finish", finished)
-    with kernel() as runtime:
-        program = load(runtime, LONG)
-        runner = runtime.runner(program, engine="jit")
-        assert len({runner.run(PACKET).retval for _ in range(6)}) == 1
-        assert len(left_to_the_interpreter) <= 1  # the one that shows how long they are
         program.handle.close()
 
 

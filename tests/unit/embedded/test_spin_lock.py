@@ -147,14 +147,14 @@ def test_a_lock_that_is_freed_is_forgotten_before_the_next_one() -> None:
 
 
 def test_an_interrupted_run_frees_its_lock(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C comes when native code has just come back, in the middle of the run."""
+    """Ctrl-C comes when native code has just come back, or asks, in the middle of the run."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     if engine.code is None:
         pytest.skip("needs an engine of native code")
-    monkeypatch.setattr(Lane, "finish", interrupt)
+    monkeypatch.setattr(Lane, "finish" if engine.name == "interpreter" else "answer", interrupt)
     map_ = make()
     program = load(TEXTS["time passes inside"], map_)
     kernel = cast("Kernel", StillKernel())

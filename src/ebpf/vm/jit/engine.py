@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ebpf.vm import M32, M64, interpreter
 from ebpf.vm.fault import Fault
 from ebpf.vm.jit.compiled import CompiledProgram
-from ebpf.vm.jit.host import Host
+from ebpf.vm.jit.host import Callback, Host, host_of
 from ebpf.vm.jit.state import REPLACED
 from ebpf.vm.jit.tiers import Check, Tiers, tiers_of
 from ebpf.vm.machine import HelperCall, Run, check_open_between_runs, python_stack_is_full
@@ -36,6 +36,7 @@ from ebpf.vm.values import Places
 
 if TYPE_CHECKING:
     from ebpf.vm.kernel import Kernel
+    from ebpf.vm.lane import Lane
 
 CodeFor: TypeAlias = Callable[[Program, Check], "CompiledProgram | None"]
 """Gives the native code of a program, None where the interpreter runs it. It may wait for the compiler meanwhile, and
@@ -189,7 +190,8 @@ class LaneCode:
     def __init__(self, program: Program, tiers: Tiers) -> None:
         self._tiers = tiers
         self._code = native_code(program, load_interpreter())
-        self._compiled: CompiledProgram | None = None
+        self._compiled: list[CompiledProgram] = []
+        """All that was entered: better code may come in the middle of a run, when it asks for fuel."""
 
     def take(self, places: Places) -> array[int]:
         """As `NativeCode.take`."""
@@ -206,9 +208,14 @@ class LaneCode:
         """As `NativeCode.follow`: whoever asks for a function wants it to be fast."""
         self._tiers.follow(self, code)
 
+    def host(self, lane: Lane) -> Callback:
+        """As `NativeCode.host`."""
+        return host_of(lane)
+
     def enter(self, code: array[int]) -> None:
         """As `Follower.enter`."""
         compiled = self._tiers.code
         if compiled is not None:
+            if compiled not in self._compiled:
+                self._compiled.append(compiled)
             code[ENTRY] = compiled.address
-        self._compiled = compiled  # last: other threads run while the code before is unmapped

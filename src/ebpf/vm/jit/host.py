@@ -11,44 +11,72 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import proxy
 
 from ebpf.vm.jit.state import RAISED
 from ebpf.vm.native import HOST, STATUS
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.engine import Machine
+    from ebpf.vm.lane import Lane
+    from ebpf.vm.native import NativeState
 
-_idle: deque[_Callback] = deque()
+_idle: deque[Callback] = deque()
 
 
-class _Callback:
-    """A function that native code may call at `address`, and whom it asks."""
+class Asked(Protocol):
+    """Whom compiled code asks: `state` is whose it is, and has its question."""
+
+    @property
+    def state(self) -> NativeState: ...
+
+    def answer(self) -> None:
+        """Answer the question."""
+
+
+class _Desk:
+    """Who answers, and what was raised meanwhile."""
+
+    def __init__(self) -> None:
+        self.asked: Asked | None = None
+        self.pending: BaseException | None = None
+
+
+class Callback:
+    """A function that native code may call at `address`. Whoever sets `desk.asked` keeps them."""
 
     def __init__(self) -> None:
         from ctypes import CFUNCTYPE, c_uint64, c_void_p, cast
 
-        self.machine: Machine | None = None
-        self.pending: BaseException | None = None
-        generator = self._answers()
+        self.desk = _Desk()
+        generator = _answers(self.desk)
         next(generator)
         # The question, a second argument, is in struct machine, too: send() takes one.
         self._function: Any = CFUNCTYPE(c_uint64, c_uint64)(generator.send)
         self.address = cast(self._function, c_void_p).value or 0
 
-    def _answers(self) -> Generator[int, int, None]:
-        try:
-            # The jump back is inside of `try`: a signal may be handled there.
-            while True:
-                yield 0
-                self.machine.answer()  # type: ignore[union-attr]  # nobody calls a callback without a machine
-        except GeneratorExit:
-            return
-        except BaseException as error:  # noqa: BLE001  # native code is in between: `Machine.loop` raises it again
-            self.pending = error
-            # It may have come after the answer: compiled code must not go on.
-            self.machine.state.words[STATUS] = RAISED  # type: ignore[union-attr]  # as above
+
+def _answers(desk: _Desk) -> Generator[int, int, None]:
+    try:
+        # The jump back is inside of `try`: a signal may be handled there.
+        while True:
             yield 0
+            desk.asked.answer()  # type: ignore[union-attr]  # nobody calls where nobody is asked
+    except GeneratorExit:
+        return
+    except BaseException as error:  # noqa: BLE001  # native code is in between: who has entered it raises it again
+        desk.pending = error
+        # It may have come after the answer: compiled code must not go on.
+        desk.asked.state.words[STATUS] = RAISED  # type: ignore[union-attr]  # as above
+        yield 0
+
+
+def host_of(lane: Lane) -> Callback:
+    """Return whom compiled code asks in a lane. It is the lane's own, and does not keep it alive."""
+    callback = Callback()
+    callback.desk.asked = proxy(lane)
+    return callback
 
 
 class Host:
@@ -60,12 +88,12 @@ class Host:
         self.pending: BaseException | None = None
         self._machine = machine
         self._before = 0
-        self._callback: _Callback | None = None
+        self._callback: Callback | None = None
 
     def __enter__(self) -> Host:
         _leave_room()
-        callback = _idle.pop() if _idle else _Callback()
-        callback.machine, self._callback = self._machine, callback
+        callback = _idle.pop() if _idle else Callback()
+        callback.desk.asked, self._callback = self._machine, callback
         words = self._machine.state.words
         self._before, words[HOST] = words[HOST], callback.address
         return self
@@ -76,7 +104,7 @@ class Host:
         callback = self._callback
         assert callback is not None  # __enter__ has set it
         self._machine.state.words[HOST] = self._before
-        self.pending, callback.machine = callback.pending, None
+        self.pending, callback.desk.asked = callback.desk.pending, None
         if self.pending is None:
             _idle.append(callback)
 

@@ -16,6 +16,7 @@ from ebpf.vm import interpreter, native
 from ebpf.vm.jit import state
 from ebpf.vm.jit.compiled import CompiledProgram
 from ebpf.vm.jit.engine import Machine
+from ebpf.vm.jit.host import Callback, host_of
 from ebpf.vm.machine import HelperCall, Run
 from ebpf.vm.maps import storage
 from ebpf.vm.maps.create import native_like
@@ -27,6 +28,7 @@ from ebpf.vm.values import Places
 if TYPE_CHECKING:
     from ebpf.vm.jit.tiers import Check
     from ebpf.vm.kernel import Kernel
+    from ebpf.vm.lane import Lane
     from ebpf.vm.maps import Map
 
 
@@ -141,3 +143,7 @@ class LaneCode:
 
     def follow(self, code: array[int]) -> None:
         """Do nothing, as `NativeCode.follow`."""
+
+    def host(self, lane: Lane) -> Callback:
+        """As `NativeCode.host`."""
+        return host_of(lane)
