@@ -70,9 +70,17 @@ def library_call(compiler: FunctionCompiler, result: str, function: str, argumen
 def leaving(compiler: FunctionCompiler) -> Iterator[str]:
     """Return the lines of the common ends of the rare paths: leaving to the interpreter, and an exception to raise.
 
-    A function that does not use its stack has none, and 0 in r10.
+    A function that does not use its stack has none, and 0 in r10. A private frame becomes a region, whose address is in
+    r10 and, unless the rare path has done it, in no other register.
     """
+    if compiler.is_private:
+        yield "leave.opening:"
+        yield from library_call(compiler, "%opened", "ebpf_open_frame", "i64 %depth, i64 0")
+        yield from compiler.store(native.FRAME_POINTER, "%opened")
+        yield "br label %leave"
     yield "leave:"
+    yield "%left.depth = add i64 %depth, 1"
+    yield from compiler.store(native.DEPTH, "%left.depth")
     if not compiler.uses_frame:
         yield "store i64 0, ptr %number"
     yield f"ret {RESULT} {{ i64 0, i64 0, i64 {Stop.COMPILED} }}"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ebpf.codegen.image import ENTRIES
 from ebpf.vm import native
 from ebpf.vm.jit.state import FRAME_SIZE, WORD, member
 from ebpf.vm.native import NO_CALLER, Action, Stop
 
 ENTRY = "ebpf_entry"
 RESULT = "{ i64, i64, i64 }"
-_NESTED, LEAVE, LEAVE_OPENING = "nested", "leave", "leave_opening"
+_NESTED = "nested"
 
 
 def write_entry(callbacks: Sequence[int], *, convention: str, asks: bool, kernel_helpers: bool) -> Iterator[str]:
@@ -99,41 +98,12 @@ def _write_nested(callbacks: Sequence[int], *, kernel_helpers: bool) -> Iterator
     yield "}"
 
 
-def write_leave(*, convention: str) -> Iterator[str]:
-    """Return the lines of the functions that store the state of a frame for the interpreter to go on with.
-
-    One call is shorter, in every place where a check may fail, than the stores. The second function makes a private
-    frame a region, too, whose address is in r10 and in no other register.
-    """
-    registers = ", ".join(f"i64 %r{register}" for register in range(10))
-    head = "(ptr %m, i64 %depth, i64 %at, i64 %fuel, "
-    yield f"define internal fastcc void @{LEAVE}{head}{registers}, i64 %r10) noinline cold {{"
-    yield from _store_state()
-    yield f"define internal fastcc void @{LEAVE_OPENING}{head}{registers}) noinline cold {{"
-    yield from _load("calls", native.CALLS, "ptr")
-    yield f"%place = getelementptr i8, ptr %calls, i64 {WORD * ENTRIES.index('ebpf_open_frame')}"
-    yield "%open.frame = load ptr, ptr %place"
-    yield f"%r10 = call {convention} i64 %open.frame(ptr %m, i64 %depth, i64 0)"
-    yield from _store_state()
-
-
-def _store_state() -> Iterator[str]:
-    yield "%open = add i64 %depth, 1"
-    values = {native.DEPTH: "%open", native.AT: "%at", native.FUEL: "%fuel"}
-    values |= {register: f"%r{register}" for register in range(11)}
-    for word, value in values.items():
-        yield f"%p{word} = getelementptr i8, ptr %m, i64 {member(word)}"
-        yield f"store i64 {value}, ptr %p{word}"
-    yield "ret void"
-    yield "}"
-
-
 _GIVEN = ", ".join(f"i64 %r{n}" for n in range(6))
 
 
-def _load(name: str, word: int, type_: str = "i64") -> Iterator[str]:
+def _load(name: str, word: int) -> Iterator[str]:
     yield f"%{name}.p = getelementptr i8, ptr %m, i64 {member(word)}"
-    yield f"%{name} = load {type_}, ptr %{name}.p"
+    yield f"%{name} = load i64, ptr %{name}.p"
 
 
 def _arguments() -> Iterator[str]:

@@ -7,7 +7,7 @@ the interpreter goes on (COMPILED), or that the host has an exception to raise (
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ebpf.asm.opcodes import (
@@ -30,7 +30,7 @@ from ebpf.vm.jit.arithmetic import arithmetic, condition
 from ebpf.vm.jit.blocks import Block, Function
 from ebpf.vm.jit.counted import Fast, Guard
 from ebpf.vm.jit.dominance import Dominance
-from ebpf.vm.jit.entry import LEAVE, LEAVE_OPENING, RESULT
+from ebpf.vm.jit.entry import RESULT
 from ebpf.vm.jit.liveness import Liveness
 from ebpf.vm.jit.loops import Loop, find_loops
 from ebpf.vm.jit.memory import memory
@@ -109,26 +109,15 @@ class FunctionCompiler:
 
     def leave_to_interpreter(self, at: int) -> str:
         """Write the rare path that stores the state before instruction `at`; return its label."""
-        writer, label = self.writer, self.writer.label("leave")
-        live, registers = self.liveness.before[at], self.writer.values.registers
-        opens = self.is_private and not any(live >> register & 1 for register in self.origins.stack_pointers[at])
-        frame, lines, pointers = (None, [], {}) if opens else self.open_late(at)
-        lines, given = [f"{label}:", *lines], []
-        for register in range(10):
-            value = registers.get(register) if live >> register & 1 else "poison"
-            value = pointers.get(register, value)
-            if value is None:
-                value = writer.name()
-                lines.append(f"{value} = load i64, ptr %R{register}")
-            given.append(f"i64 {value}")
-        fuel_lines, before = self._fuel()
-        fuel = writer.name()
-        lines += [*fuel_lines, f"{fuel} = sub i64 {before}, {writer.values.spent}"]
-        if frame is not None:
-            given.append(f"i64 {frame}")
-        function = LEAVE if frame is not None else LEAVE_OPENING
-        lines.append(f"call fastcc void @{function}(ptr %m, i64 %depth, i64 {at}, i64 {fuel}, {', '.join(given)})")
-        writer.later([*lines, "br label %leave"])
+        label, live = self.writer.label("leave"), self.liveness.before[at]
+        position = self.store_position(at)
+        if self.is_private and not any(live >> register & 1 for register in self.origins.stack_pointers[at]):
+            lines = [*self.store_registers(live), *position, "br label %leave.opening"]
+        else:
+            frame, opening, pointers = self.open_late(at)
+            registers = self.store_registers(live, pointers)
+            lines = [*opening, *registers, *position, *self.store(native.FRAME_POINTER, frame), "br label %leave"]
+        self.writer.later([f"{label}:", *lines])
         return label
 
     def open_late(self, at: int) -> tuple[str, list[str], dict[int, str]]:
@@ -142,34 +131,31 @@ class FunctionCompiler:
             lines.append(f"{pointer} = add i64 {frame}, {self.origins.stack_pointers[at][register]}")
         return frame, lines, pointers
 
-    def _store_register(self, register: int) -> list[str]:
-        value = self.writer.values.registers.get(register)
-        lines = []
-        if value is None:
-            value = self.writer.name()
-            lines.append(f"{value} = load i64, ptr %R{register}")
+    def store(self, word: int, value: str) -> list[str]:
+        """Return the lines that store a number into the machine."""
         place = self.writer.name()
-        return [
-            *lines,
-            f"{place} = getelementptr i8, ptr %m, i64 {member(register)}",
-            f"store i64 {value}, ptr {place}",
-        ]
+        return [f"{place} = getelementptr i8, ptr %m, i64 {member(word)}", f"store i64 {value}, ptr {place}"]
 
-    def store_registers(self, registers: int) -> list[str]:
-        """Return the lines that store registers (as bits) into the machine."""
-        return [line for register in range(10) if registers >> register & 1 for line in self._store_register(register)]
+    def _store_register(self, register: int, value: str | None) -> list[str]:
+        if value is not None:
+            return self.store(register, value)
+        value = self.writer.name()
+        return [f"{value} = load i64, ptr %R{register}", *self.store(register, value)]
+
+    def store_registers(self, registers: int, others: Mapping[int, str] | None = None) -> list[str]:
+        """Return the lines that store registers (as bits) into the machine; some have `others` there."""
+        values = {**self.writer.values.registers, **(others or {})}
+        wanted = (register for register in range(10) if registers >> register & 1)
+        return [line for register in wanted for line in self._store_register(register, values.get(register))]
 
     def store_position(self, at: int, *, executed: int = 0) -> list[str]:
         """Return the lines that store the instruction, and the fuel before it; after it, where it is `executed`."""
-        fuel, at_place, fuel_place = (self.writer.name() for _ in range(3))
-        lines, before = self._fuel()
+        fuel, (lines, before) = self.writer.name(), self._fuel()
         return [
             *lines,
             f"{fuel} = sub i64 {before}, {self.writer.values.spent + executed}",
-            f"{at_place} = getelementptr i8, ptr %m, i64 {member(native.AT)}",
-            f"store i64 {at}, ptr {at_place}",
-            f"{fuel_place} = getelementptr i8, ptr %m, i64 {member(native.FUEL)}",
-            f"store i64 {fuel}, ptr {fuel_place}",
+            *self.store(native.AT, str(at)),
+            *self.store(native.FUEL, fuel),
         ]
 
     def _fuel(self) -> tuple[list[str], str]:

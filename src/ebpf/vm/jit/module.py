@@ -18,7 +18,7 @@ from ebpf.asm.opcodes import (
 from ebpf.vm.jit import maps
 from ebpf.vm.jit.blocks import calls_function, find_functions
 from ebpf.vm.jit.entry import ENTRY as ENTRY
-from ebpf.vm.jit.entry import write_entry, write_leave
+from ebpf.vm.jit.entry import write_entry
 from ebpf.vm.jit.function import FunctionCompiler
 from ebpf.vm.jit.liveness import find_liveness
 from ebpf.vm.jit.origins import Origins
@@ -110,7 +110,6 @@ class ModuleCompiler:
         functions = [FunctionCompiler(self, function) for function in self.functions.values()]
         for function in functions:
             lines += function.compile()
-        lines += write_leave(convention=self.convention)
         asks = any(function.asks for function in functions)
         lines += write_entry(self._callbacks(), convention=self.convention, asks=asks, kernel_helpers=self.has_lookups)
         return "\n".join(lines)
