@@ -41,9 +41,11 @@ def test_run_many_keeps_the_order(runtime: Runtime) -> None:
 
 def test_too_short_a_packet_is_refused(runtime: Runtime) -> None:
     with collection(constant(2)).load(runtime=runtime) as loaded:
-        with pytest.raises(SystemCallError) as caught:
+        with pytest.raises(SystemCallError, match=r"a packet has at least 14 bytes, got 13$") as caught:
             loaded.programs["program"].run(bytes(13))
         assert caught.value.errno_name == "EINVAL"
+        with pytest.raises(SystemCallError, match=r"got 0$"):
+            loaded.programs["program"].run()
 
 
 def test_info_and_opening_by_id(runtime: Runtime) -> None:

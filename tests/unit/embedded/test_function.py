@@ -135,9 +135,12 @@ def test_what_is_no_writable_buffer_is_refused() -> None:
 def test_the_kernel_refuses_short_packets() -> None:
     with function(FIRST_BYTE) as call:
         for size in (0, 13):
-            with pytest.raises(SystemCallError, match="a packet has at least 14 bytes"):
+            with pytest.raises(SystemCallError, match=f"a packet has at least 14 bytes, got {size}$"):
                 call(bytearray(size))
-    with function("r0 = 1\nexit", ProgramType.SCHED_CLS) as call, pytest.raises(SystemCallError, match="at most 3712"):
+    with (
+        function("r0 = 1\nexit", ProgramType.SCHED_CLS) as call,
+        pytest.raises(SystemCallError, match=r"at most 3712 bytes, got 3713$"),
+    ):
         call(bytearray(3713))
 
 
