@@ -152,6 +152,11 @@ def test_the_engine_is_named(runtime: Runtime) -> None:
         collection(constant(2)).load(runtime=runtime, engine="steam")
 
 
+def test_trust_is_a_decision(runtime: Runtime) -> None:
+    with pytest.raises(TypeError, match="trusted is True or False, got 'no'"):
+        collection(constant(2)).load(runtime=runtime, trusted="no")  # type: ignore[arg-type]  # as callers without types may
+
+
 def test_an_engine_can_be_asked_for(runtime: Runtime) -> None:
     if runtime.name != "embedded":
         with pytest.raises(NotSupportedError):

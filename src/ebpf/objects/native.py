@@ -35,6 +35,8 @@ def read_native(
 
 
 def _checked(trusted_keys: Iterable[TrustedKey], *, allow_unsigned: bool) -> tuple[TrustedKey, ...]:
+    if not isinstance(allow_unsigned, bool):  # "no" is true
+        raise TypeError(f"allow_unsigned is True or False, got {allow_unsigned!r}")
     given = type(trusted_keys).__name__
     if isinstance(trusted_keys, (str, bytes, bytearray, memoryview, os.PathLike)):
         raise TypeError(f"trusted_keys is a list of keys, got one {given}: put it into a list")
