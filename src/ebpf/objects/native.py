@@ -28,6 +28,8 @@ def read_native(
 ) -> NativeImage:
     """Read an image and decide whether it may run; see `Collection.load_native()`. Nothing of it is mapped."""
     keys = _checked(trusted_keys, allow_unsigned=allow_unsigned)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"expected the path of a native image, got {type(path).__name__}: images are read from files")
     name = os.fspath(path)
     with open(path, "rb") as file:
         data = read_image(file, name=name)
@@ -116,6 +118,9 @@ def make_native(
     from ebpf.codegen.triple import target_of
     from ebpf.runtime.embedded import EmbeddedRuntime
 
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"expected the bytes of an object file, got {type(data).__name__}: read the file first")
+    data = bytes(data)
     if is_image(data):
         raise ImageError(f"{name}: it is a native image already; give the object that it was made from")
     if tier not in _TIERS:

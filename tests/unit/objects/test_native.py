@@ -197,6 +197,13 @@ def public(key: Any) -> bytes:
     return raw
 
 
+def test_paths_and_bytes_are_not_mixed_up(firewall: NativeImage) -> None:
+    with pytest.raises(TypeError, match="expected the path of a native image, got bytes: images are read from files"):
+        Collection.load_native(firewall.pack(), allow_unsigned=True)  # type: ignore[arg-type]  # as callers without types may
+    with pytest.raises(TypeError, match="expected the bytes of an object file, got str: read the file first"):
+        make_native("firewall.o")  # type: ignore[arg-type]  # as callers without types may
+
+
 @pytest.mark.usefixtures("nothing_is_mapped")
 def test_policy(firewall: NativeImage, key: Any, tmp_path: Path) -> None:
     from ebpf.codegen.signature import sign
