@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ebpf.btf import Int, strip
 from ebpf.cli.events import RINGS
 from ebpf.cli.files import read_object_or_image, refuse_to_overwrite
 from ebpf.cli.images import load, open_image
@@ -17,7 +18,7 @@ from ebpf.link import Packets
 from ebpf.link.sections import target_needed
 from ebpf.link.verdicts import PACKET_TYPES
 from ebpf.objects.native import spec_of
-from ebpf.spec import CollectionSpec
+from ebpf.spec import CollectionSpec, VariableSpec
 from ebpf.vm.engines import ENGINES
 
 _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE"
@@ -155,11 +156,19 @@ def _assign(spec: CollectionSpec, assignment: str) -> None:
         raise click.UsageError(f"--set expects VAR=VALUE, got {assignment!r}")
     if name not in spec.variables:
         raise click.UsageError(f"no variable {name!r} in the object; it has {', '.join(spec.variables) or 'none'}")
-    variable = spec.variables[name]
+    variable, value = spec.variables[name], _value(text)
+    # The codec takes what a program may have stored; C would make a 1 of any other number.
+    if _is_bool(variable) and value not in (0, 1):
+        raise click.UsageError(f"--set {name}: a _Bool is true, false, 0 or 1, got {text}")
     try:
-        variable.value = _value(text)
+        variable.value = value
     except (ValueError, TypeError, OverflowError) as error:
         raise click.UsageError(f"--set {name}: {error}") from None
+
+
+def _is_bool(variable: VariableSpec) -> bool:
+    inner = None if variable.type is None else strip(variable.type)
+    return isinstance(inner, Int) and inner.is_bool
 
 
 def _value(text: str) -> Any:
