@@ -29,6 +29,7 @@ WRONG_USAGE = [
     (["run", FIREWALL, "--pcap", TALK, "--set", "packets=full"], "--set packets: Int"),
     (["run", FIREWALL, "--pcap", TALK, "--set", "report_new_flows=7"], "a _Bool is true, false, 0 or 1, got 7"),
     (["run", FIREWALL, "--pcap", TALK, "--set", "report_new_flows=yes"], "a _Bool is true, false, 0 or 1, got yes"),
+    (["vm", "conformance", "--program", "95", "--engine", "native"], "'native' is not one of 'auto', 'ref"),
     (["run", FIREWALL, "--pcap", TALK, "--set", "packets=-1"], "-1 is out of range, 0 to 18446744073709551615 fit"),
     (["run", FIREWALL, "--pcap", TALK, "--type", "flows=event"], "'flows' is no ring of the object; it has events"),
     (["run", FIREWALL, "--pcap", TALK, "--type", "events=moon"], "the object's BTF has no type 'moon'"),
