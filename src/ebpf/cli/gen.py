@@ -1,4 +1,4 @@
-"""`ebpf gen`: make files from object files."""
+"""`ebpf gen`: make native images from object files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make files from object files."""
+    """Make native images from object files."""
 
 
 @command.command()

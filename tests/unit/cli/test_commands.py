@@ -12,7 +12,7 @@ import click
 import dpkt
 import pytest
 
-from ebpf.cli.main import cli
+from ebpf.cli.main import COMMANDS, cli
 from tests.command import FIREWALL, OBJECTS, TALK, ebpf, spawn
 
 EMBEDDED = ("--runtime", "embedded")
@@ -47,6 +47,14 @@ def test_help(words: tuple[str, ...]) -> None:
     assert (ran.status, ran.errors) == (0, "")
     assert ran.output.startswith(f"Usage: ebpf {' '.join(words)} ")
     assert max(map(len, ran.output.splitlines())) <= 80
+
+
+def test_a_group_says_the_same_of_itself_everywhere() -> None:
+    context = click.Context(cli)
+    for name, (_, _, line) in COMMANDS.items():
+        group = cli.get_command(context, name)
+        if isinstance(group, click.Group):
+            assert group.help == line
 
 
 def test_short_help_option_is_inherited() -> None:
