@@ -42,9 +42,11 @@ def test_run_many_keeps_the_order(runtime: Runtime) -> None:
 
 def test_too_short_a_packet_is_refused(runtime: Runtime) -> None:
     with collection(constant(2)).load(runtime=runtime) as loaded:
-        with pytest.raises(SystemCallError) as caught:
+        with pytest.raises(SystemCallError, match=r"a packet has at least 14 bytes, got 13$") as caught:
             loaded.programs["program"].run(bytes(13))
         assert caught.value.errno_name == "EINVAL"
+        with pytest.raises(SystemCallError, match=r"got 0$"):
+            loaded.programs["program"].run()
 
 
 def test_info_and_opening_by_id(runtime: Runtime) -> None:
@@ -149,6 +151,11 @@ def test_the_engine_is_named(runtime: Runtime) -> None:
         assert loaded.programs["program"].engine_reason
     with pytest.raises(NotSupportedError, match="engine 'steam'"):
         collection(constant(2)).load(runtime=runtime, engine="steam")
+
+
+def test_trust_is_a_decision(runtime: Runtime) -> None:
+    with pytest.raises(TypeError, match="trusted is True or False, got 'no'"):
+        collection(constant(2)).load(runtime=runtime, trusted="no")  # type: ignore[arg-type]  # as callers without types may
 
 
 def test_an_engine_can_be_asked_for(runtime: Runtime) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ebpf.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ebpf.btf.arrays import ByteTuple
     from ebpf.btf.blob import Btf
     from ebpf.btf.builder import Builder
     from ebpf.btf.codec import Codec
@@ -62,6 +63,7 @@ __all__ = [
     "Array",
     "Btf",
     "Builder",
+    "ByteTuple",
     "Codec",
     "Const",
     "CoreKind",
@@ -110,6 +112,7 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(__name__, {
+    "arrays": ("ByteTuple",),
     "blob": ("Btf",),
     "builder": ("Builder",),
     "codec": ("Codec",),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from ebpf.btf.scalars import Mismatch, Node
+from ebpf.btf.scalars import Integer, Mismatch, Node
+
+
+class ByteTuple(tuple[int, ...]):
+    """An array of unsigned integers of one byte: a tuple like others, but whoever shows it may show bytes."""
+
+    __slots__ = ()
 
 
 class Elements(Node):
@@ -21,15 +27,18 @@ class Elements(Node):
         self._mark = mark
         self._fast = element.plain and len(element.code) == 1
         self._one = struct.Struct(mark + element.code)
+        self._bytes = type(element) is Integer and element.size == 1 and not element.signed
 
     @property
     def python_type(self) -> type[Any]:
-        return tuple
+        return ByteTuple if self._bytes else tuple
 
     def value(self, leaf: Any) -> tuple[Any, ...]:
         element = self.element
         if not element.size:
             return tuple(element.value(b"") for _ in range(self.length or 0))
+        if self._bytes:
+            return ByteTuple(leaf)
         if self._fast:
             return self._many(len(leaf) // element.size).unpack(leaf)
         decode = element.value

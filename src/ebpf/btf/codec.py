@@ -30,7 +30,7 @@ class Codec:
     | enum | IntEnum member; int where no name has the value |
     | float of 2, 4, 8 bytes | float; bytes for a NaN whose payload a float would lose; other sizes are bytes |
     | `char[n]` | str where it ends in NUL, holds only NULs behind it and is UTF-8; else bytes |
-    | array | tuple |
+    | array | tuple; `ByteTuple`, which is one, of unsigned integers of one byte |
     | struct | frozen slotted dataclass; members of anonymous structs and unions are attributes of it |
     | union | frozen dataclass with the bytes as `raw`, and an attribute for each member |
     | flexible array at the end of a struct | takes the rest of the buffer |

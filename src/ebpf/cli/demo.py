@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ebpf.cli.files import refuse_standard_output
 from ebpf.cli.output import echo_json, heading, table
 from ebpf.cli.summary import print_verdicts, summarise
 from ebpf.link import PacketsLink, packets
@@ -43,6 +44,8 @@ SHOWN = 10
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 def command(*, runtime: str, out: str | None, as_json: bool) -> None:
     """Run a firewall and flow meter, an XDP program in C, over packets that real programs exchanged."""
+    if out is not None:
+        refuse_standard_output(Path(out), option="--out")
     with demo_files() as (program, capture):
         spec = CollectionSpec.from_file(program)
         with spec.load(runtime=runtime) as collection:

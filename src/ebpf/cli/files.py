@@ -51,6 +51,12 @@ def refuse_to_overwrite(output: Path, inputs: Mapping[str, Path | None], *, opti
                 raise click.UsageError(f"{option} {output} would overwrite {what}: name another file")
 
 
+def refuse_standard_output(output: Path, *, option: str = "-o") -> None:
+    """Raise UsageError for "-": what the command prints is there, and a file of that name nobody means."""
+    if str(output) == "-":
+        raise click.UsageError(f"{option} -: standard output has what the command prints: name a file")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file, or leave the one that was there: the new one takes its place once all of it is written.
 

@@ -1,4 +1,4 @@
-"""`ebpf gen`: make files from object files."""
+"""`ebpf gen`: make native images from object files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ebpf.cli.files import read_object_or_image, refuse_to_overwrite, write_whole
+from ebpf.cli.files import read_object_or_image, refuse_standard_output, refuse_to_overwrite, write_whole
 from ebpf.cli.images import as_usage, describe_image
 from ebpf.cli.output import echo_json, facts
 from ebpf.cli.selectors import json_option
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make files from object files."""
+    """Make native images from object files."""
 
 
 @command.command()
@@ -60,6 +60,7 @@ def native(
     """
     from ebpf.objects.native import make_native
 
+    refuse_standard_output(output)
     refuse_to_overwrite(output, {"the object": file, "the signing key": key})
     data = read_object_or_image(file)
     try:

@@ -17,7 +17,7 @@ from ebpf.errors import EbpfError
 
 COMMANDS = {
     "asm": ("asm", "asm_command", "Assemble text into eBPF instructions."),
-    "btf": ("btf", "command", "List, show and dump type information."),
+    "btf": ("btf", "command", "List, show and dump type information (BTF)."),
     "demo": ("demo", "command", "Filter a real packet capture with a real eBPF program."),
     "disasm": ("asm", "disasm_command", "Disassemble instructions or an object file."),
     "gen": ("gen", "command", "Make native images from object files."),

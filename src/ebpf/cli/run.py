@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ebpf.btf import Int, strip
 from ebpf.cli.events import RINGS
-from ebpf.cli.files import read_object_or_image, refuse_to_overwrite
+from ebpf.cli.files import read_object_or_image, refuse_standard_output, refuse_to_overwrite
 from ebpf.cli.images import load, open_image
 from ebpf.cli.selectors import runtime_option
 from ebpf.cli.session import Session
@@ -17,7 +19,7 @@ from ebpf.link import Packets
 from ebpf.link.sections import target_needed
 from ebpf.link.verdicts import PACKET_TYPES
 from ebpf.objects.native import spec_of
-from ebpf.spec import CollectionSpec
+from ebpf.spec import CollectionSpec, VariableSpec
 from ebpf.vm.engines import ENGINES
 
 _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --pcap FILE"
@@ -25,7 +27,11 @@ _QUIET = "nothing happens in the embedded kernel by itself: feed packets with --
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option("--pcap", type=click.Path(dir_okay=False), help="Feed the packets of this capture to the programs.")
+@click.option(
+    "--pcap",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Feed the packets of this capture to the programs; - is standard input.",
+)
 @click.option("--out", type=click.Path(dir_okay=False), help="Write the packets that survive to this capture.")
 @runtime_option
 @click.option(
@@ -83,6 +89,7 @@ def command(
     if out is not None and pcap is None:
         raise click.UsageError("--out writes what survives of a capture: give --pcap too")
     if out is not None and pcap is not None:
+        refuse_standard_output(Path(out), option="--out")
         refuse_to_overwrite(Path(out), {"the capture": Path(pcap), "the program's file": Path(file)}, option="--out")
     data = read_object_or_image(Path(file))
     image = open_image(data, name=file, trusted_keys=trusted_keys, allow_unsigned=allow_unsigned)
@@ -95,9 +102,7 @@ def command(
     wanted = [name for name, program in spec.programs.items() if program.autoload]
     targets = _targets(wanted, attachments)
     if pcap is not None:
-        if out is not None and len(wanted) > 1:
-            raise click.UsageError(f"--out is for one program; choose it with --program: {', '.join(wanted)}")
-        targets.update({name: Packets(pcap, sink=out) for name in wanted})
+        targets.update(_fed(wanted, pcap, out))
     _check_targets(spec, wanted, targets)
     _check_pins(spec, pin_path)
     records = _pairs(types, "--type")
@@ -124,6 +129,19 @@ def _select(spec: CollectionSpec, names: tuple[str, ...], *, packets_only: bool)
     if not any(program.autoload for program in spec.programs.values()):
         kind = "packets can be fed to" if packets_only else "is loaded by default"
         raise click.UsageError(f"the object has no program that {kind}; name one with --program")
+
+
+def _fed(programs: list[str], pcap: str, out: str | None) -> dict[str, Packets]:
+    single = "--out" if out is not None else "--pcap of a pipe" if _is_read_once(pcap) else None
+    if single is not None and len(programs) > 1:
+        raise click.UsageError(f"{single} is for one program; choose it with --program: {', '.join(programs)}")
+    # Not sys.stdin: the interpreter's exit would fail on it if a thread still waits for packets then.
+    source = open(0, "rb", closefd=False) if pcap == "-" else pcap  # noqa: SIM115 - closed by the link
+    return {name: Packets(source, sink=out) for name in programs}
+
+
+def _is_read_once(path: str) -> bool:
+    return path == "-" or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def _check_targets(spec: CollectionSpec, programs: list[str], targets: dict[str, Any]) -> None:
@@ -155,11 +173,19 @@ def _assign(spec: CollectionSpec, assignment: str) -> None:
         raise click.UsageError(f"--set expects VAR=VALUE, got {assignment!r}")
     if name not in spec.variables:
         raise click.UsageError(f"no variable {name!r} in the object; it has {', '.join(spec.variables) or 'none'}")
-    variable = spec.variables[name]
+    variable, value = spec.variables[name], _value(text)
+    # The codec takes what a program may have stored; C would make a 1 of any other number.
+    if _is_bool(variable) and value not in (0, 1):
+        raise click.UsageError(f"--set {name}: a _Bool is true, false, 0 or 1, got {text}")
     try:
-        variable.value = _value(text)
+        variable.value = value
     except (ValueError, TypeError, OverflowError) as error:
         raise click.UsageError(f"--set {name}: {error}") from None
+
+
+def _is_bool(variable: VariableSpec) -> bool:
+    inner = None if variable.type is None else strip(variable.type)
+    return isinstance(inner, Int) and inner.is_bool
 
 
 def _value(text: str) -> Any:

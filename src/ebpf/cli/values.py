@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from ebpf.objects.percpu import PerCpu
+from ebpf.btf import ByteTuple
+
+_MOST_NUMBERS = 4
+"""Bytes that are shown as numbers, as in an IPv4 address; more of them are hex."""
+
+
+class _Bytes(list[int]):
+    """What `plain` makes of a ByteTuple: a list in JSON, hex on a line."""
 
 
 def plain(value: Any) -> Any:
@@ -21,8 +28,8 @@ def plain(value: Any) -> Any:
         return bytes(value).hex()
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, PerCpu):
-        return PerCpu(map(plain, value))  # for `_inner`; JSON sees a list
+    if isinstance(value, ByteTuple):
+        return _Bytes(value)
     if isinstance(value, Sequence):
         return [plain(item) for item in value]
     # A union shows its members, not its bytes (`btf.Codec`).
@@ -49,13 +56,8 @@ def members(value: Any) -> dict[str, str] | None:
 def _inner(shown: Any) -> str:
     if isinstance(shown, dict):
         return "{" + " ".join(f"{name}={_inner(item)}" for name, item in shown.items()) + "}"
+    if isinstance(shown, _Bytes) and len(shown) > _MOST_NUMBERS:
+        return bytes(shown).hex()
     if isinstance(shown, list):
-        # Numbers of CPUs are no bytes, however small they are.
-        if (
-            not isinstance(shown, PerCpu)
-            and len(shown) > 4
-            and all(isinstance(item, int) and 0 <= item < 256 for item in shown)
-        ):
-            return bytes(shown).hex()
         return "[" + " ".join(map(_inner, shown)) + "]"
     return str(shown)

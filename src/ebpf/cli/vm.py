@@ -9,6 +9,10 @@ from pathlib import Path
 import click
 
 from ebpf.vm.engines import ENGINES
+from ebpf.vm.program import NATIVE
+
+_ENGINES = [name for name in ENGINES if name != NATIVE]
+"""Those of instructions: native code comes with an image."""
 
 
 @click.group()
@@ -18,7 +22,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("memory", metavar="[MEMORY_HEX]", default="")
-@click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
+@click.option("--engine", type=click.Choice(_ENGINES), default="auto", show_default=True)
 @click.option("--program", metavar="HEX", help="The instructions, instead of reading them from standard input.")
 @click.option("--interpret", is_flag=True, help="Short for --engine interpreter.")
 @click.option("--jit", is_flag=True, help="Short for --engine jit.")

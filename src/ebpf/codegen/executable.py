@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import sys
+from errno import errorcode
 from types import TracebackType
 from typing import Any
 
@@ -62,7 +63,8 @@ class Executable:
 
 
 def _refused(number: int) -> ImageError:
-    return ImageError(f"the system refuses executable memory (error {number})", refused=True)
+    name = f"Windows error {number}" if sys.platform == "win32" else errorcode.get(number, f"errno {number}")
+    return ImageError(f"the system refuses executable memory ({name})", refused=True)
 
 
 if sys.platform == "win32":

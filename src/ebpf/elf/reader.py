@@ -30,11 +30,17 @@ def read_file(path: str | os.PathLike[str] | BinaryIO, *, dialect: Dialect = "au
     if isinstance(path, (str, os.PathLike)):
         with open(path, "rb") as file:
             return read_bytes(file.read(), name=os.fspath(path), dialect=dialect)
+    if not hasattr(path, "read"):
+        raise TypeError(
+            f"expected a path or an open binary file, got {type(path).__name__}: bytes of an object go to from_bytes()"
+        )
     return read_bytes(path.read(), name=str(getattr(path, "name", "<file>")), dialect=dialect)
 
 
 def read_bytes(data: Buffer, *, name: str = "<bytes>", dialect: Dialect = "auto") -> CollectionSpec:
     """Read an object from memory, which is copied; `name` stands for the path in errors. Raises ObjectFileError."""
+    if isinstance(data, (str, os.PathLike)):
+        raise TypeError(f"expected the bytes of an object, got {type(data).__name__}: paths go to from_file()")
     if dialect not in ("auto", "linux", "windows"):
         raise ValueError(f"dialect is 'auto', 'linux' or 'windows', got {dialect!r}")
     if dialect == "windows":

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeGuard
 
 from ebpf.errors import ClosedError, DeadlineExceeded, NotSupportedError, SystemCallError
 from ebpf.lean import WeakSet
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ebpf.objects import Program
     from ebpf.runtime.info import LinkInfo
 
-Source = str | os.PathLike[str] | Iterable[bytes]
+Source = str | os.PathLike[str] | BinaryIO | Iterable[bytes]
 SHORTEST = 14
 """Bytes of an Ethernet header: kernels refuse to run over less."""
 _HALF_FULL = 0.5
@@ -37,10 +37,11 @@ def packets(
 ) -> PacketsLink:
     """Feed each packet of `source` to the program: an XDP, tc, cgroup_skb or socket filter program.
 
-    `source` is the path of a pcap or pcapng file of Ethernet frames, read as it goes, or an iterable of frames as
-    bytes. It runs on a thread of its own from `start()` or `with` on. `sink` is the path of a pcap that gets the
-    packets that survive, as the program left them, with their original times: XDP PASS and TX; tc OK, UNSPEC and
-    PIPE; cgroup_skb 1; for a socket filter the return value is the length that survives. Redirected packets don't.
+    `source` is the path of a pcap or pcapng file of Ethernet frames, or such a file (a pipe, say), which is read as it
+    goes and then closed, or an iterable of frames as bytes. It runs on a thread of its own from `start()` or `with`
+    on. `sink` is the path of a pcap that gets the packets that survive, as the program left them, with their original
+    times: XDP PASS and TX; tc OK, UNSPEC and PIPE; cgroup_skb 1; for a socket filter the return value is the length
+    that survives. Redirected packets don't.
 
     With `lossless` the source waits for readers of the collection that fall behind, so that no record is dropped but
     those that no reader can make room for: larger than their ring, or behind one that the same run has reserved. A
@@ -59,16 +60,21 @@ def packets(
             runtime=program.runtime.name,
             alternative="packets are for XDP, tc, cgroup_skb and socket filter programs",
         )
-    if isinstance(source, (str, os.PathLike)) and sink is not None and _same_file(source, sink):
+    if _is_capture(source) and sink is not None and _same_file(source, sink):
         raise ValueError(f"the sink {os.fspath(sink)!r} is the capture itself, which would be lost: name another file")
     return PacketsLink(program, source, sink=sink, lossless=lossless)
 
 
-def _same_file(source: str | os.PathLike[str], sink: str | os.PathLike[str]) -> bool:
+def _is_capture(source: Source) -> TypeGuard[str | os.PathLike[str] | BinaryIO]:
+    return isinstance(source, (str, os.PathLike)) or hasattr(source, "read")
+
+
+def _same_file(source: str | os.PathLike[str] | BinaryIO, sink: str | os.PathLike[str]) -> bool:
     try:
-        return os.path.isfile(source) and os.path.samefile(source, sink)
+        place = source if isinstance(source, (str, os.PathLike)) else source.fileno()
+        return os.path.isfile(place) and os.path.samefile(place, sink)
     except OSError:
-        return False  # one of them is not there yet, or opening it says what is wrong
+        return False  # one of them is not there yet or in memory, or opening it says what is wrong
 
 
 class PacketsLink(Link):
@@ -93,8 +99,8 @@ class PacketsLink(Link):
         self._lossless = lossless
         # The embedded kernel waits itself, when a record finds no room; another kernel drops the record.
         self._paced = lossless and program.runtime.name != "embedded"
-        self._capture = CaptureReader(source) if isinstance(source, (str, os.PathLike)) else None
-        self._source = self._capture if self._capture is not None else _bare(source)  # type: ignore[arg-type]  # no path here
+        self._capture = CaptureReader(source) if _is_capture(source) else None
+        self._source = self._capture if self._capture is not None else _bare(source)  # type: ignore[arg-type]  # frames
         self._in_flight: deque[Packet] = deque()
         self._finished = threading.Event()
         self._failure: BaseException | None = None
@@ -104,9 +110,11 @@ class PacketsLink(Link):
         self._end_source: Callable[[], None] | None = None
         self._writer: CaptureWriter | None = None
         nano = self._capture is not None and self._capture.nano
+        # A process may end while its source waits for the next packet of a pipe.
+        live = self._capture is not None and self._capture.size is None
         try:
             if sink is not None:
-                self._writer = CaptureWriter(sink, nano=nano)
+                self._writer = CaptureWriter(sink, nano=nano, live=live)
         except BaseException as error:
             self._close_files(error)
             raise
@@ -114,7 +122,7 @@ class PacketsLink(Link):
 
     @property
     def progress(self) -> float | None:
-        """How much of the capture file was read, 0 to 1; None for an iterable."""
+        """How much of the capture file was read, 0 to 1; None for a pipe and an iterable."""
         return None if self._capture is None else self._capture.progress
 
     @property

@@ -51,6 +51,8 @@ def load_collection(
     `kernel_btf` and `extra_btf` are for CO-RE relocations, which this version refuses by name. `native` is the code of
     the image that the spec comes from.
     """
+    if not isinstance(trusted, bool):  # "no" is true
+        raise TypeError(f"trusted is True or False, got {trusted!r}")
     refuse_unsupported(spec)
     chosen = select(runtime, spec)
     unknown = set(replace_maps or ()) - set(spec.maps)

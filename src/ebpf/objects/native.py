@@ -28,6 +28,8 @@ def read_native(
 ) -> NativeImage:
     """Read an image and decide whether it may run; see `Collection.load_native()`. Nothing of it is mapped."""
     keys = _checked(trusted_keys, allow_unsigned=allow_unsigned)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"expected the path of a native image, got {type(path).__name__}: images are read from files")
     name = os.fspath(path)
     with open(path, "rb") as file:
         data = read_image(file, name=name)
@@ -35,6 +37,8 @@ def read_native(
 
 
 def _checked(trusted_keys: Iterable[TrustedKey], *, allow_unsigned: bool) -> tuple[TrustedKey, ...]:
+    if not isinstance(allow_unsigned, bool):  # "no" is true
+        raise TypeError(f"allow_unsigned is True or False, got {allow_unsigned!r}")
     given = type(trusted_keys).__name__
     if isinstance(trusted_keys, (str, bytes, bytearray, memoryview, os.PathLike)):
         raise TypeError(f"trusted_keys is a list of keys, got one {given}: put it into a list")
@@ -114,6 +118,9 @@ def make_native(
     from ebpf.codegen.triple import target_of
     from ebpf.runtime.embedded import EmbeddedRuntime
 
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"expected the bytes of an object file, got {type(data).__name__}: read the file first")
+    data = bytes(data)
     if is_image(data):
         raise ImageError(f"{name}: it is a native image already; give the object that it was made from")
     if tier not in _TIERS:

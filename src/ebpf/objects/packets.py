@@ -74,9 +74,9 @@ def _captured(source: Any) -> JoinedPackets:
 
 
 def _are_offsets(value: Any) -> bool:
-    """Tell offsets from a second packet: packets are bytes, offsets are integers of more than one byte."""
+    """Tell offsets from a second packet: packets are buffers of bytes, which no list is."""
     if isinstance(value, (list, tuple, range)):
-        return all(isinstance(item, int) for item in value)
+        return True
     try:
         return memoryview(value).itemsize > 1
     except TypeError:
@@ -86,7 +86,11 @@ def _are_offsets(value: Any) -> bool:
 def _cut(data: Any, offsets: Any) -> JoinedPackets:
     if hasattr(offsets, "mask"):  # what memoryview() shows behind it is no offset
         raise ValueError("offsets are an array without a mask, got a masked one: fill or drop what is masked")
-    view = memoryview(data).cast("B")
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"the data of (data, offsets) is a buffer, got {type(data).__name__}") from None
+    view = view.cast("B")
     first, end, lengths = spans(offsets)
     if end > len(view):
         return _inside(JoinedPackets(view, lengths, words(offsets)[:-1]))

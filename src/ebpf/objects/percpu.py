@@ -36,5 +36,6 @@ def _add(left: Any, right: Any) -> Any:
         names = [field.name for field in dataclasses.fields(left)]
         return dataclasses.replace(left, **{name: _add(getattr(left, name), getattr(right, name)) for name in names})
     if isinstance(left, (list, tuple)):
-        return type(left)(_add(a, b) for a, b in zip(left, right, strict=True))
+        members = [_add(a, b) for a, b in zip(left, right, strict=True)]
+        return members if isinstance(left, list) else tuple(members)  # sums of bytes are no bytes (`ByteTuple`)
     return left + right

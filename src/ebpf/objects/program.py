@@ -149,7 +149,8 @@ class Program(Held):
         raises what run() does (ClosedError after close()), TypeError and BufferError for what is no writable buffer,
         and ValueError when the program changes the packet's length, which a buffer can't follow; after an error the
         buffer holds what the program had written by then. Threads may share it, not the buffer. Its repr says where it
-        is Python instead, over a copy of the buffer, and why. NotSupportedError on other runtimes than embedded.
+        is Python instead, over a copy of the buffer, and why. NotSupportedError on other runtimes than embedded, and
+        for other programs than XDP, tc, cgroup_skb and socket filters.
         """
         return self.runner.function()
 

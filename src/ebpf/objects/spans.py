@@ -39,7 +39,10 @@ def _spans_of_numpy(offsets: Any) -> tuple[int, int, array[int]]:
 
 
 def words(numbers: Any) -> array[int]:
-    """Copy integers, of whatever size, as unsigned ones of 8 bytes. ValueError for a negative one."""
+    """Copy integers, of whatever size, as unsigned ones of 8 bytes.
+
+    Raises ValueError for a negative one, TypeError for what is no integer.
+    """
     if not isinstance(numbers, (list, tuple, range)):
         view = memoryview(numbers)
         if view.format in _WORDS and view.itemsize == 8 and view.c_contiguous:
@@ -49,6 +52,9 @@ def words(numbers: Any) -> array[int]:
         return array("Q", numbers)
     except OverflowError:
         raise ValueError("offsets and lengths are not negative") from None
+    except TypeError:
+        found = ", ".join(sorted({type(number).__name__ for number in numbers} - {"int"}))
+        raise TypeError(f"offsets are integers, got {found}") from None
 
 
 def _falling() -> ValueError:

@@ -127,9 +127,11 @@ def run_case(case: SuiteCase, *, engine: str = "auto", budget: int = DEFAULT_BUD
 def run_suite(directory: Path, *, engine: str = "auto") -> Iterator[Verdict]:
     """Run every test file of a directory in the order of their names; files with sections unknown here are skipped.
 
+    What can't be read (a directory, say) is a test that failed.
+
     Raises:
         NotSupportedError: there is no such engine here.
-        OSError: the directory has no test files, or one of them can't be read.
+        OSError: the directory has no test files.
     """
     paths = sorted(directory.glob("*.data"))
     if not paths:
@@ -142,5 +144,7 @@ def run_suite(directory: Path, *, engine: str = "auto") -> Iterator[Verdict]:
             yield Verdict(path.stem, "skipped", str(error))
         except AsmError as error:
             yield Verdict(path.stem, "failed", str(error))
+        except OSError as error:
+            yield Verdict(path.stem, "failed", f"it can't be read: {error.strerror}")
         else:
             yield run_case(case, engine=engine)

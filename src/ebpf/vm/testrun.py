@@ -152,11 +152,19 @@ def carried_out(redirect: Redirect | None, retval: int, verdict: int | None) -> 
     return redirect
 
 
-def _refuse_packet(request: TestRequest) -> None:
+def _refuse_packet(program: Program, request: TestRequest) -> None:
     if request.data or request.wants_data or request.wants_ctx or request.wants_duration:
-        raise refuse("this program type takes a context and gives a return value, nothing else")
+        only = f"a program of type {program.type.label} takes a context and gives a return value, nothing else"
+        raise refuse(f"{only}; got {_given_with_packets(request)}")
     if request.repeat or request.batch_size:
-        raise refuse("this program type runs once: repeat and batch_size must be 0")
+        got = f"got {request.repeat} and {request.batch_size}"
+        raise refuse(f"a program of type {program.type.label} runs once: repeat and batch_size must be 0, {got}")
+
+
+def _given_with_packets(request: TestRequest) -> str:
+    given = [f"{len(request.data)} bytes of data"] if request.data else []
+    wanted = {"data_out": request.wants_data, "ctx_out": request.wants_ctx, "duration": request.wants_duration}
+    return ", ".join(given + [name for name, is_wanted in wanted.items() if is_wanted])
 
 
 def _check_context_size(program: Program, size: int, limit: int) -> None:
@@ -167,7 +175,7 @@ def _check_context_size(program: Program, size: int, limit: int) -> None:
 def _run_raw_tracepoint(bench: Bench, request: TestRequest) -> TestRun:
     from ebpf.vm.context import PlainContext
 
-    _refuse_packet(request)
+    _refuse_packet(bench.program, request)
     arguments = request.ctx or b""
     _check_context_size(bench.program, len(arguments), _MAX_RAW_ARGUMENTS)
     if not request.flags & ON_CPU and request.cpu:
@@ -181,7 +189,7 @@ def _run_raw_tracepoint(bench: Bench, request: TestRequest) -> TestRun:
 def _run_syscall(bench: Bench, request: TestRequest) -> TestRun:
     from ebpf.vm.context import PlainContext
 
-    _refuse_packet(request)
+    _refuse_packet(bench.program, request)
     if request.flags:
         raise refuse("flags must be 0")
     given = request.ctx or b""

@@ -35,9 +35,9 @@ def run_skb(bench: Bench, request: TestRequest) -> TestRun:
     if request.flags & ~CHECKSUM_COMPLETE or request.cpu or request.batch_size:
         raise refuse("unknown flags, cpu or batch_size")
     if len(request.data) < ETH_HLEN:
-        raise refuse(f"a packet has at least {ETH_HLEN} bytes")
+        raise refuse(f"a packet has at least {ETH_HLEN} bytes, got {len(request.data)}")
     if len(request.data) > MAX_LINEAR:
-        raise refuse(f"a packet has at most {MAX_LINEAR} bytes")
+        raise refuse(f"a packet has at most {MAX_LINEAR} bytes, got {len(request.data)}")
     given = context_input(request, SK_BUFF_SIZE)
     skb = _receive(request, given)
     link_layer = bench.program.type in _WITH_LINK_HEADER
@@ -79,7 +79,7 @@ def _set_addresses(skb: SkbContext) -> None:
     if header_size is None:
         return
     if len(skb) < header_size:
-        raise refuse("the packet is too short for its IP header")
+        raise refuse(f"the packet has {len(skb)} bytes behind its Ethernet header, its IP header takes {header_size}")
     header = skb.read(0, header_size)
     if header_size == 20:
         skb["family"] = _AF_INET

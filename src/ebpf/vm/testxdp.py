@@ -35,7 +35,7 @@ def run_xdp(bench: Bench, request: TestRequest) -> TestRun:
     room = HARD_END - (HEADROOM - meta_size)
     linear_size = min(linear_size, room)
     if len(request.data) - meta_size < ETH_HLEN:
-        raise refuse(f"a packet has at least {ETH_HLEN} bytes")
+        raise refuse(f"a packet has at least {ETH_HLEN} bytes, got {len(request.data) - meta_size}")
     frame = XdpContext(request.data[:linear_size], headroom=HEADROOM - meta_size, meta_size=meta_size)
     _set_interfaces(frame, md)
     frame.fragments = _fragments(request.data[linear_size:])

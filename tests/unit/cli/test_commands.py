@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import click
 import dpkt
 import pytest
 
-from ebpf.cli.main import cli
+from ebpf.cli.main import COMMANDS, cli
 from tests.command import FIREWALL, OBJECTS, TALK, ebpf, spawn
 
 EMBEDDED = ("--runtime", "embedded")
@@ -47,6 +48,14 @@ def test_help(words: tuple[str, ...]) -> None:
     assert (ran.status, ran.errors) == (0, "")
     assert ran.output.startswith(f"Usage: ebpf {' '.join(words)} ")
     assert max(map(len, ran.output.splitlines())) <= 80
+
+
+def test_a_group_says_the_same_of_itself_everywhere() -> None:
+    context = click.Context(cli)
+    for name, (_, _, line) in COMMANDS.items():
+        group = cli.get_command(context, name)
+        if isinstance(group, click.Group):
+            assert group.help == line
 
 
 def test_short_help_option_is_inherited() -> None:
@@ -146,6 +155,53 @@ def test_duration_ends_the_feeding(tmp_path: Path) -> None:
 
     assert ran.status == 0
     assert 0 < summary(ran)["variables"]["packets"] < len(packets)
+
+
+def fed_by_a_pipe(data: bytes, output: Path, *options: object) -> subprocess.Popen[str]:
+    """Start a run over what a pipe gives, and give it this; the pipe stays open."""
+    words = ("run", FIREWALL, "--pcap", "-", *EMBEDDED, "--json", "--set", "report_new_flows=0", *options)
+    with output.open("wb") as file:
+        process = spawn(*words, stdin=subprocess.PIPE, stdout=file)
+    assert process.stdin is not None
+    process.stdin.buffer.write(data)
+    process.stdin.flush()
+    return process
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["its-end", "the-duration"])
+def test_packets_come_through_a_pipe(tmp_path: Path, ends: bool) -> None:
+    out, printed = tmp_path / "out.pcap", tmp_path / "printed"
+    process = fed_by_a_pipe(Path(TALK).read_bytes(), printed, "--out", out, *(() if ends else ("--duration", "2")))
+    if not ends:
+        assert process.wait(60) == 0  # while the pipe is open
+    _, errors = process.communicate()
+
+    assert (process.returncode, errors) == (0, "")
+    assert json.loads(printed.read_text())["summary"]["verdicts"] == {"firewall": {"PASS": 2207}}
+    assert out.read_bytes()[24:] == Path(TALK).read_bytes()[24:]
+
+
+@pytest.mark.parametrize(("sent", "told"), [(0, "not a pcap or pcapng file"), (5000, "damaged capture: it ends")])
+def test_a_pipe_that_is_cut_off(sent: int, told: str, tmp_path: Path) -> None:
+    process = fed_by_a_pipe(Path(TALK).read_bytes()[:sent], tmp_path / "printed")
+    _, errors = process.communicate()
+
+    assert process.returncode == 1
+    assert errors.startswith("ebpf: <stdin>")
+    assert told in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_capture_at_standard_input_is_not_its_own_sink(tmp_path: Path) -> None:
+    capture = tmp_path / "talk.pcap"
+    shutil.copy(TALK, capture)
+    with capture.open("rb") as file:
+        process = spawn(*FEED[:2], "--pcap", "-", *EMBEDDED, "--out", capture, stdin=file)
+        _, errors = process.communicate()
+
+    assert process.returncode == 2
+    assert "is the capture itself, which would be lost: name another file" in errors
+    assert capture.read_bytes() == Path(TALK).read_bytes()
 
 
 def test_every_packet_program_is_fed_unless_one_is_named() -> None:

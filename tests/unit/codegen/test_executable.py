@@ -97,4 +97,4 @@ def test_refusal_leaves_no_mapping() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if result.returncode == 77:
         pytest.skip("needs Linux 6.3")
-    assert result.stdout == "the system refuses executable memory (error 13) True\n", result.stderr
+    assert result.stdout == "the system refuses executable memory (EACCES) True\n", result.stderr

@@ -127,7 +127,7 @@ def test_refusal_of_the_system_is_told_and_auto_goes_on() -> None:
     if result.returncode == 77:
         pytest.skip("needs Linux 6.3")
     first, second = result.stdout.splitlines()
-    assert first == "['reference', 'the system refuses executable memory (error 13)']"
+    assert first == "['reference', 'the system refuses executable memory (EACCES)']"
     assert second.startswith(
         "NotSupportedError engine 'interpreter' is not supported on the embedded runtime; the system"
     )

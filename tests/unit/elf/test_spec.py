@@ -31,6 +31,16 @@ def test_a_path_a_file_and_bytes_are_the_same(spec):
         assert other.maps.keys() == spec.maps.keys()
 
 
+def test_paths_and_bytes_are_not_mixed_up():
+    with pytest.raises(TypeError, match=r"expected a path or an open binary file, got bytes: .* go to from_bytes\(\)"):
+        CollectionSpec.from_file(b"\x7fELF")
+    for path in ("calls.o", OBJECTS / "calls.o"):
+        with pytest.raises(
+            TypeError, match=rf"expected the bytes of an object, got {type(path).__name__}: paths go to"
+        ):
+            CollectionSpec.from_bytes(path)
+
+
 def test_reading_is_deterministic(spec):
     again = CollectionSpec.from_file(OBJECTS / "calls.o")
 

@@ -290,3 +290,18 @@ def test_trace() -> None:
         runtime.state.trace("two")
         assert list(runtime.trace()) == ["one", "two"]
         assert list(runtime.trace()) == []
+
+
+@pytest.mark.parametrize("type_", [ProgramType.SYSCALL, ProgramType.RAW_TRACEPOINT])
+def test_what_a_program_without_packets_does_not_take_is_named(type_: ProgramType) -> None:
+    with kernel() as runtime:
+        program = load(runtime, "r0 = 1\nexit", type_)
+        told = f"a program of type {type_.label} takes a context and gives a return value, nothing else; got"
+        with pytest.raises(SystemCallError, match=rf"{told} 64 bytes of data$"):
+            runtime.runner(program).run(PACKET)
+        room = {"data_out": bytearray(8), "data_size_out": 8, "ctx_out": bytearray(8), "ctx_size_out": 8}
+        with program.handle.borrow() as fd, pytest.raises(SystemCallError, match=rf"{told} data_out, ctx_out$"):
+            runtime.bpf(Cmd.PROG_TEST_RUN, ProgTestRun(prog_fd=fd, **room))
+        with pytest.raises(SystemCallError, match=r"runs once: repeat and batch_size must be 0, got 5 and 0$"):
+            runtime.runner(program).run(repeat=5)
+        program.handle.close()

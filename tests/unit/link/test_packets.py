@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import dpkt
 import pytest
@@ -28,6 +33,7 @@ from ebpf.runtime.hooks import Hook
 from ebpf.spec import MapSpec
 from tests.command import TALK
 from tests.conformance.specs import RING, RING_SIZE, collection, program, ring_collection
+from tests.conformance.waits import until
 from tests.reading import PATIENCE, count_to_the_end, reader_of
 
 PACKET = bytes(64)
@@ -39,11 +45,84 @@ def loaded() -> Iterator[Collection]:
         yield collection
 
 
-def test_a_pipe_is_no_capture() -> None:
+def pipe_of(data: bytes) -> BinaryIO:
+    """A pipe that gives these bytes, a few at a time, and ends."""
     reading, writing = os.pipe()
-    os.close(writing)
-    with pytest.raises(ObjectFileError, match="a pipe is no capture file: write the packets to a file first"):
-        CaptureReader(os.fdopen(reading, "rb"))
+
+    def write() -> None:
+        with os.fdopen(writing, "wb", buffering=0) as end, contextlib.suppress(BrokenPipeError):
+            for at in range(0, len(data), 999):
+                end.write(data[at : at + 999])
+
+    threading.Thread(target=write, daemon=True).start()
+    return os.fdopen(reading, "rb")
+
+
+def pcapng() -> bytes:
+    file = io.BytesIO()
+    writer = dpkt.pcapng.Writer(file)
+    for number in range(100):
+        writer.writepkt(bytes([number]) * 1000, number)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("data", [Path(TALK).read_bytes(), pcapng()], ids=["pcap", "pcapng"])
+def test_a_pipe_is_read_like_a_file(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(data)
+    with closing(CaptureReader(pipe_of(data))) as pipe, closing(CaptureReader(path)) as file:
+        assert (pipe.size, pipe.progress) == (None, None)
+        assert (file.size, file.progress is not None and 0 < file.progress < 1) == (len(data), True)
+        assert list(pipe) == list(file)
+        assert (pipe.progress, file.progress) == (None, 1.0)
+
+
+@pytest.mark.parametrize("left", [0, 3, 23, 24 + 15, 24 + 16 + 1])
+def test_a_pipe_that_is_cut_off(left: int) -> None:
+    def read() -> None:
+        with closing(CaptureReader(pipe_of(Path(TALK).read_bytes()[:left]))) as pipe:
+            list(pipe)
+
+    with pytest.raises(ObjectFileError, match=r"it ends \d+ bytes too early|not a pcap or pcapng file"):
+        read()
+
+
+def test_a_length_without_bytes_takes_no_memory() -> None:
+    data = Path(TALK).read_bytes()[:24] + struct.pack("<IIII", 0, 0, 0xFFFFFFFF, 0xFFFFFFFF) + bytes(100)
+    tracemalloc.start()
+    try:
+        with (
+            closing(CaptureReader(pipe_of(data))) as pipe,
+            pytest.raises(ObjectFileError, match="4294967195 bytes too"),
+        ):
+            list(pipe)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_block_shorter_than_its_header_is_damage() -> None:
+    data = pcapng() + struct.pack("<II", 6, 4) + bytes(100)
+    with (
+        closing(CaptureReader(io.BytesIO(data))) as reader,
+        pytest.raises(ObjectFileError, match="shorter than its own"),
+    ):
+        list(reader)
+
+
+def test_survivors_of_a_pipe_are_in_the_file_at_once(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    data, out = Path(TALK).read_bytes(), tmp_path / "out.pcap"
+    first = 24 + 16 + struct.unpack_from("<I", data, 32)[0]
+    os.write(writing, data[:first])
+    with (
+        collection(program("r0 = 2; exit")).load(runtime="embedded") as loaded,
+        link.packets(loaded.programs["program"], os.fdopen(reading, "rb"), sink=out) as source,
+    ):
+        until(lambda: out.read_bytes()[24:] == data[24:first])
+        assert not source.finished
+        os.close(writing)
+        source.wait(PATIENCE)
 
 
 def test_a_capture_is_not_its_own_sink(loaded: Collection, tmp_path: Path) -> None:

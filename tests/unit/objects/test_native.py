@@ -197,6 +197,13 @@ def public(key: Any) -> bytes:
     return raw
 
 
+def test_paths_and_bytes_are_not_mixed_up(firewall: NativeImage) -> None:
+    with pytest.raises(TypeError, match="expected the path of a native image, got bytes: images are read from files"):
+        Collection.load_native(firewall.pack(), allow_unsigned=True)  # type: ignore[arg-type]  # as callers without types may
+    with pytest.raises(TypeError, match="expected the bytes of an object file, got str: read the file first"):
+        make_native("firewall.o")  # type: ignore[arg-type]  # as callers without types may
+
+
 @pytest.mark.usefixtures("nothing_is_mapped")
 def test_policy(firewall: NativeImage, key: Any, tmp_path: Path) -> None:
     from ebpf.codegen.signature import sign
@@ -212,6 +219,9 @@ def test_policy(firewall: NativeImage, key: Any, tmp_path: Path) -> None:
         Collection.load_native(path, trusted_keys=public(key))
     with pytest.raises(TypeError, match="trusted_keys is a list of keys, got NoneType"):
         Collection.load_native(path, trusted_keys=None)  # type: ignore[arg-type]  # as callers without types may
+    for undecided in ("no", 1, None):
+        with pytest.raises(TypeError, match=rf"allow_unsigned is True or False, got {undecided!r}"):
+            Collection.load_native(path, allow_unsigned=undecided)  # type: ignore[arg-type]  # as callers without types may
     path = write(sign(firewall, key), tmp_path)
     with pytest.raises(ImageError, match="it is signed, but there is no key to compare with"):
         Collection.load_native(path)
@@ -357,10 +367,10 @@ def test_a_process_without_native_code(firewall: NativeImage, monkeypatch: pytes
     from ebpf.codegen.executable import ImageError as NoCode
 
     def refuse() -> None:
-        raise NoCode("the system refuses executable memory (error 13)", refused=True)
+        raise NoCode("the system refuses executable memory (EACCES)", refused=True)
 
     monkeypatch.setattr("ebpf.vm.native.load_interpreter", refuse)
-    with pytest.raises(NotSupportedError, match=r"engine 'native' .*executable memory \(error 13\); load the object"):
+    with pytest.raises(NotSupportedError, match=r"engine 'native' .*executable memory \(EACCES\); load the object"):
         load(firewall, tmp_path)
 
 
@@ -399,7 +409,7 @@ WITHOUT_CODE = """
 import sys
 from ebpf.codegen import executable
 def refuse(self, code):
-    raise executable.ImageError("the system refuses executable memory (error 13)", refused=True)
+    raise executable.ImageError("the system refuses executable memory (EACCES)", refused=True)
 executable.Executable.__init__ = refuse
 from pathlib import Path
 from ebpf.objects.native import make_native

@@ -26,6 +26,28 @@ def test_masked_arrays_of_numpy_are_refused() -> None:
         gather((bytes(40), numpy.ma.array([0, 20, 40], mask=[0, 1, 0])))
 
 
+@pytest.mark.parametrize("number", [64.0, None, "64"])
+def test_offsets_are_integers(number: object) -> None:
+    told = f"offsets are integers, got {type(number).__name__}$"
+    with pytest.raises(TypeError, match=told):
+        gather((bytes(64), [0, number]))
+    with pytest.raises(TypeError, match=told):
+        gather((bytes(64), (0, number)))
+
+
+def test_offsets_may_be_integers_of_numpy() -> None:
+    numpy = pytest.importorskip("numpy")
+    offsets = numpy.array([0, 20, 40])
+    assert list(gather((bytes(40), list(offsets))).lengths) == [20, 20]
+    with pytest.raises(TypeError, match=r"are integers, got float$"):
+        gather((bytes(40), offsets.astype("f8")))
+
+
+def test_offsets_are_into_a_buffer() -> None:
+    with pytest.raises(TypeError, match=r"the data of \(data, offsets\) is a buffer, got list"):
+        gather(([bytes(64)], [0, 64]))
+
+
 def test_what_is_no_buffer_is_no_packet() -> None:
     with pytest.raises(TypeError, match="packet 1 is no buffer but int"):
         gather([bytes(20), 20])

@@ -11,6 +11,7 @@ import pytest
 from ebpf.abi.linux.errtexts import TEXTS
 from ebpf.abi.types import MapFlag, MapType, ProgramType
 from ebpf.asm import Instructions
+from ebpf.btf import ByteTuple
 from ebpf.errors import MissingPrivilegeError, SystemCallError, VerifierError
 from ebpf.objects.batch import join
 from ebpf.objects.create import effective_spec
@@ -33,6 +34,12 @@ def test_sums() -> None:
     with pytest.raises(TypeError, match="bytes values have no sum"):
         PerCpu([b"a", b"b"]).sum()
     assert repr(PerCpu([1])) == "PerCpu([1])"
+
+
+def test_a_sum_of_bytes_is_no_bytes() -> None:
+    total = PerCpu([ByteTuple(b"\xff\1"), ByteTuple(b"\1\1")]).sum()
+    assert total == (256, 2)
+    assert type(total) is tuple
 
 
 def test_batches() -> None:

@@ -29,7 +29,7 @@ def hardened(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refuse() -> None:
-    raise ImageError("the system refuses executable memory (error 13)", refused=True)
+    raise ImageError("the system refuses executable memory (EACCES)", refused=True)
 
 
 @pytest.fixture
@@ -123,13 +123,13 @@ def test_threads_that_begin_at_once_warn_once(
         thread.join()
     assert chosen == ["reference"] * 4
     assert [record.message for record in caplog.records] == [
-        "the system refuses executable memory (error 13): programs run on the reference engine, which is slow"
+        "the system refuses executable memory (EACCES): programs run on the reference engine, which is slow"
     ]
 
 
 @pytest.mark.parametrize("name", ["interpreter", "jit"])
 def test_no_warning_of_an_engine_that_runs_nothing(refused: None, caplog: pytest.LogCaptureFixture, name: str) -> None:
-    with pytest.raises(NotSupportedError, match=r"refuses executable memory \(error 13\); use 'reference'"):
+    with pytest.raises(NotSupportedError, match=r"refuses executable memory \(EACCES\); use 'reference'"):
         choose_engine(name)
     assert not caplog.records
     assert choose_engine().name == "reference"

@@ -243,3 +243,11 @@ def test_a_file_that_is_no_text_is_a_test_that_failed(tmp_path: Path) -> None:
     (tmp_path / "b.data").write_text(GOOD)
     states = [(verdict.name, verdict.state, verdict.reason) for verdict in run_suite(tmp_path)]
     assert states == [("a", "failed", "the file has neither a result nor an error"), ("b", "passed", "")]
+
+
+def test_what_can_not_be_read_is_a_test_that_failed(tmp_path: Path) -> None:
+    (tmp_path / "a.data").mkdir()
+    (tmp_path / "b.data").write_text(GOOD)
+    first, second = run_suite(tmp_path)
+    assert (first.name, first.state, second.state) == ("a", "failed", "passed")
+    assert first.reason.startswith("it can't be read: ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ebpf.abi.types import AttachType
+from ebpf.errors import NotSupportedError
 from ebpf.vm.batch import PacketLane
 from ebpf.vm.forms import form_of
 from ebpf.vm.function import ProgramFunction, in_place, length_changed
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ebpf.runtime.embedded.state import State
     from ebpf.runtime.facts import RunResult
     from ebpf.vm.engines import Engine
+    from ebpf.vm.program import Program
 
 
 class CopyingFunction:
@@ -49,11 +52,14 @@ def make_function(
     *,
     closed: array[int],
 ) -> Callable[[Buffer], int]:
-    """Return the function of a program. `run` runs it over a copy; `closed` is 1 from when it may not run any more."""
+    """Return the function of a program. `run` runs it over a copy; `closed` is 1 from when it may not run any more.
+
+    Raises NotSupportedError where it runs over no packet.
+    """
     name = program.name or "program"
     form = form_of(program.program)
     if form is None:
-        return CopyingFunction(name, run, f"programs of type {program.program.type.label} run over no packet")
+        raise _without_packets(program.program, name)
     if engine.code is None:
         return CopyingFunction(name, run, f"the engine is {engine.name}")
     from ebpf.codegen.builtin import obstacle
@@ -74,3 +80,13 @@ def make_function(
         adopt=lambda body: state.cpus.adopt(program, body),
     )
     return function.builtin(name)
+
+
+def _without_packets(program: Program, name: str) -> NotSupportedError:
+    attached = program.attach_type in (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP)
+    kind = f"{program.type.label} for a devmap or cpumap" if attached else program.type.label
+    return NotSupportedError(
+        f"a function of program {name!r}, of type {kind},",
+        runtime="embedded",
+        alternative="XDP, tc, cgroup_skb and socket filter programs, which run over a packet, have one; use run()",
+    )

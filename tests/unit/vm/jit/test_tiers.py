@@ -176,7 +176,7 @@ def test_where_no_thread_is_left_the_next_one_who_asks_tries_again(monkeypatch: 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (ImageError("the system refuses executable memory (error 12)", refused=True), "the system refuses executable"),
+        (ImageError("the system refuses executable memory (ENOMEM)", refused=True), "the system refuses executable"),
         (OSError(24, "Too many open files"), r"OSError: \[Errno 24\] Too many open files"),
         (AssertionError(), "AssertionError"),
     ],
