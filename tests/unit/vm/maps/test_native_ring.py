@@ -79,7 +79,8 @@ def test_runs_that_follow_each_other(name: str) -> None:
     program = load(TEXTS[name], ring)
     code = choose_engine("interpreter").code
     assert code is not None
-    lane = Lane(program, cast("Kernel", StillKernel()), cpu=0, budget=1 << 16, code=code(program))
+    kernel = cast("Kernel", StillKernel())
+    lane = Lane(program, kernel, cpu=0, budget=1 << 16, code=code(program, kernel))
     expected = outcome(TEXTS[name], "reference")
     times = 3 if expected[3] * 3 < 4096 else 1
     try:
