@@ -278,12 +278,12 @@ def test_memory_stays_as_it_is(passes: Passes) -> None:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
     bitcode, ir = library(), USER.replace("alwaysinline", "")
-    for _ in range(300):
+    for _ in range(150):
         passes.compile(ir, support=bitcode)
     before = resident()
-    for _ in range(300):
+    for _ in range(150):
         passes.compile(ir, support=bitcode)
-    assert resident() - before < 1 << 20
+    assert resident() - before < 1 << 19
 
 
 def test_errors_leave_nothing_either() -> None:

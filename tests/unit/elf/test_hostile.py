@@ -283,7 +283,7 @@ BIG = {
     "random bytes": lambda: b"\x7fELF\x02\x01\x01" + bytes(range(256)) * 20000,
     "many sections": lambda: _wide(4000),
     "many programs that share a large subprogram": lambda: _shared(2000, 2000),
-    "many symbols": lambda: _many_symbols(100_000),
+    "many symbols": lambda: _many_symbols(50_000),
     "sections that share their name": lambda: _same_section_name(1500),
     "names that share their tail": lambda: _same_long_name(20_000),
     "two gigabytes of zeros": lambda: _zeros((1 << 31) - 1),
