@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from ebpf.codegen.cache import DIRECTORY_VARIABLE
 from ebpf.errors import NotSupportedError
@@ -16,6 +17,10 @@ from tests.privilege import missing_bpf_privilege
 
 # Whoever runs the tests in the background makes them ignore Ctrl-C, which many of them send to themselves or children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ENGINES = ("reference", "interpreter", "jit")
 
