@@ -144,6 +144,8 @@ class Lane:
         words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
+        if self._host is not None and self._host.desk.closed:
+            self._host = self._owner.host(self)
         words[REFUEL] = 0 if self._host is None else self._host.address
         words[FUNCTION] = self.function
 
@@ -248,11 +250,10 @@ class Lane:
             self.executed = continuation.executed
 
     def _raised(self) -> BaseException:
-        """Return what was raised while compiled code was asking, and have somebody else asked from now on."""
+        """Return what was raised while compiled code was asking; `clear` has somebody else asked from then on."""
         assert self._host is not None
-        pending = self._host.desk.pending
+        pending = self._host.desk.take_pending()
         assert pending is not None
-        self._host = self._owner.host(self)
         return pending
 
     def known_maps(self) -> dict[int, Region]:
