@@ -155,6 +155,7 @@ class Lane:
         It can't come back as the interpreter does: what it was doing would be gone.
         """
         words = self.words
+        self.epoch.run_here()
         # It looks at its fuel now and then only, and may have used more than it had.
         debt, left = -words[FUEL] & M64, self.budget - words[GIVEN]
         self.wake_readers()

@@ -21,6 +21,7 @@ from ebpf.objects.packets import gather
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.info import program_info
+from ebpf.vm import epochs
 from ebpf.vm.interpreter import FIRST_SLICE, SLICE
 from ebpf.vm.lane import Lane
 from tests.unit.embedded_programs import Limits, created, kernel, load
@@ -278,3 +279,31 @@ def test_nothing_is_kept_of_what_is_dropped(way: str, how: str, monkeypatch: pyt
         assert not any(lane() for lane in lanes)
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_is_of_the_thread_that_it_is_on(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for memory that runs hold waits for those of other threads only, whoever made their lanes."""
+    seen: list[bool] = []
+
+    def asked(self: Lane) -> None:
+        epochs.older_runs()  # takes back what was dropped
+        other = threading.Thread(target=lambda: seen.append(epochs.older_runs()))
+        other.start()
+        other.join()
+        seen.append(epochs.older_runs())
+        monkeypatch.undo()
+
+    made: list[Callable[[], int]] = []
+    with kernel(limits=Limits(budget=1 << 40), cpus=2) as runtime:
+        facts = load(runtime, LONG)
+        maker = threading.Thread(target=lambda: made.append(WAYS[way](runtime.runner(facts, engine="jit"))))
+        maker.start()
+        maker.join()
+        user = threading.Thread(target=lambda: (made[0](), made[0]()))
+        user.start()
+        user.join()
+        monkeypatch.setattr(Lane, "wake_readers", asked)
+        made[0]()
+        assert seen == [True, False]
+        facts.handle.close()
