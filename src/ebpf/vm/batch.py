@@ -201,6 +201,7 @@ class PacketLane(Lane):
         try:
             self._run(batch, slowly, briefly=briefly)
         finally:
+            self._began[0] = 0  # first, and without a call: whoever keeps the error keeps the lane
             try:
                 self.wake_readers()
             finally:

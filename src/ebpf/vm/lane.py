@@ -111,6 +111,7 @@ class Lane:
         self.code = code.take(self.places)
         self._refs = self.code[CODE_WORDS:]
         self.epoch = Epoch()
+        self._began = self.epoch.cell
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
         self.firsts = [_first_value(map_) for map_ in program.maps]
@@ -196,6 +197,7 @@ class Lane:
         try:
             return self._repeat(context, times)
         finally:
+            self._began[0] = 0  # first, and without a call: whoever keeps the error keeps the lane
             self.state.take_back(self.places)
 
     def _repeat(self, context: Context, times: int) -> int:

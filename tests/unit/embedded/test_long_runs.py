@@ -307,3 +307,30 @@ def test_a_run_is_of_the_thread_that_it_is_on(way: str, monkeypatch: pytest.Monk
         made[0]()
         assert seen == [True, False]
         facts.handle.close()
+
+
+@pytest.mark.parametrize("how", ["budget", "before Python goes on", "while it asks"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_that_is_kept_holds_no_memory_of_maps_back(
+    way: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an interactive Python keeps the last one, and with it the lane."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    errors: list[BaseException] = []
+    with running(way, budget=2 * SLICE) as (_, run):
+        with pytest.raises(ProgramFault):
+            run()
+        if how != "budget":
+            monkeypatch.setattr(Lane, "finish" if how == "before Python goes on" else "answer", interrupt)
+        try:
+            run()
+        except (KeyboardInterrupt, ProgramFault) as error:
+            errors.append(error)
+        finally:
+            monkeypatch.undo()
+        epochs.older_runs()  # takes back what was dropped
+        assert errors
+        assert not any(epochs.WORDS[2:])
