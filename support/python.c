@@ -43,6 +43,7 @@ struct gate {
   u64 closed;     /* the kernel is */
   u64 claimed;    /* the claim of a run that began here and is the host's to finish: virtual CPU 0 is its own */
   u64 claimant;   /* the thread of the last claim, its lower 32 bits */
+  u64 program;    /* what it runs, a number of the host's */
 };
 
 /* Whose the lane is. The host makes it IDLE again, once the lane is ready for another run. */
@@ -57,6 +58,7 @@ struct function {
   void *elsewhere;   /* callable(buffer): runs the program in another way, and says what is wrong */
   void *go_on;       /* callable(stop, address, length): finishes the run that native code has begun */
   void *wake;        /* callable(): wakes the readers of rings */
+  u64 program;       /* a number of the host's */
 };
 
 static int open(const struct function *f) {
@@ -79,6 +81,13 @@ run_elsewhere(const struct python *py, const struct function *f, void *packet) {
     py->set_item(arguments, 0, packet);
   }
   return call(py, f->elsewhere, arguments);
+}
+
+/* Keep other threads from virtual CPU 0, and this one from entering the program again. */
+static void close_gate(const struct function *f, u64 claim) {
+  f->gate->claimant = ((const struct python *)ebpf_python)->thread();
+  f->gate->program = f->program;
+  f->gate->claimed = claim;
 }
 
 /* Give up the run that the host was to finish, but did not begin to. */
@@ -117,8 +126,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
   const u64 facts[] = {stop, (u64)view->data, (u64)view->length};
   const u64 claim = (u64)facts; /* no other thread has the same */
   f->busy = HANDED_OVER;
-  f->gate->claimant = py->thread();
-  f->gate->claimed = claim;
+  close_gate(f, claim);
   void *arguments = py->new_tuple(3);
   for (int i = 0; arguments && i < 3; i++) {
     void *number = py->from_unsigned(facts[i]);
@@ -133,6 +141,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
   if (f->gate->claimed != claim) return result; /* the host has taken it; others may have begun since */
   f->gate->claimed = 0;
   if (f->busy == HANDED_OVER) {
+    f->lane->refuel = 0; /* nobody answers any more where an exception was the answer; the host finds that out */
     abandon(f);
     wake_in_spite(py, f);
   }
@@ -143,8 +152,7 @@ go_on(const struct python *py, struct function *f, u64 stop, const struct buffer
    virtual CPU 0 until the run has ended. */
 static void claim(struct function *f) {
   f->busy = TAKEN;
-  f->gate->claimant = ((const struct python *)ebpf_python)->thread();
-  f->gate->claimed = (u64)f;
+  close_gate(f, (u64)f);
 }
 
 static void end_claim(struct function *f) {
@@ -182,5 +190,5 @@ ENTRY void *ebpf_function(void *self, void *packet) {
 }
 
 _Static_assert(sizeof(struct buffer) == 80, "Py_buffer");
-_Static_assert(sizeof(struct function) == 56, "function");
-_Static_assert(sizeof(struct gate) == 40, "gate");
+_Static_assert(sizeof(struct function) == 64, "function");
+_Static_assert(sizeof(struct gate) == 48, "gate");

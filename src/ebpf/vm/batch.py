@@ -148,6 +148,7 @@ class PacketLane(Lane):
         """Make a lane whose last batch went well, in so many instructions, ready for one on another virtual CPU."""
         self.kernel = kernel
         self.cpu = self.words[CPU] = cpu
+        self.epoch.run_here()
         if instructions is None:
             instructions = _PER_PACKET * (self.words[COUNT] - self._first)
         self._owner.renew(self.code, instructions)
@@ -168,6 +169,7 @@ class PacketLane(Lane):
         Raises:
             ProgramFault: as `Lane.finish` does.
         """
+        self.epoch.run_here()
         context, memory = self.form.resume(bytes(packet)), AddressSpace()
         context.attach(memory)
         context.fields[:] = self._fields.data
@@ -199,6 +201,7 @@ class PacketLane(Lane):
         try:
             self._run(batch, slowly, briefly=briefly)
         finally:
+            self._began[0] = 0  # first, and without a call: whoever keeps the error keeps the lane
             try:
                 self.wake_readers()
             finally:

@@ -106,6 +106,10 @@ class Epoch:
     def _place(self) -> tuple[array[int], int]:
         return (SCRATCH, 0) if self.shared else (WORDS, self._ticket.word)
 
+    def run_here(self) -> None:
+        """Take note that the run is one of this thread's: a lane may have been made by another one."""
+        self._ticket.thread = get_ident()
+
     def pause(self) -> None:
         """No run is on: nothing waits for this epoch until native code begins one."""
         if self._ticket.word > _CROWD:

@@ -16,7 +16,7 @@ from ebpf.vm.native import FUNCTION, FUNCTION_WORDS, SLICE, load_interpreter
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_LANE, _GATE, _CLOSED, _BUSY, _ELSEWHERE, _GO_ON, _WAKE = range(FUNCTION_WORDS)
+_LANE, _GATE, _CLOSED, _BUSY, _ELSEWHERE, _GO_ON, _WAKE, _PROGRAM = range(FUNCTION_WORDS)
 _DOCUMENTATION = """Run the program over a writable buffer, in place, and return what it returns."""
 
 
@@ -29,33 +29,32 @@ class NativeProgram(Owner):
 
 
 class ProgramFunction:
-    """The structure that a builtin works on, and what happens when native code has to come back.
+    """The structure that a builtin works on.
 
     `elsewhere(packet)` runs the program in another way, or raises what is wrong; `adopt(body)` calls `body` with the
-    virtual CPU that the run has claimed. `gate` and `closed` are addresses of what has to be 0 for a run to begin.
+    virtual CPU that the run has claimed. `gate` is the address of a Gate, which learns that the claim is for `program`;
+    `closed` has to be 0 for a run to begin.
     """
 
     def __init__(
         self,
         lane: PacketLane,
         *,
+        program: object,
         gate: int,
         closed: array[int],
         elsewhere: Callable[[Buffer], int],
         adopt: Callable[[Callable[[int], int]], int],
     ) -> None:
-        self._lane = lane
-        self._began = lane.epoch.cell
-        self._adopt = adopt
-        self._kept = closed, elsewhere, self._go_on, lane.wake_readers
-        self._words = array("Q", bytes(8 * FUNCTION_WORDS))
-        words = self._words
+        self._words = words = array("Q", bytes(8 * FUNCTION_WORDS))
+        go_on = Rest(words, lane, adopt).take_over  # of another object: a method of this one would keep it alive
+        self._kept = lane, program, closed, elsewhere, go_on, lane.wake_readers
         words[_LANE], words[_GATE] = lane.words.buffer_info()[0], gate
         words[_CLOSED] = closed.buffer_info()[0]
         lane.words[SLICE] = FIRST_SLICE  # the GIL is kept
         lane.function = lane.words[FUNCTION] = words.buffer_info()[0]
-        words[_ELSEWHERE], words[_GO_ON] = id(elsewhere), id(self._kept[2])
-        words[_WAKE] = id(self._kept[3])
+        words[_ELSEWHERE], words[_GO_ON] = id(elsewhere), id(go_on)
+        words[_WAKE], words[_PROGRAM] = id(self._kept[-1]), id(program)
 
     def builtin(self, name: str) -> Callable[[Buffer], int]:
         """Return the builtin, which keeps this alive."""
@@ -64,7 +63,17 @@ class ProgramFunction:
             name, code, self._words.buffer_info()[0], doc=_DOCUMENTATION, owner=NativeProgram, keep=self
         )
 
-    def _go_on(self, stop: int, address: int, length: int) -> int:
+
+class Rest:
+    """What happens when native code has to come back."""
+
+    def __init__(self, words: array[int], lane: PacketLane, adopt: Callable[[Callable[[int], int]], int]) -> None:
+        self._words = words
+        self._lane = lane
+        self._adopt = adopt
+        self._began = lane.epoch.cell
+
+    def take_over(self, stop: int, address: int, length: int) -> int:
         """Finish the run that native code has come back from."""
         self._words[_BUSY] = _TAKEN
         lane, left = self._lane, b""

@@ -111,6 +111,7 @@ class Lane:
         self.code = code.take(self.places)
         self._refs = self.code[CODE_WORDS:]
         self.epoch = Epoch()
+        self._began = self.epoch.cell
         self.state = NativeState(LANE_WORDS)
         self.words = self.state.words
         self.firsts = [_first_value(map_) for map_ in program.maps]
@@ -144,6 +145,8 @@ class Lane:
         words[WAITS] = True  # until `allow` knows the thread
         words[EPOCH], words[NOW] = self.epoch.address, CLOCK
         words[HOST] = load_interpreter().addresses["ebpf_answer"]
+        if self._host is not None and self._host.desk.closed:
+            self._host = self._owner.host(self)
         words[REFUEL] = 0 if self._host is None else self._host.address
         words[FUNCTION] = self.function
 
@@ -153,6 +156,7 @@ class Lane:
         It can't come back as the interpreter does: what it was doing would be gone.
         """
         words = self.words
+        self.epoch.run_here()
         # It looks at its fuel now and then only, and may have used more than it had.
         debt, left = -words[FUEL] & M64, self.budget - words[GIVEN]
         self.wake_readers()
@@ -193,6 +197,7 @@ class Lane:
         try:
             return self._repeat(context, times)
         finally:
+            self._began[0] = 0  # first, and without a call: whoever keeps the error keeps the lane
             self.state.take_back(self.places)
 
     def _repeat(self, context: Context, times: int) -> int:
@@ -248,11 +253,10 @@ class Lane:
             self.executed = continuation.executed
 
     def _raised(self) -> BaseException:
-        """Return what was raised while compiled code was asking, and have somebody else asked from now on."""
+        """Return what was raised while compiled code was asking; `clear` has somebody else asked from then on."""
         assert self._host is not None
-        pending = self._host.desk.pending
+        pending = self._host.desk.take_pending()
         assert pending is not None
-        self._host = self._owner.host(self)
         return pending
 
     def known_maps(self) -> dict[int, Region]:

@@ -15,7 +15,7 @@ import pytest
 import ebpf.vm.function
 from ebpf.vm import epochs
 from ebpf.vm.engines import Engine
-from ebpf.vm.function import ProgramFunction
+from ebpf.vm.function import Rest
 from tests.unit.embedded_programs import kernel, load
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -64,7 +64,7 @@ def test_a_run_that_ends_does_not_give_up_the_next_one(engine: Engine, monkeypat
     clock, begun, goes_on = Clock(), threading.Event(), threading.Event()
 
     def waiting(frame: FrameType, event: str, argument: Any) -> None:
-        if frame.f_code is ProgramFunction._go_on.__code__:
+        if frame.f_code is Rest.take_over.__code__:
             begun.set()  # native code has handed its run over, and Python has not taken it yet
             assert goes_on.wait(20)
 
@@ -95,7 +95,7 @@ def test_a_run_that_ends_does_not_give_up_the_next_one(engine: Engine, monkeypat
         facts.handle.close()
 
 
-NAMES = ("__call__", "_go_on", "<lambda>", "adopt", "body", "go_on", "finish", "take_back", "pause", "_release")
+NAMES = ("__call__", "take_over", "<lambda>", "adopt", "body", "go_on", "finish", "take_back", "pause", "_release")
 
 
 @pytest.mark.parametrize("name", NAMES)

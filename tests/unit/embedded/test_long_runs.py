@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from types import FrameType
+from weakref import ref
 
 import pytest
 
@@ -17,8 +20,10 @@ from ebpf.errors import ProgramFault
 from ebpf.objects.packets import gather
 from ebpf.runtime.base import Runner
 from ebpf.runtime.embedded import EmbeddedRuntime
-from ebpf.vm import lane
+from ebpf.runtime.info import program_info
+from ebpf.vm import epochs
 from ebpf.vm.interpreter import FIRST_SLICE, SLICE
+from ebpf.vm.lane import Lane
 from tests.unit.embedded_programs import Limits, created, kernel, load
 
 pytestmark = pytest.mark.usefixtures("jit")
@@ -82,13 +87,13 @@ def running(way: str, *, budget: int = 1 << 40) -> Iterator[tuple[EmbeddedRuntim
 def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Why lanes have left runs to the interpreter."""
     stops: list[int] = []
-    finish = lane.Lane.finish
+    finish = Lane.finish
 
-    def finished(self: lane.Lane, memory: object, context: object, stop: int) -> int:
+    def finished(self: Lane, memory: object, context: object, stop: int) -> int:
         stops.append(stop)
         return finish(self, memory, context, stop)  # type: ignore[arg-type]  # handed on
 
-    monkeypatch.setattr(lane.Lane, "finish", finished)
+    monkeypatch.setattr(Lane, "finish", finished)
     return stops
 
 
@@ -118,7 +123,9 @@ def test_the_budget_ends_them(way: str, budget: int) -> None:
             assert caught.value.kind == "budget"
 
 
-def for_ever(run: Callable[[], int]) -> None:
+def for_ever(run: Callable[[], int], timer: threading.Timer) -> None:
+    """Run until the timer's interrupt, which may come before it says that it has started."""
+    timer.start()
     while True:
         run()
 
@@ -128,9 +135,8 @@ def test_ctrl_c_ends_them_and_the_next_one_runs(way: str) -> None:
     with running(way) as (_, run):
         for _ in range(3):
             timer = threading.Timer(0.001, signal.raise_signal, [signal.SIGINT])
-            timer.start()
             with pytest.raises(KeyboardInterrupt):
-                for_ever(run)
+                for_ever(run, timer)
             timer.join()
             assert run() == expected()
 
@@ -185,3 +191,146 @@ def test_a_signal_handler_may_run_the_same_program(monkeypatch: pytest.MonkeyPat
             signal.signal(signal.SIGALRM, before)
         assert seen
         assert run() == expected()
+
+
+def test_a_function_that_asks_is_not_entered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal is handled while it asks: it is skipped there, and so is what runs there already."""
+    seen: list[int] = []
+    again: list[Runner] = []
+
+    def clock() -> int:
+        seen.extend(runner.run(PACKET).retval for runner in again)
+        return 5
+
+    with kernel(limits=Limits(budget=1 << 40), cpus=2, clock=clock) as runtime:
+        facts, other = load(runtime, LONG), load(runtime, "call bpf_ktime_get_ns\nr0 += 2\nexit")
+        runner, others = runtime.runner(facts, engine="jit"), runtime.runner(other, engine="jit")
+        function = runner.function()
+        answer = Lane.answer
+
+        def handled(self: Lane) -> None:
+            monkeypatch.undo()
+            again.append(others)
+            seen.extend((runner.run(PACKET).retval, function(bytearray(PACKET)), others.run(PACKET).retval))
+            seen.extend(runner.run_many(gather([PACKET] * 3)).retvals)
+            answer(self)
+
+        monkeypatch.setattr(Lane, "answer", handled)
+        assert function(bytearray(PACKET)) == function(bytearray(PACKET)) == expected()
+        assert seen == [0, 0, 0, 7, 0, 0, 0]
+        misses = [program_info(runtime, program.handle).recursion_misses for program in (facts, other)]
+        assert misses == [5, 1]
+        assert runtime.state.cpus.busy == 0
+        for thing in (facts, other):
+            thing.handle.close()
+
+
+def test_two_interrupts_leave_a_function_in_compiled_code(
+    left: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The second comes before Python has taken over the run that the first one ends."""
+
+    def interrupt(self: Lane) -> None:
+        raise KeyboardInterrupt
+
+    def before(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == "take_over":
+            raise KeyboardInterrupt
+
+    with running("in place") as (_, run):
+        monkeypatch.setattr(Lane, "answer", interrupt)
+        sys.setprofile(before)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                run()
+        finally:
+            sys.setprofile(None)
+        monkeypatch.undo()
+        assert [run() for _ in range(3)] == [expected()] * 3
+        assert len(left) <= 1
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("how", ["well", "interrupted", "out of budget"])
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_kept_of_what_is_dropped(way: str, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector counts objects, and not the bytes of maps and code."""
+    lanes: list[ref[Lane]] = []
+    answer = Lane.answer
+
+    def asked(self: Lane) -> None:
+        lanes.append(ref(self))
+        if how == "interrupted":
+            raise KeyboardInterrupt
+        answer(self)
+
+    def runs() -> None:
+        with running(way, budget=2 * SLICE if how == "out of budget" else 1 << 40) as (_, run):
+            monkeypatch.setattr(Lane, "answer", asked)
+            for _ in range(2):
+                with suppress(KeyboardInterrupt, ProgramFault):
+                    run()
+
+    gc.collect()
+    gc.disable()
+    try:
+        runs()
+        assert lanes
+        assert not any(lane() for lane in lanes)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_is_of_the_thread_that_it_is_on(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for memory that runs hold waits for those of other threads only, whoever made their lanes."""
+    seen: list[bool] = []
+
+    def asked(self: Lane) -> None:
+        epochs.older_runs()  # takes back what was dropped
+        other = threading.Thread(target=lambda: seen.append(epochs.older_runs()))
+        other.start()
+        other.join()
+        seen.append(epochs.older_runs())
+        monkeypatch.undo()
+
+    made: list[Callable[[], int]] = []
+    with kernel(limits=Limits(budget=1 << 40), cpus=2) as runtime:
+        facts = load(runtime, LONG)
+        maker = threading.Thread(target=lambda: made.append(WAYS[way](runtime.runner(facts, engine="jit"))))
+        maker.start()
+        maker.join()
+        user = threading.Thread(target=lambda: (made[0](), made[0]()))
+        user.start()
+        user.join()
+        monkeypatch.setattr(Lane, "wake_readers", asked)
+        made[0]()
+        assert seen == [True, False]
+        facts.handle.close()
+
+
+@pytest.mark.parametrize("how", ["budget", "before Python goes on", "while it asks"])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_error_that_is_kept_holds_no_memory_of_maps_back(
+    way: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an interactive Python keeps the last one, and with it the lane."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    errors: list[BaseException] = []
+    with running(way, budget=2 * SLICE) as (_, run):
+        with pytest.raises(ProgramFault):
+            run()
+        if how != "budget":
+            monkeypatch.setattr(Lane, "finish" if how == "before Python goes on" else "answer", interrupt)
+        try:
+            run()
+        except (KeyboardInterrupt, ProgramFault) as error:
+            errors.append(error)
+        finally:
+            monkeypatch.undo()
+        epochs.older_runs()  # takes back what was dropped
+        assert errors
+        assert not any(epochs.WORDS[2:])

@@ -183,3 +183,53 @@ def test_threads_that_wait_for_a_cpu_end_with_the_batch(monkeypatch: pytest.Monk
             release.set()
         for thread in owners:
             thread.join(20)
+
+
+class Starting(threading.Thread):
+    """A thread whose start is interrupted, before it has said that it runs or before it runs."""
+
+    runs_already = True
+
+    def start(self) -> None:
+        if self.runs_already:
+            super().start()
+            self._early = True
+        raise KeyboardInterrupt
+
+    def join(self, timeout: float | None = None) -> None:
+        if self._early:
+            self._early = False
+            raise RuntimeError("cannot join thread before it is started")
+        super().join(timeout)
+
+
+@pytest.mark.parametrize("runs_already", [False, True])
+def test_an_interrupt_while_threads_start_is_what_comes_out(
+    runs_already: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with program(COUNTS) as (runtime, facts, counts):
+        monkeypatch.setattr(Starting, "runs_already", runs_already)
+        monkeypatch.setattr(many, "threading", SimpleNamespace(Thread=Starting))
+        with pytest.raises(KeyboardInterrupt):
+            runtime.runner(facts).run_many(gather([bytes(64)] * 4), threads=2)
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("ebpf packets")]
+        monkeypatch.undo()
+    assert sum(counts) in (0, 2)
+
+
+def test_a_thread_that_begins_after_the_end_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start was interrupted before it ran: nobody knew that it would."""
+    late: list[threading.Thread] = []
+
+    class Late(threading.Thread):
+        def start(self) -> None:
+            late.append(self)
+            raise KeyboardInterrupt
+
+    with program(COUNTS) as (runtime, facts, counts):
+        monkeypatch.setattr(many, "threading", SimpleNamespace(Thread=Late))
+        with pytest.raises(KeyboardInterrupt):
+            runtime.runner(facts).run_many(gather([bytes(64)] * 4), threads=2)
+        monkeypatch.undo()
+        late[0].run()
+    assert sum(counts) == 0

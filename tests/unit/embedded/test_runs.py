@@ -152,9 +152,14 @@ def test_a_handler_may_run_a_program_anywhere_in_between() -> None:
 def test_a_thread_runs_on_the_cpu_that_native_code_has_claimed_for_it() -> None:
     gate = Gate()
     cpus = Cpus(1, gate)
-    gate._words[3:] = array("Q", [1, threading.get_ident() & 0xFFFFFFFF])
-    assert cpus.run(object(), lambda cpu: cpu) == 0
+    runs, other = object(), object()
+    gate._words[3:] = array("Q", [1, threading.get_ident() & 0xFFFFFFFF, id(runs)])
+    assert cpus.run(other, lambda cpu: cpu) == 0
+    assert cpus.run(other, lambda _: cpus.run(other, lambda cpu: cpu)) is None
+    assert cpus.run(runs, lambda cpu: cpu) is None
+    assert gate.claimed
     gate.end_claim()
+    assert (cpus.busy, gate.owned) == (0, 0)
 
 
 def test_fault_comes_out_as_program_fault() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PATIENCE = 0.1
 """Seconds until a waiting thread looks again by itself: an interrupt may have swallowed the notification."""
 
-_OWNED, _STATISTICS, _CLOSED, _CLAIMED, _CLAIMANT = range(GATE_WORDS)
+_OWNED, _STATISTICS, _CLOSED, _CLAIMED, _CLAIMANT, _PROGRAM = range(GATE_WORDS)
 
 _T = TypeVar("_T")
 
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 class Gate:
     """What native code looks at before it begins a run without asking (struct gate in support/python.c).
 
-    Numbers at an address that stays; a run may begin while all but the last are 0. Threads may share it, under the
+    Numbers at an address that stays; a run may begin while the first four are 0. Threads may share it, under the
     GIL.
     """
 
@@ -70,6 +70,10 @@ class Gate:
         """Whether that is a run of this thread."""
         return bool(self._words[_CLAIMED]) and self._words[_CLAIMANT] == thread & M32
 
+    def claimed_for(self, program: object) -> bool:
+        """Whether that is a run of this program, where it is claimed."""
+        return self._words[_PROGRAM] == id(program)
+
     def end_claim(self) -> None:
         """The run has an owner now; or there is none."""
         self._words[_CLAIMED] = 0
@@ -98,7 +102,8 @@ class Cpus:
         self.count = count
         self._gate = gate or Gate()
         self._gate.owned = 0
-        self._gate.end_claim()
+        if not self._gate.claimed_by(get_ident()):  # in the child of a fork the run goes on that has forked
+            self._gate.end_claim()
         self._lock = RLock()
         self._free: Condition | None = None  # made for the first that has to wait
         self._taken: dict[int, Owned] = {}
@@ -112,7 +117,7 @@ class Cpus:
     @property
     def owned_here(self) -> bool:
         """Whether this thread owns a CPU, because a program runs on it."""
-        return self._here() is not None
+        return self._here() is not None or self._gate.claimed_by(get_ident())
 
     def _here(self) -> Owned | None:
         me = get_ident()
@@ -157,10 +162,15 @@ class Cpus:
         if owned is not None:
             return self._nested(owned, program, body)
         owned = Owned()
-        if self._gate.claimed_by(owned.thread):  # a run of this thread's is on its way from native code to `adopt`
-            return body(0)
+        # A run of this thread's is in native code, or on its way from there to `adopt`.
+        claimed = self._gate.claimed_by(owned.thread)
+        if claimed and self._gate.claimed_for(program):
+            return None
         try:
-            self._acquire(owned, cpu, check)
+            if claimed:
+                self._join(owned)
+            else:
+                self._acquire(owned, cpu, check)
             owned.running.append(program)
             return body(owned.cpu)
         finally:
@@ -184,6 +194,13 @@ class Cpus:
             return body(owned.cpu)
         finally:
             del owned.running[depth:]
+
+    def _join(self, owned: Owned) -> None:
+        """Take CPU 0, which this thread has claimed, for a run inside of the one that did; the claim stays."""
+        with self._lock:  # other threads try, and give back
+            owned.cpu = 0
+            self._taken[0] = owned
+            self._gate.owned = len(self._taken)
 
     def _acquire(self, owned: Owned, wanted: int | None, check: Callable[[], None] | None) -> None:
         with self._lock:

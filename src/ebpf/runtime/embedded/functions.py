@@ -74,6 +74,7 @@ def make_function(
     code.follow(lane.code)
     function = ProgramFunction(
         lane,
+        program=program,
         gate=state.gate.address,
         closed=closed,
         elsewhere=CopyingFunction(name, run, "called from native code"),

@@ -57,6 +57,17 @@ def run_many(
     return ManyRuns(retvals, JoinedPackets(memoryview(data), lengths, positions))
 
 
+def _await_end(thread: threading.Thread) -> None:
+    """Join a thread, unless it was never started."""
+    while thread.ident is not None:
+        try:
+            thread.join()
+        except RuntimeError:  # it runs, and has not said so yet: start() was interrupted
+            time.sleep(0)
+        else:
+            return
+
+
 class _Interruptible:
     """The kernel as the runs of a batch see it: closed, too, once the batch is cancelled."""
 
@@ -101,13 +112,14 @@ class _Work:
         finally:
             self._batch.cancelled = True
             for thread in threads:
-                if thread.ident is not None:
-                    thread.join()
+                _await_end(thread)
         if self._failures:
             failures, self._failures = self._failures, {}  # their tracebacks hold this object, and it the batch
             raise failures.pop(min(failures))
 
     def _share(self, first: int, last: int) -> None:
+        if self._batch.cancelled:
+            return  # the caller was interrupted while it started this thread, and does not wait for it
         try:
             self.run(first, last)
         except BaseException as error:  # noqa: BLE001 - handed over whole to the caller

@@ -71,7 +71,7 @@ class Machine(interpreter.Machine):
                 self.catch_up()
             return words[0]
         if stop == _RAISED:
-            raise self._raised(host.pending)
+            raise self._raised(host.take_pending())
         return self.go_on(stop) if stop == _COMPILED else super().loop(slot)
 
     def _raised(self, pending: BaseException | None) -> BaseException:

@@ -41,20 +41,28 @@ class _Desk:
     def __init__(self) -> None:
         self.asked: Asked | None = None
         self.pending: BaseException | None = None
+        self.closed = False
+        """Something was raised: nobody answers here any more."""
+
+    def take_pending(self) -> BaseException | None:
+        """Return what was raised, and forget it: its traceback leads here, and would keep itself alive."""
+        pending, self.pending = self.pending, None
+        return pending
 
 
 class Callback:
     """A function that native code may call at `address`. Whoever sets `desk.asked` keeps them."""
 
     def __init__(self) -> None:
-        from ctypes import CFUNCTYPE, c_uint64, c_void_p, cast
+        from ctypes import CFUNCTYPE, addressof, c_uint64, c_void_p
 
         self.desk = _Desk()
         generator = _answers(self.desk)
         next(generator)
         # The question, a second argument, is in struct machine, too: send() takes one.
         self._function: Any = CFUNCTYPE(c_uint64, c_uint64)(generator.send)
-        self.address = cast(self._function, c_void_p).value or 0
+        # cast() would make the function keep itself, and with it the memory that its code is in.
+        self.address = c_void_p.from_address(addressof(self._function)).value or 0
 
 
 def _answers(desk: _Desk) -> Generator[int, int, None]:
@@ -66,10 +74,10 @@ def _answers(desk: _Desk) -> Generator[int, int, None]:
     except GeneratorExit:
         return
     except BaseException as error:  # noqa: BLE001  # native code is in between: who has entered it raises it again
-        desk.pending = error
+        desk.pending, desk.closed = error, True
         # It may have come after the answer: compiled code must not go on.
         desk.asked.state.words[STATUS] = RAISED  # type: ignore[union-attr]  # as above
-        yield 0
+    yield 0  # behind the handler, which would keep the error, whose traceback leads to whom keeps this
 
 
 def host_of(lane: Lane) -> Callback:
@@ -80,12 +88,11 @@ def host_of(lane: Lane) -> Callback:
 
 
 class Host:
-    """For the time of a context, whom a machine's compiled code asks. `pending` is what was raised meanwhile."""
+    """For the time of a context, whom a machine's compiled code asks."""
 
-    __slots__ = ("_before", "_callback", "_machine", "pending")
+    __slots__ = ("_before", "_callback", "_machine")
 
     def __init__(self, machine: Machine) -> None:
-        self.pending: BaseException | None = None
         self._machine = machine
         self._before = 0
         self._callback: Callback | None = None
@@ -104,9 +111,13 @@ class Host:
         callback = self._callback
         assert callback is not None  # __enter__ has set it
         self._machine.state.words[HOST] = self._before
-        self.pending, callback.desk.asked = callback.desk.pending, None
-        if self.pending is None:
+        callback.desk.asked = None
+        if not callback.desk.closed:
             _idle.append(callback)
+
+    def take_pending(self) -> BaseException | None:
+        """Return what was raised meanwhile, once."""
+        return None if self._callback is None else self._callback.desk.take_pending()
 
 
 def _leave_room() -> None:
