@@ -7,7 +7,7 @@ import sys
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import BuiltinFunctionType, FrameType
 
 from ebpf.errors import ClosedError
 from ebpf.lean import WhenDropped
@@ -37,10 +37,14 @@ class Borrowed:
     count, and nothing can come in the middle of a line that makes no call.
     """
 
-    __slots__ = ("close_number", "closed_word", "closing", "generation", "number", "number_is_open", "users")
+    __slots__ = (
+        "_can_repeat", "close_number", "closed_word", "closing", "generation", "number", "number_is_open", "users",
+    )  # fmt: skip
 
     def __init__(self, close_number: Callable[[int], None], number: int) -> None:
         self.close_number = close_number
+        # One in C has begun once it was called; Ctrl-C may come before and in the middle of one in Python.
+        self._can_repeat = not isinstance(close_number, BuiltinFunctionType)
         self.number = number
         self.number_is_open = True
         self.users = 0
@@ -69,16 +73,20 @@ class Borrowed:
 
     def close(self) -> None:
         """Lend no more, and close the number, or leave that to the last user."""
-        if not self.closing:
-            self.closing = True
-            self.closed_word[0] = 1
-            self.close_unused()
+        self.closing = True
+        self.closed_word[0] = 1
+        self.close_unused()
 
     def close_unused(self) -> None:
-        """Close the number unless it is in use, or was closed."""
-        if self.number_is_open and not (self.users and self.generation == _generation):
-            self.number_is_open = False  # nothing can come between this and the look
+        """Close the number unless it is in use, or was closed, or another call is at it."""
+        if not self.number_is_open or (self.users and self.generation == _generation):
+            return
+        try:
+            self.number_is_open = False
             self.close_number(self.number)
+        except BaseException:
+            self.number_is_open = self._can_repeat
+            raise
 
 
 class Loan:
@@ -100,6 +108,9 @@ class Loan:
 class Handle:
     """The right to use a number of a kernel, and the duty to close it once. Threads may share it.
 
+    `close` is called with the number: once, if it is a function in C. One in Python is called again by another close()
+    if Ctrl-C has ended it, and does the rest then.
+
     While somebody borrows the number, close() only marks it: the last borrower closes, so that the number is not
     given to another object under a call in flight. Where Ctrl-C comes as a borrower gives it back, it is given back
     once the exception is dropped, whose traceback holds the borrower. A handle that is dropped without close() closes
@@ -112,8 +123,8 @@ class Handle:
     def __init__(self, close: Callable[[int], None], fd: int, *, what: str = "handle") -> None:
         self._borrowed = Borrowed(close, fd)
         name = f"{what} (number {fd})" if fd >= 0 else what
-        made, close_number = origin(), self._borrowed.close
-        self._drop = WhenDropped(self, lambda: _dropped(close_number, name, made))
+        made, borrowed = origin(), self._borrowed
+        self._drop = WhenDropped(self, lambda: _dropped(borrowed, name, made))
 
     def borrow(self) -> Loan:
         """Return a context manager that gives the number; raises ClosedError on entry once close() was called."""
@@ -129,9 +140,12 @@ class Handle:
         return self._borrowed.closed_word
 
     def close(self) -> None:
-        """Close the number, or leave it to the last borrower; further calls do nothing."""
-        self._drop.cancel()
+        """Close the number, or leave it to the last borrower; further calls do nothing.
+
+        If Ctrl-C ends it, another call does the rest, or the end of this object.
+        """
         self._borrowed.close()
+        self._drop.cancel()
 
     def __repr__(self) -> str:
         return f"<Handle {self._borrowed.number}{' closed' if self.closed else ''}>"
@@ -161,8 +175,9 @@ def warn_unclosed(what: str, made: Origin) -> None:
     warnings.warn_explicit(message, ResourceWarning, file, line)
 
 
-def _dropped(close: Callable[[], None], what: str, made: Origin) -> None:
+def _dropped(borrowed: Borrowed, what: str, made: Origin) -> None:
     try:
-        warn_unclosed(what, made)
+        if not borrowed.closing:
+            warn_unclosed(what, made)
     finally:
-        close()
+        borrowed.close()

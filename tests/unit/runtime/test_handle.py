@@ -72,6 +72,41 @@ def test_ctrl_c_leaves_no_borrower(use: Callable[[Handle], None]) -> None:
     assert place > 5
 
 
+def in_steps(closed: list[int]) -> Callable[[int], None]:
+    """A function that closes, and may be called again if it was interrupted."""
+
+    def close(number: int) -> None:
+        os.getpid()
+        closed[:] = [number]
+
+    return close
+
+
+@pytest.mark.parametrize("in_python", [False, True], ids=["in C", "in Python"])
+def test_another_close_completes_one_that_was_interrupted(in_python: bool) -> None:
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        closed: list[int] = []
+        handle = Handle(in_steps(closed) if in_python else closed.append, 7)
+        whole = bool(interrupted(handle.close, place, __file__))
+        handle.close()
+        handle.close()
+        assert closed == [7], place
+    assert place > 3
+
+
+def test_the_end_of_a_handle_completes_its_close_silently() -> None:
+    place, whole = 2, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        while not whole:
+            place += 1
+            closed: list[int] = []
+            whole = bool(interrupted(Handle(closed.append, 7).close, place))
+            assert closed == [7], place
+
+
 def test_a_number_in_use_is_not_given_away() -> None:
     """Close from another thread while calls are in flight: the number stays open until they return."""
     reader, writer = os.pipe()

@@ -127,6 +127,12 @@ class State:
         """Give bytes back."""
         self.try_charge(-size)
 
+    def refund_object(self, obj: KernelObject) -> None:
+        """Give back the bytes of an object that has ended, once."""
+        with self._lock:
+            self._memory -= obj.cost
+            obj.cost = 0  # nothing can come between the two
+
     @property
     def memory_used(self) -> int:
         """Bytes that maps and programs take."""
