@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
+_PATIENCE = 0.1
+"""Seconds until a run that waits for space looks again by itself: Ctrl-C may have come before the bell was rung."""
 TRACE_LINES = 100_000
 """How many lines of trace_printk are kept until somebody reads them."""
 
@@ -177,11 +179,11 @@ class State:
             return False
         for wake in list(ring.listeners):
             wake()  # the records that it should read may have been handed over with BPF_RB_NO_WAKEUP
-        with ring.lock:
+        with ring.space.listening() as rung:
             while ring.consumer() == seen:
                 if ring.producer() == seen or not ring.readers or self.closed:
                     return False
-                ring.space.wait()
+                rung(_PATIENCE)
         return True
 
     # What programs see.
