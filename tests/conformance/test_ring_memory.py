@@ -14,8 +14,11 @@ from ebpf.abi.linux import ENOENT
 from ebpf.abi.types import MapType, ProgramType
 from ebpf.errors import ClosedError
 from ebpf.runtime import MapFacts, RingMemory, Runtime
+from ebpf.runtime.base import Waiter
+from ebpf.runtime.embedded.rings import EmbeddedWaiter
 from tests.conformance.making import a_map, a_program
 from tests.conformance.test_failures import held
+from tests.conformance.waits import begun, until
 from tests.interrupts import interrupted
 
 PAGE = mmap.PAGESIZE
@@ -287,3 +290,37 @@ def test_close_ends_every_wait(runtime: Runtime, waiting: RingMemory, ringbuf: M
         thread.join(10)
         assert not thread.is_alive()
     assert results == [True] * 4
+
+
+def test_another_close_of_a_waiter_completes_one_that_was_interrupted(
+    runtime: Runtime, waiting: RingMemory, ringbuf: MapFacts
+) -> None:
+    before, place, whole = held(runtime), 0, False
+    while not whole:
+        place += 1
+        waiter = runtime.waiter([waiting], ringbuf)
+        thread, results = begun(lambda waiter=waiter: ends(waiter))
+        until(lambda waiter=waiter: is_awaited(waiter))
+        whole = bool(interrupted(waiter.close, place))
+        waiter.close()
+        thread.join(5)
+        assert results == [True], place
+        with pytest.raises(ClosedError):
+            waiter.wait(0)
+        assert held(runtime) == before, place
+    assert place > 3
+
+
+def ends(waiter: Waiter) -> bool:
+    """Wait until the waiter is closed; one that is closed as the wait begins says so."""
+    try:
+        return waiter.wait(20)
+    except ClosedError:
+        return True
+
+
+def is_awaited(waiter: Waiter) -> bool:
+    """Whether a thread waits, or is about to."""
+    if isinstance(waiter, EmbeddedWaiter):
+        return bool(waiter._bell._locks)
+    return waiter._handle._borrowed.users > 0  # type: ignore[attr-defined]

@@ -69,8 +69,8 @@ def use_given(spec: MapSpec, given: Map, *, runtime: Runtime, sources: Sources) 
 
 def share(handle: Handle) -> Handle:
     """Return a second handle for the same number; the number is closed when both are."""
-    borrowed = handle.borrow()
-    return Handle(lambda _: borrowed.__exit__(None, None, None), borrowed.__enter__(), what="shared handle")
+    loan = handle.borrow()
+    return Handle(lambda _: loan.__exit__(None, None, None), loan.__enter__(), what="shared handle")
 
 
 def open_or_create(

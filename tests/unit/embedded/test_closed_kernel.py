@@ -8,9 +8,16 @@ import pytest
 
 import ebpf
 from ebpf import CollectionSpec, Instructions, MapFlag, MapSpec, MapType, ProgramSpec, ProgramType, link
+from ebpf.abi.types import AttachType, Cmd
 from ebpf.errors import ClosedError
+from ebpf.objects.pins import pin
+from ebpf.runtime.attrs import LinkCreate
 from ebpf.runtime.embedded import EmbeddedRuntime
-from ebpf.runtime.embedded.objects import HandleTable, KernelObject, Registry
+from ebpf.runtime.embedded.linkobjects import LinkObject
+from ebpf.runtime.embedded.objects import HandleTable, KernelObject, MapObject, ProgramObject, Registry
+from ebpf.runtime.handle import Handle
+from tests.interrupts import interrupted
+from tests.unit.embedded_programs import created, load
 
 PACKET, KEY, VALUE = bytes(64), bytes(4), bytes(8)
 MAPS = {
@@ -104,3 +111,28 @@ def test_a_call_that_closing_overtakes_opens_nothing() -> None:
     with pytest.raises(ClosedError, match="the embedded kernel was closed"):
         table.open(registry.add(KernelObject()))
     assert len(table) == 0
+
+
+def test_another_close_completes_one_that_was_interrupted() -> None:
+    """All that the kernel has goes: what is open, pinned, or held by something else."""
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        runtime = EmbeddedRuntime()
+        shared = created(runtime, MapType.ARRAY, 4, 8, 1)
+        program = load(runtime, "r1 = map_fd[{shared}] ll\nr0 = 2\nexit", shared=shared)
+        pin(runtime, program.handle, "/pin")
+        attached = runtime.own(runtime.bpf(Cmd.LINK_CREATE, link_of(program.handle)))
+        whole = bool(interrupted(runtime.close, place))
+        runtime.close()
+        for handle in (shared.handle, program.handle, attached):
+            handle.close()
+        state = runtime.state
+        assert (len(state.handles), state.memory_used) == (0, 0), place
+        assert not any(state.registry.all(kind) for kind in (MapObject, ProgramObject, LinkObject)), place
+    assert place > 20
+
+
+def link_of(handle: Handle) -> LinkCreate:
+    with handle.borrow() as fd:
+        return LinkCreate(prog_fd=fd, target_ifindex=1, attach_type=AttachType.XDP)

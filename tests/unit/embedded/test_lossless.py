@@ -15,6 +15,7 @@ from ebpf.runtime.embedded import EmbeddedRuntime
 from ebpf.runtime.embedded.rings import EmbeddedRing
 from ebpf.vm.maps import PerfRing, RingBufferMap
 from ebpf.vm.maps.ring import NO_WAKEUP
+from tests.interrupts import interrupted
 from tests.unit.embedded_programs import created, kernel, load
 
 SIZE = 4096
@@ -146,6 +147,24 @@ def test_a_reader_that_sleeps_beside_silent_records_is_woken() -> None:
         buffer.listeners.clear()
         for thing in (ring, facts.handle):
             thing.close()
+
+
+def test_ctrl_c_in_the_middle_of_a_wait_for_space_is_what_comes_out_of_it(
+    opened: tuple[EmbeddedRuntime, EmbeddedRing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime, ring = opened
+    monkeypatch.setattr(runtime.state.lossless, "waits", True)
+    place, whole = 0, list[bool]()
+    while not whole:
+        place += 1
+        assert ring.ring.output(bytes(3000)) == 0
+        seen = ring.consumer()
+        reader = threading.Timer(0.005, ring.set_consumer, [ring.producer()])
+        reader.start()
+        whole = interrupted(lambda seen=seen: runtime.state.wait_for_space(ring.ring, seen), place, threading.__file__)
+        reader.join()
+        assert whole in ([], [True])
+    assert place > 5
 
 
 def test_waits_for_records_end_with_the_kernel() -> None:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from array import array
+from contextlib import suppress
 from types import FrameType
 
 import pytest
@@ -16,9 +17,11 @@ from ebpf.errors import ClosedError, NotSupportedError, ProgramFault, SystemCall
 from ebpf.runtime.attrs import EnableStats, ProgLoad, ProgTestRun
 from ebpf.runtime.defaults import BpfRunner
 from ebpf.runtime.embedded import EmbeddedRuntime
+from ebpf.runtime.embedded import cpus as embedded_cpus
 from ebpf.runtime.embedded.cpus import Cpus, Gate
 from ebpf.runtime.hooks import PacketsHook, SocketFilterHook
 from ebpf.runtime.info import program_info
+from tests.interrupts import interrupted
 from tests.unit.embedded_programs import created, kernel, load, ring_program
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -40,6 +43,32 @@ def test_seed_and_clock_make_runs_repeatable() -> None:
     assert values() == values()
     assert values()[-1] == 123_456
     assert len(set(values())) > 2
+
+
+def test_ctrl_c_in_the_middle_of_a_wait_for_a_cpu_is_what_comes_out_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_cpus, "_PATIENCE", 0.001)
+    cpus, taken, done = Cpus(1), threading.Event(), threading.Event()
+
+    def own(_cpu: int) -> None:
+        taken.set()
+        done.wait(60)
+
+    def wait() -> None:
+        looks = iter([None, None])
+        with suppress(StopIteration):
+            cpus.run(object(), lambda _: None, check=lambda: next(looks))
+
+    owner = threading.Thread(target=cpus.run, args=(object(), own))
+    owner.start()
+    taken.wait(60)
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        whole = bool(interrupted(wait, place, threading.__file__))
+    done.set()
+    owner.join()
+    assert place > 10
+    assert (cpus.busy, cpus.run(object(), lambda cpu: cpu)) == (0, 0)
 
 
 def test_each_run_owns_a_cpu() -> None:

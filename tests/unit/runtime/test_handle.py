@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import subprocess
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 
 import pytest
 
 from ebpf.errors import ClosedError
 from ebpf.runtime.handle import Handle
+from tests.interrupts import interrupted
 
 
 def test_close_closes_once() -> None:
@@ -43,6 +46,65 @@ def test_the_last_borrower_closes() -> None:
         with pytest.raises(ClosedError), handle.borrow():
             pass
     assert closed == [7]
+
+
+def in_a_block(handle: Handle) -> None:
+    with handle.borrow():
+        pass
+
+
+def on_a_stack(handle: Handle) -> None:
+    with contextlib.ExitStack() as held:
+        held.enter_context(handle.borrow())
+
+
+@pytest.mark.parametrize("use", [in_a_block, on_a_stack])
+def test_ctrl_c_leaves_no_borrower(use: Callable[[Handle], None]) -> None:
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        closed: list[int] = []
+        handle = Handle(closed.append, 7)
+        whole = bool(interrupted(lambda handle=handle: use(handle), place, __file__, contextlib.__file__))
+        gc.collect()  # an exit stack leaves its exceptions in cycles
+        handle.close()
+        assert closed == [7], place
+    assert place > 5
+
+
+def in_steps(closed: list[int]) -> Callable[[int], None]:
+    """A function that closes, and may be called again if it was interrupted."""
+
+    def close(number: int) -> None:
+        os.getpid()
+        closed[:] = [number]
+
+    return close
+
+
+@pytest.mark.parametrize("in_python", [False, True], ids=["in C", "in Python"])
+def test_another_close_completes_one_that_was_interrupted(in_python: bool) -> None:
+    place, whole = 0, False
+    while not whole:
+        place += 1
+        closed: list[int] = []
+        handle = Handle(in_steps(closed) if in_python else closed.append, 7)
+        whole = bool(interrupted(handle.close, place, __file__))
+        handle.close()
+        handle.close()
+        assert closed == [7], place
+    assert place > 3
+
+
+def test_the_end_of_a_handle_completes_its_close_silently() -> None:
+    place, whole = 2, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        while not whole:
+            place += 1
+            closed: list[int] = []
+            whole = bool(interrupted(Handle(closed.append, 7).close, place))
+            assert closed == [7], place
 
 
 def test_a_number_in_use_is_not_given_away() -> None:

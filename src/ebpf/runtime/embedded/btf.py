@@ -39,7 +39,7 @@ def load(state: State, attr: BtfLoad) -> int:
     if full is not None or refusal is not None:
         raise full or refusal  # type: ignore[misc]  # one of them is set
     state.charge(len(raw), "BTF")
-    obj = state.registry.add(BtfObject(btf, raw, free=lambda: state.refund(len(raw))))
+    obj = state.registry.add(BtfObject(btf, raw, free=state.refund_object))
     return state.open_new(obj)
 
 

@@ -160,13 +160,13 @@ class Commands:
     def _enable_stats(self, attr: EnableStats) -> int:
         if attr.type != _RUN_TIME:
             raise Rejected(EINVAL, f"there are no statistics of type {attr.type}")
-        obj = self._state.registry.add(_Statistics(lambda: self._count_statistics(-1)))
-        self._count_statistics(1)
+        obj = self._state.registry.add(_Statistics(self._count_statistics))
+        self._count_statistics()
         return self._state.open_new(obj)
 
-    def _count_statistics(self, change: int) -> None:
+    def _count_statistics(self) -> None:
         with self._state.registry.lock:
-            self._state.statistics += change
+            self._state.statistics = len(self._state.registry.all(_Statistics))
 
 
 class _Statistics(KernelObject):

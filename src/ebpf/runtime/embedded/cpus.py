@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from ebpf.abi.linux import ENXIO
-from ebpf.lean import RLock, get_ident
+from ebpf.lean import Bell, RLock, get_ident
 from ebpf.vm import M32
 from ebpf.vm.fault import Rejected
 from ebpf.vm.native import GATE_WORDS
 
-if TYPE_CHECKING:
-    from threading import Condition
-
 _PATIENCE = 0.1
-"""Seconds until a waiting thread looks again by itself: an interrupt may have swallowed the notification."""
+"""Seconds until a waiting thread looks again by itself: Ctrl-C may have come before the bell was rung."""
 
 _OWNED, _STATISTICS, _CLOSED, _CLAIMED, _CLAIMANT, _PROGRAM = range(GATE_WORDS)
 
@@ -95,7 +92,7 @@ class Cpus:
 
     Ctrl-C, destructors and signal handlers, which may run programs of their own, may come between any two steps.
     Therefore a CPU is taken by one call into C, which finds it free and notes who has it, and given back without one;
-    and the lock is entered itself, not through its condition, whose methods can be interrupted with the lock taken.
+    and who waits for one holds no lock.
     """
 
     def __init__(self, count: int, gate: Gate | None = None) -> None:
@@ -105,7 +102,7 @@ class Cpus:
         if not self._gate.claimed_by(get_ident()):  # in the child of a fork the run goes on that has forked
             self._gate.end_claim()
         self._lock = RLock()
-        self._free: Condition | None = None  # made for the first that has to wait
+        self._freed: Bell | None = None  # made for the first that has to wait
         self._taken: dict[int, Owned] = {}
         """CPU → who has it."""
 
@@ -182,8 +179,8 @@ class Cpus:
     def _release(self) -> None:
         with self._lock:
             self._gate.owned = len(self._taken)
-            if self._free is not None:
-                self._free.notify_all()
+        if self._freed is not None:
+            self._freed.ring()
 
     def _nested(self, owned: Owned, program: object, body: Callable[[int], _T]) -> _T | None:
         if program in owned.running:
@@ -203,13 +200,26 @@ class Cpus:
             self._gate.owned = len(self._taken)
 
     def _acquire(self, owned: Owned, wanted: int | None, check: Callable[[], None] | None) -> None:
-        with self._lock:
-            while not self._take(owned, range(self.count) if wanted is None else (wanted,)):
+        cpus = range(self.count) if wanted is None else (wanted,)
+        if self._take(owned, cpus):
+            return
+        with self._bell().listening() as rung:
+            while not self._take(owned, cpus):
                 if check is not None:
                     check()
-                self._wait()
+                rung(_PATIENCE)
+
+    def _bell(self) -> Bell:
+        with self._lock:
+            if self._freed is None:
+                self._freed = Bell()
+            return self._freed
 
     def _take(self, owned: Owned, cpus: Iterable[int]) -> bool:
+        with self._lock:
+            return self._take_one(owned, cpus)
+
+    def _take_one(self, owned: Owned, cpus: Iterable[int]) -> bool:
         for cpu in cpus:
             owned.cpu = cpu  # first: whoever is interrupted finds out from it what to give back
             if self._taken.setdefault(cpu, owned) is owned:
@@ -220,10 +230,3 @@ class Cpus:
                 self._gate.owned = len(self._taken)
         owned.cpu = -1
         return False
-
-    def _wait(self) -> None:
-        if self._free is None:
-            from threading import Condition
-
-            self._free = Condition(self._lock)
-        self._free.wait(_PATIENCE)

@@ -251,10 +251,8 @@ class EmbeddedRuntime:
     def close(self) -> None:
         """End the kernel: handles and pins go, producers that wait drop their records, waits for records end.
 
-        Further calls do nothing.
+        If Ctrl-C ends it, another call does the rest; further calls do nothing.
         """
-        if self.state.closed:
-            return
         self.state.closed = True
         if self._commands is not None:
             self._commands.release_pins()

@@ -25,11 +25,22 @@ class LinkObject(KernelObject):
     ) -> None:
         super().__init__()
         self.type = type_
-        self.program = program
+        self.holds.append(program)
         self.attach_type = attach_type
         self.target = target
         self.cookie = cookie
         self._ended = ended
+
+    @property
+    def program(self) -> ProgramObject:
+        """What is attached."""
+        program = self.holds[0]
+        assert isinstance(program, ProgramObject)
+        return program
+
+    @program.setter
+    def program(self, program: ProgramObject) -> None:
+        self.holds[0] = program
 
     def destroy(self) -> None:
         self._ended(self)

@@ -179,13 +179,9 @@ class LinkCommands:
     ) -> LinkObject:
         self._state.registry.retain(program)
         link = LinkObject(
-            type_, program, attach_type=attach_type, target=target, cookie=cookie, ended=self._ended
+            type_, program, attach_type=attach_type, target=target, cookie=cookie, ended=self._take_off
         )  # fmt: skip
         return self._state.registry.add(link)
-
-    def _ended(self, link: LinkObject) -> None:
-        self._take_off(link)
-        self._state.registry.release(link.program)
 
     def _take_off(self, link: LinkObject) -> None:
         with self._state.registry.lock:

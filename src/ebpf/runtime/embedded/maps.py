@@ -76,7 +76,7 @@ class MapCommands:
         cost = _OVERHEAD + cost_of(shape, cpus=self._state.cpu_count)
         self._state.charge(cost, "map")
         try:
-            obj = MapObject(self._make(shape, template), free=self._free)
+            obj = MapObject(self._make(shape, template), free=self._state.refund_object)
         except BaseException:
             self._state.refund(cost)
             raise
@@ -84,6 +84,7 @@ class MapCommands:
         obj.btf, obj.key_type, obj.value_type = types.btf, types.key, types.value
         if obj.btf is not None:
             self._state.registry.retain(obj.btf)
+            obj.holds.append(obj.btf)
         self._state.registry.add(obj)
         obj.map.id = obj.id
         return self._state.open_new(obj, readable=readable, writable=writable)
@@ -148,11 +149,6 @@ class MapCommands:
         elif map_.type in _NESTED:
             nested = cast("ArrayOfMapsMap | HashOfMapsMap", map_)
             nested.retain, nested.release = state.retain_map, state.release_map
-
-    def _free(self, obj: MapObject) -> None:
-        self._state.refund(obj.cost)
-        if obj.btf is not None:
-            self._state.registry.release(obj.btf)
 
     # Elements, as the system call gives them.
 

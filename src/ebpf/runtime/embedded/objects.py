@@ -10,7 +10,7 @@ is EBADF instead of a disaster; they are not used again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ebpf.abi import types
 from ebpf.abi.linux import EBADF, EINVAL, EMFILE
@@ -35,7 +35,11 @@ def kernel_closed() -> ClosedError:
 
 
 class KernelObject:
-    """What has an id and is counted. The registry alone changes the counts."""
+    """What has an id and is counted. The registry alone changes the counts.
+
+    `holds` are the objects that it keeps alive: the registry releases them after `destroy`. `cost` are the bytes that
+    it takes of the memory account.
+    """
 
     kind: ClassVar[str] = ""
 
@@ -43,15 +47,19 @@ class KernelObject:
         self.id = 0
         self.references = 0
         self.users = 0
+        self.cost = 0
+        self.holds: list[KernelObject] = []
 
     def last_user_gone(self) -> None:
-        """React to the last descriptor or pin going away, while references may remain."""
+        """React to there being no descriptor and no pin, while references may remain; may be called again."""
 
     def destroy(self) -> None:
-        """Give up what this object holds; nobody refers to it any more."""
+        """Give up what belongs to this object, which nobody refers to any more; may be called again."""
 
 
 _T = TypeVar("_T", bound=KernelObject)
+Held = list[KernelObject] | dict[str, KernelObject] | dict[int, "OpenFile"]
+"""What a holder has: all of them lists or dictionaries."""
 
 
 class Registry:
@@ -61,6 +69,8 @@ class Registry:
         self.lock = RLock()
         self._tables: dict[str, dict[int, KernelObject]] = {}
         self._last: dict[str, int] = {}
+        self._ending: list[KernelObject] = []
+        """Objects that were let go of, where Ctrl-C came before what follows from that was done."""
 
     def add(self, obj: _T) -> _T:
         """Give a new object its id. It has no references yet."""
@@ -97,27 +107,56 @@ class Registry:
         """Count one holder less; the last one takes the object with it. Never call it under a map's lock."""
         self.release_once([obj], user=user)
 
-    def release_once(self, held: list[KernelObject], *, user: bool = False) -> None:
-        """Release the object that a holder has in its list, and take it out: both or neither, wherever Ctrl-C comes.
+    def release_once(self, held: Held, key: int | str = 0, *, user: bool = False) -> None:
+        """Release what a holder has at a key, and take it out: both or neither, wherever Ctrl-C comes.
 
-        Does nothing if it was taken out before.
+        Does nothing if it was taken out before. What Ctrl-C kept another call from is done, too.
         """
-        with self.lock:
-            if not held:
-                return
-            obj = held[0]
-            obj.references -= 1
-            del held[0]  # nothing can come between the two
-            obj.users -= user
-            unused = user and not obj.users
-            dead = not obj.references
-            if dead:
-                self._tables[obj.kind].pop(obj.id, None)
-        # Outside of the lock, because this may release other objects.
-        if unused:
+        obj = None
+        try:
+            with self.lock:
+                obj = self._take_out(held, key, user)
+            if obj is not None:
+                self._let_go(obj)  # outside of the lock, because this may release other objects
+        except BaseException:
+            self._ending += () if obj is None else (obj,)
+            raise
+        self.complete()
+
+    def _take_out(self, held: Any, key: int | str, user: bool) -> KernelObject | None:
+        try:
+            found = held[key]
+        except LookupError:
+            return None
+        obj: KernelObject = found.obj if isinstance(found, OpenFile) else found
+        table = self._tables.get(obj.kind, {})
+        # Nothing can come between these lines, nor between them and the caller's next.
+        del held[key]
+        obj.references -= 1
+        obj.users -= user
+        if not obj.references and obj.id in table:
+            del table[obj.id]
+        return obj
+
+    def _let_go(self, obj: KernelObject) -> None:
+        """Do what follows from an object having no user, or no holder; each step may be done again."""
+        if not obj.users:
             obj.last_user_gone()
-        if dead:
+        if not obj.references:
             obj.destroy()
+            while obj.holds:
+                self.release_once(obj.holds)
+
+    def complete(self) -> None:
+        """Do what Ctrl-C kept earlier calls from."""
+        while self._ending:
+            obj = self._ending[0]
+            del self._ending[0]  # nothing can come between the two
+            try:
+                self._let_go(obj)
+            except BaseException:
+                self._ending += (obj,)
+                raise
 
 
 class BtfObject(KernelObject):
@@ -125,15 +164,16 @@ class BtfObject(KernelObject):
 
     kind = "btf"
 
-    def __init__(self, btf: Btf, raw: bytes, *, free: Callable[[], None]) -> None:
+    def __init__(self, btf: Btf, raw: bytes, *, free: Callable[[KernelObject], None]) -> None:
         super().__init__()
         self.btf = btf
         self.raw = raw
         self.name = ""
+        self.cost = len(raw)
         self._free = free
 
     def destroy(self) -> None:
-        self._free()
+        self._free(self)
 
 
 class MapObject(KernelObject):
@@ -141,13 +181,12 @@ class MapObject(KernelObject):
 
     kind = "map"
 
-    def __init__(self, map_: Map, *, free: Callable[[MapObject], None]) -> None:
+    def __init__(self, map_: Map, *, free: Callable[[KernelObject], None]) -> None:
         super().__init__()
         self.map = map_
         self.btf: BtfObject | None = None
         self.key_type = 0
         self.value_type = 0
-        self.cost = 0
         self.writable_mappings = 0
         self._free = free
 
@@ -168,9 +207,7 @@ class ProgramObject(KernelObject):
 
     kind = "program"
 
-    def __init__(
-        self, program: Program, *, holds: Iterable[KernelObject], release: Callable[[KernelObject], None]
-    ) -> None:
+    def __init__(self, program: Program, *, holds: Iterable[KernelObject]) -> None:
         super().__init__()
         self.program = program
         self.name = program.name
@@ -185,7 +222,6 @@ class ProgramObject(KernelObject):
         self.holds = list(holds)
         self.runners: WeakSet[EmbeddedRunner] = WeakSet()
         self.lock = Lock()
-        self._release = release
 
     @property
     def map_ids(self) -> list[int]:
@@ -201,9 +237,6 @@ class ProgramObject(KernelObject):
     def destroy(self) -> None:
         for runner in self.runners:
             runner.forget()
-        held, self.holds = self.holds, []
-        for obj in held:
-            self._release(obj)
 
 
 class OpenFile(NamedTuple):
@@ -262,17 +295,15 @@ class HandleTable:
 
     def close(self, number: int) -> None:
         """Close a number; one that is not open is ignored, as the process may be ending."""
-        with self._registry.lock:
-            file = self._files.pop(number, None)
-        if file is not None:
-            self._registry.release(file.obj, user=True)
+        self._registry.release_once(self._files, number, user=True)
 
     def close_all(self) -> None:
-        """Close every number; there are none afterwards."""
+        """Close every number; there are none afterwards. If Ctrl-C ends it, another call does the rest."""
         with self._registry.lock:
             self._ended = True
         for number in list(self._files):
             self.close(number)
+        self._registry.complete()
 
     def release(self, held: list[KernelObject]) -> None:
         """Let go of what a call looked up."""

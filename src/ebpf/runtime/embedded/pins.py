@@ -215,9 +215,8 @@ class PinCommands:
 
     def release_all(self) -> None:
         """Forget all pins; files in a directory stay, stale."""
-        pinned, self._pinned = self._pinned, {}
-        for obj in pinned.values():
-            self._state.registry.release(obj, user=True)
+        for key in list(self._pinned):
+            self._state.registry.release_once(self._pinned, key, user=True)
 
     # Runtime.pins.
 

@@ -110,7 +110,7 @@ class ProgramCommands:
         )
         program = load_program(request, log)
         self._check_arrays(program)
-        obj = ProgramObject(program, holds=self._held(program, counted, btf), release=self._state.registry.release)
+        obj = ProgramObject(program, holds=self._held(program, counted, btf))
         obj.btf, obj.func_info, obj.line_info = btf, func_info, line_info
         obj.load_time = self._state.boot_ns()
         obj.uid = self._state.uid_gid() & 0xFFFFFFFF

@@ -103,8 +103,7 @@ class EmbeddedRing:
 
     def wake_all(self) -> None:
         """Let producers that wait for space, and readers that wait for records, look again whether to go on."""
-        with self._ring.lock:
-            self._ring.space.notify_all()
+        self._ring.space.ring()
         for wake in list(self._ring.listeners):
             wake()
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ebpf.vm.maps import Map, MapShape, PerfRing, RingBufferMap
     from ebpf.vm.program import Program
 
+_PATIENCE = 0.1
+"""Seconds until a run that waits for space looks again by itself: Ctrl-C may have come before the bell was rung."""
 TRACE_LINES = 100_000
 """How many lines of trace_printk are kept until somebody reads them."""
 
@@ -127,6 +129,12 @@ class State:
         """Give bytes back."""
         self.try_charge(-size)
 
+    def refund_object(self, obj: KernelObject) -> None:
+        """Give back the bytes of an object that has ended, once."""
+        with self._lock:
+            self._memory -= obj.cost
+            obj.cost = 0  # nothing can come between the two
+
     @property
     def memory_used(self) -> int:
         """Bytes that maps and programs take."""
@@ -171,11 +179,11 @@ class State:
             return False
         for wake in list(ring.listeners):
             wake()  # the records that it should read may have been handed over with BPF_RB_NO_WAKEUP
-        with ring.lock:
+        with ring.space.listening() as rung:
             while ring.consumer() == seen:
                 if ring.producer() == seen or not ring.readers or self.closed:
                     return False
-                ring.space.wait()
+                rung(_PATIENCE)
         return True
 
     # What programs see.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ebpf.abi.linux import EACCES, EINVAL, EPERM
 from ebpf.abi.types import AttachType, Cmd
@@ -39,9 +39,13 @@ def attach_tracepoint(runtime: Runtime, program: ProgramFacts, hook: TracepointH
     if link is None:
         return Handle(os.close, event, what="tracepoint")
 
-    def close(fd: int) -> None:
-        os.close(fd)
-        os.close(event)
+    fds = [link, event]
+
+    def close(_: int) -> None:
+        while fds:
+            fd = fds[0]
+            del fds[0]  # nothing can come between this and the call
+            os.close(fd)
 
     return Handle(close, link, what="tracepoint link")
 
@@ -94,12 +98,10 @@ def attach_socket_filter(program: ProgramFacts, hook: SocketFilterHook) -> Handl
     process = os.getpid()
 
     def close(_: int) -> None:
-        with sock:
-            if process != os.getpid():
-                return  # a forked child shares the socket with its parent, who keeps the filter
-            try:
+        # A forked child shares the socket with its parent, who keeps the filter.
+        if process == os.getpid() and sock.fileno() >= 0:
+            with suppress(FileNotFoundError):  # somebody else took it away, or a call that Ctrl-C has ended
                 sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_BPF, 0)
-            except FileNotFoundError:
-                return  # somebody else took it away already
+        sock.close()
 
     return Handle(close, fd, what="socket filter")

@@ -53,7 +53,7 @@ class LinuxMapIO(BpfMapIO):
 
     def __init__(self, runtime: Runtime, map_: MapFacts) -> None:
         super().__init__(runtime, map_)
-        self._borrowed = map_.handle.borrow()
+        self._borrow = map_.handle.borrow
         # Every call takes slots out and puts them back, so that threads and signal handlers never share a set.
         self._free: list[_Slots] = []
         self._call: Callable[[int, int, int], int] = call.bpf_function()
@@ -75,7 +75,7 @@ class LinuxMapIO(BpfMapIO):
         self._element(_DELETE, key, None, 0)
 
     def _element(self, cmd: int, key: Buffer, value: Buffer | None, flags: int) -> bytes:
-        with self._borrowed as fd:
+        with self._borrow() as fd:
             try:
                 slots = self._free.pop()
             except IndexError:

@@ -7,10 +7,10 @@ size and the raw bytes; a lost record is u64 id and u64 count. Records may wrap 
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable
 
 from ebpf.abi.linux import E2BIG, EBADF, EINVAL, ENOENT, ENOSPC, ENOTSUPP, EOPNOTSUPP
+from ebpf.lean import Bell, RLock
 from ebpf.vm.maps.base import Map, MapShape, round_up
 
 RECORD_LOST = 2
@@ -39,8 +39,9 @@ class PerfRing:
         """As that of RingBufferMap."""
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
-        self.lock = threading.RLock()
-        self.space = threading.Condition(self.lock)
+        self.lock = RLock()
+        self.space = Bell()
+        """As that of RingBufferMap."""
         self._head = 0
         self._tail = 0
         self._lost = 0
@@ -75,7 +76,7 @@ class PerfRing:
         """Free everything before `position`."""
         with self.lock:
             self._tail = position
-            self.space.notify_all()
+        self.space.ring()
 
     def ready(self) -> bool:
         """Whether there is an unread record."""

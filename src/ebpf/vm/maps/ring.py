@@ -9,10 +9,10 @@ tell apart, because a record is written and read at the same place (its position
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable, Collection
 
 from ebpf.abi.linux import EAGAIN, EINVAL, ENOTSUPP
+from ebpf.lean import Bell
 from ebpf.vm.maps.base import PAGE_SIZE, Map, MapShape, round_up
 from ebpf.vm.maps.storage import zeroed
 
@@ -65,13 +65,14 @@ class RingBufferMap(Map):
         """
         self.listeners: list[Callable[[], None]] = []
         self.readers = 0
-        self.space = threading.Condition(self.lock)
+        self.space = Bell()
+        """Rung when there may be room again, or nobody makes any."""
         self._producer = 0
         self._consumer = 0
 
     def renew_lock(self) -> None:
         super().renew_lock()
-        self.space = threading.Condition(self.lock)
+        self.space = Bell()
         self.listeners = []
         self.readers = 0
         self._discard_abandoned()
@@ -164,7 +165,7 @@ class RingBufferMap(Map):
         """Free everything before `position`."""
         with self.lock:
             self._move_consumer(position)
-            self.space.notify_all()
+        self.space.ring()
 
     def ready(self) -> bool:
         """Whether the next record is there and complete."""
