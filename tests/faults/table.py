@@ -261,8 +261,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "programs never let go of their maps",
         "runtime/embedded/objects.py",
-        "            self._release(obj)\n",
-        "            pass\n",
+        "                self.release_once(obj.holds)\n",
+        "                del obj.holds[0]\n",
         _OBJECTS,
     ),
     Fault(

@@ -71,7 +71,7 @@ class FunctionCompiler:
         self._shared = {after for loop in self.loops.values() for after in self._exits(loop)}
         """Blocks that both forms of a loop lead to."""
         self._dominance = Dominance(self.slots, function)
-        self.regions = Regions(self)
+        self.regions = Regions(module, self.origins, self.writer)
         self._ends: dict[int, Values | None] = {}
         self.asks = False
         """Whether it may ask the host for something; known once it is written."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ebpf.abi.linux.contexts import POINTER_KINDS, layout_of
 from ebpf.abi.linux.functions import BPF_FUNC_TAIL_CALL
 from ebpf.abi.linux.prototypes import PROTOTYPES, Arg
@@ -57,7 +59,7 @@ class ModuleCompiler:
         self.trusted = trusted
         self.convention = convention
         self.functions = find_functions(self.slots, program.functions)
-        self.liveness = find_liveness(self.slots, self.functions, self._arguments)
+        self.liveness = find_liveness(self.slots, self.functions, _counter(program.type))
         layout = layout_of(program.type, program.attach_type)
         self.has_context = layout is not None
         self.context_size = 0 if layout is None else layout.internal_size
@@ -88,11 +90,6 @@ class ModuleCompiler:
         slots = enumerate(self.slots)
         return frozenset(at for at, slot in slots if _calls_back(slot) or _may_move(self.program, at))
 
-    def _arguments(self, helper: int) -> int:
-        """Return how many arguments a helper takes. Bare instructions have helpers of their own."""
-        known = self.program.type is not ProgramType.UNSPEC and helper in PROTOTYPES
-        return len(PROTOTYPES[helper].args) if known else 5
-
     def _is_quiet(self, slot: Slot) -> bool:
         in_map = slot.src in (BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE)
         return not in_map or self.program.maps[slot.imm].native is not None
@@ -113,6 +110,15 @@ class ModuleCompiler:
         asks = any(function.asks for function in functions)
         lines += write_entry(self._callbacks(), convention=self.convention, asks=asks, kernel_helpers=self.has_lookups)
         return "\n".join(lines)
+
+
+def _counter(type_: ProgramType) -> Callable[[int], int]:
+    """Return what tells how many arguments a helper takes. Bare instructions have helpers of their own.
+
+    No method: what keeps it belongs to the module, which would be held by itself.
+    """
+    known = {} if type_ is ProgramType.UNSPEC else PROTOTYPES
+    return lambda helper: len(known[helper].args) if helper in known else 5
 
 
 def _calls_back(slot: Slot) -> bool:

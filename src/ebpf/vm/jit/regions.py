@@ -14,7 +14,9 @@ from ebpf.vm.machine import STACK_SIZE
 
 if TYPE_CHECKING:
     from ebpf.vm.jit.access import Access
-    from ebpf.vm.jit.function import FunctionCompiler
+    from ebpf.vm.jit.module import ModuleCompiler
+    from ebpf.vm.jit.origins import Found
+    from ebpf.vm.jit.writer import Writer
     from ebpf.vm.maps import Map
 
 _WORDS = {Region.CONTEXT: native.CONTEXT, Region.PACKET: native.PACKET}
@@ -30,12 +32,15 @@ class Bounds:
 
 
 class Regions:
-    """What one function knows of regions, and has to load for that when it begins."""
+    """What one function knows of regions, and has to load for that when it begins. `origins` are that function's.
 
-    def __init__(self, compiler: FunctionCompiler) -> None:
-        self._compiler = compiler
-        self._module = compiler.module
-        self._writer = compiler.writer
+    It does not know the function's compiler, which knows it: a cycle would hold the program until the collector runs.
+    """
+
+    def __init__(self, module: ModuleCompiler, origins: Found, writer: Writer) -> None:
+        self._module = module
+        self._origins = origins
+        self._writer = writer
         self._needs: dict[str, None] = {}
         self._maps: set[int] = set()
         self._hashes: set[int] = set()
@@ -53,7 +58,7 @@ class Regions:
         if origin.region is not Region.PACKET or origin.exact is None or origin.exact + access.offset < 0:
             return False
         end = origin.exact + access.offset + access.size
-        return end <= self._compiler.origins.verified[at] and (not access.writes or self._module.packet_writable)
+        return end <= self._origins.verified[at] and (not access.writes or self._module.packet_writable)
 
     def map_word(self, index: int, word: int) -> str:
         """Return a word of the reference to a map in native storage."""
@@ -80,7 +85,7 @@ class Regions:
         self._forget((Region.ELEMENT, at))
 
     def _element_map(self, at: int) -> Map:
-        return self._module.program.maps[self._compiler.origins.lookups[at][0]]
+        return self._module.program.maps[self._origins.lookups[at][0]]
 
     def value_map(self, origin: Origin) -> Map | None:
         """Return the map whose value an origin is, where the code knows where that is; else None."""
@@ -173,7 +178,7 @@ class Regions:
 
     def prologue(self) -> Iterator[str]:
         """Return the lines at the beginning of the function."""
-        for at in self._compiler.origins.lookups:
+        for at in self._origins.lookups:
             yield f"%element{at}.first = alloca i64"
             yield f"%element{at}.data = alloca ptr"
             yield f"%element{at}.size = alloca i64"
