@@ -147,6 +147,11 @@ class Registry:
             while obj.holds:
                 self.release_once(obj.holds)
 
+    def end(self, obj: KernelObject) -> None:
+        """Let go of an object that nobody has held yet."""
+        self.retain(obj)
+        self.release(obj)
+
     def complete(self) -> None:
         """Do what Ctrl-C kept earlier calls from."""
         while self._ending:

@@ -65,7 +65,7 @@ class ProgramCommands:
         log.add(f"processed {attr.insn_cnt} insns (limit {self._state.limits.insns})")
         attr.log_true_size, full = log.finish()
         if full is not None and obj is not None:
-            obj.destroy()
+            self._state.registry.end(obj)
         if full is not None or obj is None:
             raise full or refusal  # type: ignore[misc]  # one of them is set
         return obj
