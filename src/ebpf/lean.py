@@ -6,6 +6,7 @@ The two take a millisecond of a cold start, for classes of which a program's fir
 from __future__ import annotations
 
 import atexit
+import os
 from _thread import RLock, get_ident
 from _thread import _local as local
 from _thread import allocate_lock as Lock  # noqa: N812 - its name in `threading`
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from _thread import LockType
 
-__all__ = ["Bell", "Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "local", "ref"]
+__all__ = ["Bell", "Lock", "RLock", "WeakSet", "WhenDropped", "get_ident", "in_forked_children", "local", "ref"]
 
 _T = TypeVar("_T")
 
@@ -40,6 +41,19 @@ class WeakSet(Generic[_T]):
         """Go over those that are alive now."""
         found = (one() for one in list(self._refs))
         return iter([obj for obj in found if obj is not None])
+
+
+def in_forked_children(call: Callable[[_T], None]) -> WeakSet[_T]:
+    """Return a set with whose members `call` is called in the child of each fork from now on."""
+    members: WeakSet[_T] = WeakSet()
+
+    def call_all() -> None:
+        for member in members:
+            call(member)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call_all)
+    return members
 
 
 class Bell:

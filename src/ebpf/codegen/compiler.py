@@ -265,14 +265,8 @@ class _Pipeline:
         if with_support:
             # Before anything else works on functions that nobody calls.
             self._run(module, self._manager("add_global_dead_code_eliminate_pass"))
-        if self.tier is Tier.FULL and self.work is not Work.LINES:
-            self._run(module, self._builder.getModulePassManager())
-            return
         if self.tier is Tier.FULL:
-            self._run(module, self._manager(*_BETWEEN_FUNCTIONS))
-            for function in module.functions:
-                if not function.is_declaration:
-                    self._run(function, self._builder.getFunctionPassManager())
+            self._optimize_fully(module)
             return
         # No InstCombine: it saves as little as it costs, and x * x makes it walk all blocks before (80 s for 10,000).
         # SCCP costs next to nothing, and what is constant around loops that are entangled costs registers a second.
@@ -280,6 +274,15 @@ class _Pipeline:
         if with_support:
             passes = ["add_always_inliner_pass", *passes, "add_global_dead_code_eliminate_pass"]
         self._run(module, self._manager(*passes))
+
+    def _optimize_fully(self, module: Any) -> None:
+        if self.work is not Work.LINES:
+            self._run(module, self._builder.getModulePassManager())
+            return
+        self._run(module, self._manager(*_BETWEEN_FUNCTIONS))
+        for function in module.functions:
+            if not function.is_declaration:
+                self._run(function, self._builder.getFunctionPassManager())
 
     def _manager(self, *passes: str) -> Any:
         manager = _llvm().create_new_module_pass_manager()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeGuard
 
 from ebpf.errors import ClosedError, DeadlineExceeded, NotSupportedError, SystemCallError
-from ebpf.lean import WeakSet
+from ebpf.lean import in_forked_children
 from ebpf.link.link import Link
 from ebpf.link.pcap import CaptureReader, CaptureWriter, Packet
 from ebpf.link.verdicts import PACKET_TYPES, survivor, verdict
@@ -274,14 +274,4 @@ def _nothing() -> Handle:
     return handle
 
 
-_all_links: WeakSet[PacketsLink] = WeakSet()
-"""Those of this process, for the child of a fork."""
-
-
-def _after_fork_in_child() -> None:
-    for link in _all_links:
-        link._finish_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+_all_links = in_forked_children(PacketsLink._finish_in_child)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from ebpf.lean import Lock, WeakSet
+from ebpf.lean import Lock, WeakSet, in_forked_children
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -208,14 +208,4 @@ class Sources:
         self._running.clear()
 
 
-_all_sources: WeakSet[Sources] = WeakSet()
-"""Those of this process, for the child of a fork."""
-
-
-def _after_fork_in_child() -> None:
-    for sources in _all_sources:
-        sources._forget_running()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+_all_sources = in_forked_children(Sources._forget_running)

@@ -38,9 +38,13 @@ class Form:
     shortest: int = ETH_HLEN
 
 
+IN_MAPS = (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP)
+"""How XDP programs are attached that have no test run."""
+
+
 def form_of(program: Program) -> Form | None:
     """Return how packets of a program are run in native code; None for types that run over none."""
-    if program.attach_type in (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP):
+    if program.attach_type in IN_MAPS:
         return None
     return _FORMS.get(program.type)
 

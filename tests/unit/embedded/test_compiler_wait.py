@@ -84,6 +84,15 @@ def stuck_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]
         go_on.set()
 
 
+def interrupted(run: Callable[[], object], waited_for: threading.Event) -> None:
+    """Run, and press Ctrl-C once the compiler is waited for: that ends the run."""
+    interrupt = threading.Thread(target=lambda: waited_for.wait() and signal.raise_signal(signal.SIGINT))
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    interrupt.join()
+
+
 @pytest.mark.parametrize("way", [*WAYS, "function"])
 def test_ctrl_c_and_close_are_heard_meanwhile(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = WAYS.get(way, lambda runner: runner.function()(bytearray(PACKET)))
@@ -91,11 +100,7 @@ def test_ctrl_c_and_close_are_heard_meanwhile(way: str, monkeypatch: pytest.Monk
         facts = load(runtime, "r0 = 3\nexit")
         runner = runtime.runner(facts, engine="jit")
         with stuck_compiler(monkeypatch) as waited_for:
-            interrupt = threading.Thread(target=lambda: waited_for.wait() and signal.raise_signal(signal.SIGINT))
-            interrupt.start()
-            with pytest.raises(KeyboardInterrupt):
-                run(runner)
-            interrupt.join()
+            interrupted(lambda: run(runner), waited_for)
             closing = threading.Thread(target=runtime.close)
             closing.start()
             with pytest.raises((ProgramFault, SystemCallError, ClosedError)):
@@ -109,11 +114,7 @@ def test_after_ctrl_c_the_code_is_there(monkeypatch: pytest.MonkeyPatch) -> None
         facts = load(runtime, "r0 = 3\nexit")
         runner = runtime.runner(facts, engine="jit")
         with stuck_compiler(monkeypatch) as waited_for:
-            interrupt = threading.Thread(target=lambda: waited_for.wait() and signal.raise_signal(signal.SIGINT))
-            interrupt.start()
-            with pytest.raises(KeyboardInterrupt):
-                runner.run(PACKET)
-            interrupt.join()
+            interrupted(lambda: runner.run(PACKET), waited_for)
         assert runner.run(PACKET).retval == 3
         facts.handle.close()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ebpf.abi.types import AttachType
 from ebpf.errors import NotSupportedError
 from ebpf.vm.batch import PacketLane
-from ebpf.vm.forms import form_of
+from ebpf.vm.forms import IN_MAPS, form_of
 from ebpf.vm.function import ProgramFunction, in_place, length_changed
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ def make_function(
 
 
 def _without_packets(program: Program, name: str) -> NotSupportedError:
-    attached = program.attach_type in (AttachType.XDP_DEVMAP, AttachType.XDP_CPUMAP)
-    kind = f"{program.type.label} for a devmap or cpumap" if attached else program.type.label
+    kind = program.type.label + (" for a devmap or cpumap" if program.attach_type in IN_MAPS else "")
     return NotSupportedError(
         f"a function of program {name!r}, of type {kind},",
         runtime="embedded",
