@@ -36,6 +36,8 @@ FLAGS = (
     # Each operation of the interpreter has its own jump to the next. Of many clang 19 makes one, unless it is told.
     "-mllvm", "-tail-dup-pred-size=1000", "-mllvm", "-tail-dup-succ-size=1000",
 )  # fmt: skip
+SMALL_FRAMES = "-Wframe-larger-than=4000"
+"""An error, too: a larger frame could step over the page that guards the end of a stack."""
 INLINE_FLAGS = (
     # Vectors are as wide as the processor that runs them, and the memory of programs has no types.
     "--target=x86_64-linux-gnu", "-march=x86-64", "-fno-vectorize", "-fno-slp-vectorize", "-fno-strict-aliasing",
@@ -74,7 +76,8 @@ def compile_object(target: Target, directory: Path) -> Path:
     """Compile the support library; return the object's path."""
     output = directory / f"{target.name}.o"
     # Relative names and a fixed directory: no path of this machine gets into the object.
-    subprocess.run([CLANG, *FLAGS, *target.flags, "-c", "image.c", "-o", str(output)], cwd=HERE, check=True)
+    command = [CLANG, *FLAGS, SMALL_FRAMES, *target.flags, "-c", "image.c", "-o", str(output)]
+    subprocess.run(command, cwd=HERE, check=True)
     return output
 
 
